@@ -1,0 +1,91 @@
+//! Every limit and deadline of one connection, with its unit and default.
+
+use std::time::Duration;
+
+/// What happens when a message meets a full outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// Wait for space up to the timeout; a broadcast closes the member with 1013 after it.
+    Block {
+        /// How long to wait.
+        timeout: Duration,
+    },
+    /// Drop the new message and count it.
+    DropNewest,
+    /// Close the connection with 1013.
+    Close,
+}
+
+/// Limits and deadlines of a connection. Everything that can grow has a maximum here.
+///
+/// ```
+/// let mut config = sockeye::Config::default();
+/// config.message_bytes_max = 64 * 1024;
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Longest message after reassembly, in bytes (default 16 MiB). A longer one: close 1009, on the
+    /// header that announces it.
+    pub message_bytes_max: usize,
+    /// Longest frame, in bytes (default: the message limit). A longer one: close 1009.
+    pub frame_bytes_max: Option<usize>,
+    /// Most fragments of one message (default 131,072). More: close 1008.
+    pub fragments_max: u32,
+    /// Most empty fragments in a row (default 64). More: close 1008.
+    pub empty_fragments_max: u32,
+    /// Longest time from a message's first byte to its last (default 60 s). Longer: close 1008.
+    pub message_timeout: Duration,
+    /// Most pings a second from a client, as a server; twice that in a burst (default 100). More:
+    /// close 1008.
+    pub pings_per_second_max: u32,
+    /// How often a ping is sent (default 30 s); `None` sends none. The first is jittered.
+    pub ping_interval: Option<Duration>,
+    /// How long to wait for the pong, counted from the flush of the ping (default 10 s). Then the
+    /// connection is dropped, 1006 here.
+    pub pong_timeout: Duration,
+    /// Longest silence of the peer (default 120 s); `None` for no limit. Then: close 1001.
+    pub idle_timeout: Option<Duration>,
+    /// How long the closing handshake may take (default 5 s). Then TCP is dropped.
+    pub close_timeout: Duration,
+    /// How long a write may make no progress (default 10 s). Then TCP is dropped.
+    pub write_timeout: Duration,
+    /// Most messages that wait in the outbox (default 64).
+    pub outbox_messages_max: usize,
+    /// Most payload bytes that wait in the outbox (default 1 MiB). One message may be longer when
+    /// nothing else waits.
+    pub outbox_bytes_max: usize,
+    /// What happens when the outbox is full (default: block for 10 s).
+    pub overflow: Overflow,
+    /// Whether `recv` also hands out pings, pongs and the close frame, which are answered here in any
+    /// case (default false).
+    pub control_messages: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 16 * 1024 * 1024,
+            frame_bytes_max: None,
+            fragments_max: 131_072,
+            empty_fragments_max: 64,
+            message_timeout: Duration::from_secs(60),
+            pings_per_second_max: 100,
+            ping_interval: Some(Duration::from_secs(30)),
+            pong_timeout: Duration::from_secs(10),
+            idle_timeout: Some(Duration::from_secs(120)),
+            close_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(10),
+            outbox_messages_max: 64,
+            outbox_bytes_max: 1024 * 1024,
+            overflow: Overflow::Block { timeout: Duration::from_secs(10) },
+            control_messages: false,
+        }
+    }
+}
+
+/// A duration in whole milliseconds; what does not fit is for ever.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

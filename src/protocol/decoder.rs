@@ -1,0 +1,401 @@
+//! Bytes in, frames and messages out.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::frame::{FrameHeader, Opcode, Violation, apply_mask};
+
+use super::assembly::Assembly;
+use super::{Config, Role};
+
+/// What the decoder found. Kept to words, so that it travels in registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Everything given was taken; more is needed.
+    More,
+    /// A whole text message. Not checked yet where it lies in the block; checked where it was
+    /// assembled.
+    Text,
+    /// A whole binary message.
+    Binary,
+    Ping,
+    Pong,
+    Close,
+}
+
+/// Where a payload lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the block that was given, at the token's range.
+    Block,
+    /// In the decoder, until it is asked for the next token.
+    Assembled,
+    /// In the decoder: a control frame that came in pieces.
+    Control,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Token {
+    pub(crate) step: Step,
+    pub(crate) place: Place,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+impl Token {
+    const MORE: Self = Self { step: Step::More, place: Place::Block, start: 0, end: 0 };
+}
+
+/// Where the decoder is.
+///
+/// ```text
+///            header whole                    last byte of the frame
+///   Header ───────────────► Payload ────────────────────────────────► Header, or
+///      ▲   ───────────────► Control (a control frame cut by a read)    Delivered when a token
+///      └───────── next token asked for ◄── Delivered                   is out
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Header,
+    Payload,
+    Control,
+    Delivered,
+}
+
+/// The incremental decoder of one connection: takes any cut of the stream and all it is given,
+/// unmasks in place, and copies only what a read has cut.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    /// `None` while nothing is in progress.
+    assembly: Option<Box<Assembly>>,
+    /// Bytes of the frame in progress that have not come.
+    remaining: u64,
+    /// Rotated, so that it fits the next byte.
+    mask_key: [u8; 4],
+    /// A header that was cut: `spilled <= 13`.
+    spill: [u8; FrameHeader::BYTES_MAX],
+    spilled: u8,
+    phase: Phase,
+    opcode: Opcode,
+    fin: bool,
+    /// At a frame's first byte and in no message: the fast path may try.
+    at_rest: bool,
+    expects_mask: bool,
+}
+
+impl Decoder {
+    pub(super) const fn new(role: Role) -> Self {
+        Self {
+            assembly: None,
+            remaining: 0,
+            mask_key: [0; 4],
+            spill: [0; FrameHeader::BYTES_MAX],
+            spilled: 0,
+            phase: Phase::Header,
+            opcode: Opcode::Binary,
+            fin: true,
+            at_rest: true,
+            expects_mask: matches!(role, Role::Server),
+        }
+    }
+
+    /// Whether a frame or message has begun and is not whole.
+    #[inline]
+    pub(super) fn is_in_progress(&self) -> bool {
+        !self.at_rest && self.is_unfinished()
+    }
+
+    fn is_unfinished(&self) -> bool {
+        match self.phase {
+            Phase::Payload | Phase::Control => true,
+            Phase::Header | Phase::Delivered => {
+                self.spilled > 0 || self.assembly.as_ref().is_some_and(|a| a.in_message)
+            }
+        }
+    }
+
+    /// The next token of `block[*at..]`, which is unmasked in place as far as it is taken.
+    #[inline(always)]
+    pub(super) fn next(
+        &mut self,
+        config: &Config,
+        block: &mut [u8],
+        at: &mut usize,
+    ) -> Result<Token, Violation> {
+        if self.at_rest {
+            let start = *at;
+            if let Some(rest) = block.get_mut(start..) {
+                if self.expects_mask {
+                    if let [first @ (0x81 | 0x82), second @ 0x80..=0xfd, a, b, c, d, tail @ ..] = rest
+                    {
+                        let len = usize::from(*second & 0x7f);
+                        if len <= tail.len() && len <= config.message_bytes_max {
+                            let step = if *first == 0x81 { Step::Text } else { Step::Binary };
+                            apply_mask(&mut tail[..len], [*a, *b, *c, *d]);
+                            let (start, end) = (start + 6, start + 6 + len);
+                            *at = end;
+                            return Ok(Token { step, place: Place::Block, start, end });
+                        }
+                    }
+                } else if let [first @ (0x81 | 0x82), second @ 0..=125, tail @ ..] = rest {
+                    let len = usize::from(*second);
+                    if len <= tail.len() && len <= config.message_bytes_max {
+                        let step = if *first == 0x81 { Step::Text } else { Step::Binary };
+                        let (start, end) = (start + 2, start + 2 + len);
+                        *at = end;
+                        return Ok(Token { step, place: Place::Block, start, end });
+                    }
+                }
+            }
+        }
+        self.next_slow(config, block, at)
+    }
+
+    #[inline(never)]
+    fn next_slow(
+        &mut self,
+        config: &Config,
+        block: &mut [u8],
+        at: &mut usize,
+    ) -> Result<Token, Violation> {
+        if self.phase == Phase::Delivered {
+            self.forget_delivered();
+        }
+        let token = self.token(config, block, at);
+        self.at_rest =
+            self.phase == Phase::Header && self.spilled == 0 && self.assembly.is_none();
+        token
+    }
+
+    fn token(
+        &mut self,
+        config: &Config,
+        block: &mut [u8],
+        at: &mut usize,
+    ) -> Result<Token, Violation> {
+        loop {
+            match self.phase {
+                Phase::Header | Phase::Delivered => {
+                    let Some(header) = self.header(block, at)? else { return Ok(Token::MORE) };
+                    if let Some(token) = self.begin(header, config, block, at)? {
+                        return Ok(token);
+                    }
+                }
+                Phase::Control => return self.control_piece(block, at),
+                Phase::Payload => {
+                    if let Some(token) = self.payload_piece(block, at)? {
+                        return Ok(token);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The header at `block[*at..]`, perhaps begun in the spill.
+    fn header(
+        &mut self,
+        block: &[u8],
+        at: &mut usize,
+    ) -> Result<Option<FrameHeader>, Violation> {
+        let rest = &block[*at..];
+        if self.spilled == 0 {
+            if let Some((header, len)) = FrameHeader::parse(rest)? {
+                *at += len;
+                return Ok(Some(header));
+            }
+        }
+        for byte in rest {
+            self.spill[usize::from(self.spilled)] = *byte;
+            self.spilled += 1;
+            *at += 1;
+            // 14 bytes are always a header or a violation, so the spill never overflows.
+            if let Some((header, _)) = FrameHeader::parse(&self.spill[..usize::from(self.spilled)])? {
+                self.spilled = 0;
+                return Ok(Some(header));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A frame begins: all checks a header allows, then its payload where it lies, if it is whole.
+    fn begin(
+        &mut self,
+        header: FrameHeader,
+        config: &Config,
+        block: &mut [u8],
+        at: &mut usize,
+    ) -> Result<Option<Token>, Violation> {
+        self.check(&header, config)?;
+        let available = block.len() - *at;
+        let whole = header.payload_len <= available as u64;
+        let in_message = self.assembly.as_ref().is_some_and(|assembly| assembly.in_message);
+        self.opcode = header.opcode;
+        self.fin = header.fin;
+        self.remaining = header.payload_len;
+        self.mask_key = header.mask_key.unwrap_or_default();
+        if whole && (header.opcode.is_control() || (header.fin && !in_message)) {
+            let (start, end) = (*at, *at + header.payload_len as usize);
+            self.unmask(&mut block[start..end]);
+            *at = end;
+            self.phase = Phase::Header;
+            let step = step_of(header.opcode);
+            return Ok(Some(Token { step, place: Place::Block, start, end }));
+        }
+        let assembly = self.assembly.get_or_insert_with(|| Box::new(Assembly::new()));
+        if header.opcode.is_control() {
+            self.phase = Phase::Control;
+        } else {
+            assembly.begin(header.opcode, header.payload_len, config)?;
+            self.phase = Phase::Payload;
+        }
+        Ok(None)
+    }
+
+    /// RFC 6455 5.1, 5.2, 5.4 and our limits, before a byte of the payload is taken.
+    fn check(&self, header: &FrameHeader, config: &Config) -> Result<(), Violation> {
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return Err(Violation::ReservedBit);
+        }
+        match (header.mask_key, self.expects_mask) {
+            (None, true) => return Err(Violation::Unmasked),
+            (Some(_), false) => return Err(Violation::Masked),
+            _ => {}
+        }
+        if header.opcode.is_control() {
+            return Ok(());
+        }
+        let message = self.assembly.as_ref().filter(|assembly| assembly.in_message);
+        match (header.opcode, message.is_some()) {
+            (Opcode::Continuation, false) => return Err(Violation::StrayContinuation),
+            (Opcode::Text | Opcode::Binary, true) => return Err(Violation::NestedMessage),
+            _ => {}
+        }
+        let bytes_max = config.message_bytes_max as u64;
+        let have = message.map_or(0, |assembly| assembly.buffer.len() as u64);
+        if header.payload_len > bytes_max.saturating_sub(have) {
+            let bytes = have.saturating_add(header.payload_len);
+            return Err(Violation::MessageTooBig { bytes, bytes_max });
+        }
+        if let Some(frame_max) = config.frame_bytes_max.map(|max| max as u64) {
+            if header.payload_len > frame_max {
+                let bytes = header.payload_len;
+                return Err(Violation::FrameTooBig { bytes, bytes_max: frame_max });
+            }
+        }
+        Ok(())
+    }
+
+    fn payload_piece(
+        &mut self,
+        block: &mut [u8],
+        at: &mut usize,
+    ) -> Result<Option<Token>, Violation> {
+        let piece = self.take_piece(block, at);
+        let remaining = self.remaining + piece.len() as u64;
+        if let Some(assembly) = &mut self.assembly {
+            assembly.push(piece, remaining)?;
+        }
+        if self.remaining > 0 { Ok(Some(Token::MORE)) } else { self.end_of_frame() }
+    }
+
+    fn end_of_frame(&mut self) -> Result<Option<Token>, Violation> {
+        self.phase = Phase::Header;
+        let Some(assembly) = self.assembly.as_mut().filter(|_| self.fin) else { return Ok(None) };
+        assembly.finish()?;
+        assembly.in_message = false;
+        self.phase = Phase::Delivered;
+        let (step, end) = (step_of(assembly.opcode), assembly.buffer.len());
+        Ok(Some(Token { step, place: Place::Assembled, start: 0, end }))
+    }
+
+    fn control_piece(&mut self, block: &mut [u8], at: &mut usize) -> Result<Token, Violation> {
+        let piece = self.take_piece(block, at);
+        if let Some(assembly) = &mut self.assembly {
+            assembly.control.extend_from_slice(piece);
+        }
+        if self.remaining > 0 {
+            return Ok(Token::MORE);
+        }
+        self.phase = Phase::Delivered;
+        let end = self.control().len();
+        Ok(Token { step: step_of(self.opcode), place: Place::Control, start: 0, end })
+    }
+
+    /// Takes what the block has of the frame in progress, and unmasks it.
+    fn take_piece<'b>(&mut self, block: &'b mut [u8], at: &mut usize) -> &'b [u8] {
+        let available = block.len() - *at;
+        let len = usize::try_from(self.remaining).map_or(available, |left| left.min(available));
+        let piece = &mut block[*at..*at + len];
+        *at += len;
+        self.unmask(piece);
+        self.remaining -= len as u64;
+        piece
+    }
+
+    fn unmask(&mut self, piece: &mut [u8]) {
+        if self.expects_mask {
+            apply_mask(piece, self.mask_key);
+            self.mask_key.rotate_left(piece.len() % 4);
+        }
+    }
+
+    fn forget_delivered(&mut self) {
+        self.phase = Phase::Header;
+        if let Some(assembly) = &mut self.assembly {
+            assembly.control = Vec::new();
+            if !assembly.in_message {
+                self.assembly = None;
+            }
+        }
+    }
+
+    /// The buffer to read the rest of a long frame straight into, and how many bytes of it belong
+    /// to the frame. `None` when less than `bytes_min` is missing. What is read is told to
+    /// [`received`](Self::received).
+    pub(super) fn direct_buffer(&mut self, bytes_min: usize) -> Option<(&mut BytesMut, usize)> {
+        if self.phase != Phase::Payload || self.remaining < bytes_min as u64 {
+            return None;
+        }
+        let assembly = self.assembly.as_mut()?;
+        assembly.reserve(1, self.remaining);
+        let limit = usize::try_from(self.remaining).unwrap_or(usize::MAX);
+        Some((&mut assembly.buffer, limit))
+    }
+
+    /// The last `len` bytes of the buffer were read straight into it.
+    pub(super) fn received(&mut self, len: usize) -> Result<(), Violation> {
+        let Some(assembly) = &mut self.assembly else { return Ok(()) };
+        let start = assembly.buffer.len() - len;
+        if self.expects_mask {
+            apply_mask(&mut assembly.buffer[start..], self.mask_key);
+            self.mask_key.rotate_left(len % 4);
+        }
+        self.remaining -= len as u64;
+        assembly.check_tail(len)
+    }
+
+    /// The message of the last [`Place::Assembled`] token.
+    pub(super) fn assembled(&self) -> &[u8] {
+        self.assembly.as_ref().map_or(&[], |assembly| &assembly.buffer)
+    }
+
+    /// The same, taken without a copy.
+    pub(super) fn take_assembled(&mut self) -> Bytes {
+        let assembly = self.assembly.as_mut();
+        assembly.map(|assembly| std::mem::take(&mut assembly.buffer).freeze()).unwrap_or_default()
+    }
+
+    /// The payload of the last [`Place::Control`] token.
+    pub(super) fn control(&self) -> &[u8] {
+        self.assembly.as_ref().map_or(&[], |assembly| &assembly.control)
+    }
+}
+
+fn step_of(opcode: Opcode) -> Step {
+    match opcode {
+        Opcode::Text => Step::Text,
+        Opcode::Binary | Opcode::Continuation => Step::Binary,
+        Opcode::Close => Step::Close,
+        Opcode::Ping => Step::Ping,
+        Opcode::Pong => Step::Pong,
+    }
+}

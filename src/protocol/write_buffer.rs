@@ -1,0 +1,278 @@
+//! Bytes on their way out.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes};
+
+/// Encoded frames that wait to be written.
+///
+/// Small frames lie together; a large payload that is owned stays a chunk of its own and is written
+/// from where it lies.
+///
+/// ```text
+///   bytes:   [ done | header payload header | header payload ]
+///                   ^ head                  ^ at: a chunk belongs here
+/// ```
+/// `head <= chunks[i].at <= bytes.len()`, and the `at` never decrease.
+#[derive(Debug, Default)]
+pub struct WriteBuffer {
+    bytes: Vec<u8>,
+    head: usize,
+    chunks: VecDeque<Chunk>,
+    chunk_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    at: usize,
+    payload: Bytes,
+}
+
+impl WriteBuffer {
+    /// An empty buffer. Allocates nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new(), head: 0, chunks: VecDeque::new(), chunk_bytes: 0 }
+    }
+
+    /// A buffer that writes into `bytes`, which is emptied first.
+    pub(crate) fn with_storage(mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
+        Self { bytes, ..Self::new() }
+    }
+
+    /// Bytes that wait.
+    #[inline]
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.bytes.len() - self.head + self.chunk_bytes
+    }
+
+    /// Whether nothing waits.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends bytes by copying them.
+    #[inline]
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Appends a payload that is written from where it lies.
+    pub(crate) fn push_chunk(&mut self, payload: Bytes) {
+        if !payload.is_empty() {
+            self.chunk_bytes += payload.len();
+            self.chunks.push_back(Chunk { at: self.bytes.len(), payload });
+        }
+    }
+
+    /// The last `len` bytes that were copied in, to be masked in place.
+    pub(crate) fn last_mut(&mut self, len: usize) -> &mut [u8] {
+        let start = self.bytes.len() - len;
+        &mut self.bytes[start..]
+    }
+
+    /// Makes room for `additional` bytes to be copied in.
+    pub(crate) fn reserve(&mut self, additional: usize) {
+        self.bytes.reserve(additional);
+    }
+
+    /// What waits, in order, as slices for one vectored write. Returns how many were filled.
+    pub fn fill_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut filled = 0;
+        let mut from = self.head;
+        let mut push = |slice: &'a [u8]| {
+            if slice.is_empty() {
+                return true;
+            }
+            let Some(slot) = slices.get_mut(filled) else { return false };
+            *slot = IoSlice::new(slice);
+            filled += 1;
+            true
+        };
+        for chunk in &self.chunks {
+            if !push(&self.bytes[from..chunk.at]) || !push(&chunk.payload) {
+                return filled;
+            }
+            from = chunk.at;
+        }
+        push(&self.bytes[from..]);
+        filled
+    }
+
+    /// The first slice that waits; empty when nothing does.
+    #[must_use]
+    pub fn first(&self) -> &[u8] {
+        match self.chunks.front() {
+            Some(chunk) if chunk.at == self.head => &chunk.payload,
+            Some(chunk) => &self.bytes[self.head..chunk.at],
+            None => &self.bytes[self.head..],
+        }
+    }
+
+    /// Whether all that waits is one slice.
+    #[inline]
+    pub(crate) fn is_one_slice(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Takes the first `written` bytes away.
+    pub fn advance(&mut self, mut written: usize) {
+        debug_assert!(written <= self.len());
+        while let Some(chunk) = self.chunks.front_mut() {
+            let before = chunk.at - self.head;
+            if written < before {
+                break;
+            }
+            written -= before;
+            self.head = chunk.at;
+            if written < chunk.payload.len() {
+                self.chunk_bytes -= written;
+                chunk.payload.advance(written);
+                return;
+            }
+            written -= chunk.payload.len();
+            self.chunk_bytes -= chunk.payload.len();
+            self.chunks.pop_front();
+        }
+        self.head += written;
+        if self.chunks.is_empty() && self.head == self.bytes.len() {
+            self.bytes.clear();
+            self.head = 0;
+        }
+    }
+
+    /// Moves what waits in `other` to the end of this one, which takes exactly the room it needs.
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        let mut from = other.head;
+        self.bytes.reserve_exact(other.bytes.len() - from);
+        while let Some(chunk) = other.chunks.pop_front() {
+            self.bytes.extend_from_slice(&other.bytes[from..chunk.at]);
+            from = chunk.at;
+            self.push_chunk(chunk.payload);
+        }
+        self.bytes.extend_from_slice(&other.bytes[from..]);
+        other.clear();
+    }
+
+    /// Forgets what waits, keeps the storage.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.chunks.clear();
+        self.chunk_bytes = 0;
+        self.head = 0;
+    }
+
+    /// Gives the storage back and keeps what waits in exactly the room it needs.
+    pub(crate) fn take_storage(&mut self) -> Vec<u8> {
+        if self.bytes.is_empty() {
+            return std::mem::take(&mut self.bytes);
+        }
+        let rest = self.bytes[self.head..].to_vec();
+        for chunk in &mut self.chunks {
+            chunk.at -= self.head;
+        }
+        self.head = 0;
+        std::mem::replace(&mut self.bytes, rest)
+    }
+
+    /// Gives the memory of an empty buffer back.
+    pub(crate) fn release(&mut self) {
+        if self.is_empty() {
+            *self = Self::new();
+        }
+    }
+
+    /// All that waits, as one vector.
+    #[must_use]
+    pub fn into_vec(mut self) -> Vec<u8> {
+        if self.head == 0 && self.chunks.is_empty() {
+            return self.bytes;
+        }
+        let mut all = Vec::with_capacity(self.len());
+        while !self.is_empty() {
+            let len = {
+                let first = self.first();
+                all.extend_from_slice(first);
+                first.len()
+            };
+            self.advance(len);
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Copy(Vec<u8>),
+        Chunk(Vec<u8>),
+        Advance(prop::sample::Index),
+        Append(Vec<u8>, Vec<u8>),
+        TakeStorage,
+    }
+
+    fn ops() -> impl Strategy<Value = Vec<Op>> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..9);
+        let op = prop_oneof![
+            bytes().prop_map(Op::Copy),
+            bytes().prop_map(Op::Chunk),
+            any::<prop::sample::Index>().prop_map(Op::Advance),
+            (bytes(), bytes()).prop_map(|(a, b)| Op::Append(a, b)),
+            Just(Op::TakeStorage),
+        ];
+        prop::collection::vec(op, 0..24)
+    }
+
+    proptest! {
+        /// Whatever is pushed and advanced, what waits is what was pushed less what was written.
+        #[test]
+        fn behaves_like_one_queue_of_bytes(ops in ops()) {
+            let mut buffer = WriteBuffer::new();
+            let mut model: Vec<u8> = Vec::new();
+            for op in ops {
+                match op {
+                    Op::Copy(bytes) => {
+                        buffer.extend_from_slice(&bytes);
+                        model.extend(bytes);
+                    }
+                    Op::Chunk(bytes) => {
+                        model.extend(&bytes);
+                        buffer.push_chunk(bytes.into());
+                    }
+                    Op::Advance(index) => {
+                        let n = index.index(model.len() + 1);
+                        buffer.advance(n);
+                        model.drain(..n);
+                    }
+                    Op::Append(a, b) => {
+                        model.extend(a.iter().chain(&b));
+                        let mut other = WriteBuffer::new();
+                        other.extend_from_slice(b"xy");
+                        other.extend_from_slice(&a);
+                        other.advance(2);
+                        other.push_chunk(b.into());
+                        buffer.append(&mut other);
+                        prop_assert!(other.is_empty());
+                    }
+                    Op::TakeStorage => drop(buffer.take_storage()),
+                }
+                prop_assert_eq!(buffer.len(), model.len());
+                let mut slices = [IoSlice::new(&[]); 64];
+                let filled = buffer.fill_slices(&mut slices);
+                let seen: Vec<u8> = slices[..filled].iter().flat_map(|s| s.to_vec()).collect();
+                prop_assert_eq!(&seen, &model);
+                prop_assert!(model.starts_with(buffer.first()));
+            }
+            prop_assert_eq!(buffer.into_vec(), model);
+        }
+    }
+}
