@@ -176,6 +176,12 @@ impl CloseFrame {
         Ok(Self { code, reason: reason.into() })
     }
 
+    /// The close frame of a connection that has done its work: 1000, no reason.
+    #[must_use]
+    pub fn normal() -> Self {
+        Self { code: CloseCode::Normal, reason: Box::default() }
+    }
+
     /// What a violation is answered with. The text of the violation fits: it is ours.
     #[must_use]
     pub fn from_violation(violation: &Violation) -> Self {

@@ -102,7 +102,7 @@ impl CloseOutcome {
         Self { initiator: Initiator::Local, clean: false, cause, ..Self::by_peer(frame) }
     }
 
-    pub(super) fn lost(cause: CloseCause) -> Self {
+    pub(crate) fn lost(cause: CloseCause) -> Self {
         let initiator = match cause {
             CloseCause::Timeout(_) | CloseCause::Dropped => Initiator::Local,
             _ => Initiator::Peer,

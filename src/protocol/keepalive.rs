@@ -52,7 +52,8 @@ impl Keepalive {
     /// The payload of a new ping.
     pub(super) fn begin_ping(&mut self, config: &Config, now_ms: u64) -> [u8; 4] {
         self.serial = self.serial.wrapping_add(1);
-        self.ping_due_ms = now_ms.saturating_add(config.ping_interval.map_or(NEVER, millis));
+        self.ping_due_ms =
+            now_ms.saturating_add(config.ping_interval.map_or(NEVER, millis).max(1));
         if self.pong == Pong::None {
             self.pong = Pong::Unflushed;
         }

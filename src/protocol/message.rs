@@ -149,6 +149,16 @@ impl Message {
         }
     }
 
+    /// The message borrowed, when it is text or binary.
+    #[must_use]
+    pub fn as_data(&self) -> Option<MessageRef<'_>> {
+        match self {
+            Self::Text(text) => Some(MessageRef::Text(text)),
+            Self::Binary(payload) => Some(MessageRef::Binary(payload)),
+            _ => None,
+        }
+    }
+
     /// The text of a text message.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {

@@ -29,4 +29,5 @@ pub use prepared::PreparedMessage;
 pub use role::Role;
 pub use write_buffer::WriteBuffer;
 
+pub(crate) use config::millis;
 pub(crate) use decoder::{Place, Step, Token};

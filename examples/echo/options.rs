@@ -1,0 +1,87 @@
+//! The command line of the echo server.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use sockeye::Config;
+use sockeye::handshake::Origins;
+
+pub(crate) const USAGE: &str = "\
+usage: echo [OPTIONS]
+  --addr ADDRESS              address to listen on (default 127.0.0.1)
+  --port PORT                 port; 0 picks one (default $PORT, else 9001)
+  --path PATH                 where echo is served (default /echo)
+  --max-message BYTES         longest message (default 16777216)
+  --handshake-timeout-ms MS   longest handshake (default 10000)
+  --allow-origin ORIGIN       allow pages of this origin; repeatable; * is any (default: same host)
+  --threads N                 threads, each with a runtime and a listener of its own (default 1)";
+
+pub(crate) struct Options {
+    pub(crate) addr: SocketAddr,
+    pub(crate) path: String,
+    pub(crate) message_bytes_max: usize,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) origins: Origins,
+    pub(crate) threads: usize,
+}
+
+impl Options {
+    pub(crate) fn from_env() -> Result<Self, String> {
+        let mut address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let mut port = match std::env::var("PORT") {
+            Ok(port) => parse("PORT", &port)?,
+            Err(_) => 9001,
+        };
+        let mut path = "/echo".to_owned();
+        let mut message_bytes_max = Config::default().message_bytes_max;
+        let mut handshake_timeout_ms = 10_000;
+        let mut allowed = Vec::new();
+        let mut threads = 1;
+        let mut args = std::env::args().skip(1);
+        while let Some(name) = args.next() {
+            let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
+            match name.as_str() {
+                "--addr" => address = parse(&name, &value)?,
+                "--port" => port = parse(&name, &value)?,
+                "--path" => path = value,
+                "--max-message" => message_bytes_max = parse(&name, &value)?,
+                "--handshake-timeout-ms" => handshake_timeout_ms = parse(&name, &value)?,
+                "--allow-origin" => allowed.push(value),
+                "--threads" => threads = parse(&name, &value)?,
+                _ => return Err(format!("unknown option {name}")),
+            }
+        }
+        if threads == 0 {
+            return Err("--threads needs at least 1".to_owned());
+        }
+        Ok(Self {
+            addr: SocketAddr::new(address, port),
+            path,
+            message_bytes_max,
+            handshake_timeout: Duration::from_millis(handshake_timeout_ms),
+            origins: origins(&allowed)?,
+            threads,
+        })
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.message_bytes_max = self.message_bytes_max;
+        config
+    }
+}
+
+fn origins(allowed: &[String]) -> Result<Origins, String> {
+    if allowed.is_empty() {
+        return Ok(Origins::SameHost);
+    }
+    if allowed.iter().any(|origin| origin == "*") {
+        return Ok(Origins::Any);
+    }
+    let parsed = allowed.iter().map(|origin| parse("--allow-origin", origin));
+    parsed.collect::<Result<_, _>>().map(Origins::List)
+}
+
+fn parse<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
+    value.parse().map_err(|_| format!("{name}: {value:?} is not understood"))
+}

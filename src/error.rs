@@ -1,0 +1,92 @@
+//! The error of the faces.
+
+use std::io;
+
+use crate::frame::{CloseCode, CloseFrameError, Violation};
+use crate::handshake::HandshakeError;
+use crate::outbox::SendError;
+use crate::protocol::{CloseCause, TimeoutKind};
+
+/// What can go wrong on a connection, by who is to blame.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The connection is closing or closed: nothing can be sent any more.
+    #[error("connection closed")]
+    Closed,
+    /// The peer broke the protocol or a limit. The connection was closed with its code.
+    #[error("protocol error: {0} ({section})", section = .0.section())]
+    Violation(Violation),
+    /// The opening handshake failed or was refused.
+    #[error("handshake: {0}")]
+    Handshake(#[from] HandshakeError),
+    /// The request was no upgrade and has been answered, with this status.
+    #[error("answered with status {0}")]
+    Answered(http::StatusCode),
+    /// A wait was too long; the connection is dropped.
+    #[error("{}", timeout_text(*.0))]
+    Timeout(TimeoutKind),
+    /// A close frame that cannot be sent.
+    #[error(transparent)]
+    CloseFrame(#[from] CloseFrameError),
+    /// A message was not taken.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// A URL that cannot be connected to.
+    #[error("url: {0}")]
+    Url(&'static str),
+    /// The stream failed.
+    #[error("connection lost: {0}")]
+    Io(#[from] io::Error),
+    /// JSON that does not fit its type.
+    #[cfg(feature = "json")]
+    #[error("json: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+const fn timeout_text(kind: TimeoutKind) -> &'static str {
+    match kind {
+        TimeoutKind::Pong => "no pong in time",
+        TimeoutKind::Idle => "nothing came for too long",
+        TimeoutKind::Write => "a write made no progress",
+        TimeoutKind::Close => "the peer did not answer the close frame",
+    }
+}
+
+impl Error {
+    /// The error of a connection that ended for this cause; `None` when an end asked for it.
+    pub(crate) fn of_cause(cause: CloseCause) -> Option<Self> {
+        match cause {
+            CloseCause::Handshake | CloseCause::Timeout(TimeoutKind::Close) => None,
+            CloseCause::Violation(violation) => Some(Self::Violation(violation)),
+            CloseCause::Timeout(kind) => Some(Self::Timeout(kind)),
+            CloseCause::Eof => {
+                let text = "the stream ended without a close frame";
+                Some(Self::Io(io::Error::new(io::ErrorKind::UnexpectedEof, text)))
+            }
+            CloseCause::Io(kind) => Some(Self::Io(kind.into())),
+            CloseCause::Dropped => Some(Self::Closed),
+        }
+    }
+
+    /// Whether connecting and trying again may help.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Io(_) | Self::Timeout(_) => true,
+            Self::Handshake(error) => error.retryable(),
+            Self::Send(error) => error.retryable(),
+            _ => false,
+        }
+    }
+
+    /// The close code that belongs to this error, where there is one.
+    #[must_use]
+    pub fn close_code(&self) -> Option<CloseCode> {
+        match self {
+            Self::Violation(violation) => Some(violation.close_code()),
+            Self::Io(_) | Self::Timeout(_) => Some(CloseCode::Abnormal),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Floor 3: the opening handshake of both sides, without I/O and without a clock (RFC 6455 4, 9.1;
+//! RFC 9112).
+//!
+//! It is an HTTP/1.1 head reader with limits, the checks of RFC 6455 as types that are consumed
+//! ([`Upgrade`] or [`ClientHandshake`] becomes [`Negotiated`]), and the writing of requests and
+//! responses. It is not an HTTP server: it knows no bodies, no second request on a connection, no
+//! redirects to follow. What an extension means is for others; here is its grammar.
+//!
+//! ```text
+//! server   bytes -> HeadReader -> http::Request -> Upgrade -> Negotiated -> bytes
+//!                       |              |             |
+//!                       +--------------+-------------+-> HandshakeError -> http::Response
+//!
+//! client   Uri, Offer -> ClientHandshake -> bytes
+//!          bytes -> ResponseReader -> http::Response, ClientHandshake -> Negotiated
+//! ```
+//!
+//! A server with an HTTP library of its own begins at [`Upgrade::from_request`]. Whoever refuses a
+//! request closes the connection: bytes behind a refused head are never parsed.
+
+mod client;
+mod error;
+mod extensions;
+mod head;
+mod headers;
+mod host;
+mod key;
+mod negotiated;
+mod origin;
+mod parse;
+mod response;
+mod server;
+mod tokens;
+
+pub use client::{ClientHandshake, Offer, ResponseReader, parse_uri};
+pub use error::{HandshakeError, RefusedResponse};
+pub use extensions::Extension;
+pub use head::{HeadLimits, HeadReader};
+pub use key::{ClientKey, accept_key};
+pub use negotiated::Negotiated;
+pub use origin::{Origin, Origins};
+pub use response::encode_response;
+pub use server::{Acceptance, Upgrade};

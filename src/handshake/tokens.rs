@@ -1,0 +1,145 @@
+//! Tokens and comma-separated lists of RFC 9110 5.6, in one pass and without regular expressions.
+
+use http::HeaderMap;
+use http::header::AsHeaderName;
+
+/// Whether the text is one RFC 9110 5.6.2 token: at least one byte, and none that delimits.
+pub(super) fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|&byte| is_token_byte(byte))
+}
+
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    const IS_TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
+    IS_TOKEN[usize::from(byte)]
+}
+
+/// Letters, digits and some more bytes, to be looked up: one load in place of a search.
+pub(super) const fn table(more: &[u8]) -> [bool; 256] {
+    let mut is_member = [false; 256];
+    let mut byte = 0;
+    while byte < 128u8 {
+        is_member[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut index = 0;
+    while index < more.len() {
+        is_member[more[index] as usize] = true;
+        index += 1;
+    }
+    is_member
+}
+
+/// Optional white space of RFC 9110 5.6.3.
+pub(super) fn is_white(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}
+
+pub(super) fn trim(mut text: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = text
+        && is_white(*first)
+    {
+        text = rest;
+    }
+    while let [rest @ .., last] = text
+        && is_white(*last)
+    {
+        text = rest;
+    }
+    text
+}
+
+/// The elements of every line of a list header, in order, trimmed, empty ones left out (RFC 9110
+/// 5.3, 5.6.1.2).
+///
+/// Only for lists of tokens: a quoted string could hold a comma, and its halves are no tokens,
+/// which the caller checks.
+pub(super) fn elements<K: AsHeaderName>(
+    headers: &HeaderMap,
+    name: K,
+) -> impl Iterator<Item = &[u8]> {
+    headers
+        .get_all(name)
+        .into_iter()
+        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
+        .map(trim)
+        .filter(|element| !element.is_empty())
+}
+
+/// Whether a list header names `token`, whole and in any case. False too when any element is no
+/// token or `token/token` (`protocol-name "/" protocol-version`, RFC 9110 7.8), for such a list
+/// cannot be trusted to be cut where its sender meant.
+pub(super) fn list_names<K: AsHeaderName>(headers: &HeaderMap, name: K, token: &str) -> bool {
+    let mut found = false;
+    for element in elements(headers, name) {
+        if !element.splitn(2, |&byte| byte == b'/').all(is_token) {
+            return false;
+        }
+        found |= element.eq_ignore_ascii_case(token.as_bytes());
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use http::header::CONNECTION;
+
+    fn connection(lines: &[&'static str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(CONNECTION, HeaderValue::from_static(line));
+        }
+        headers
+    }
+
+    #[test]
+    fn a_token_has_no_delimiter() {
+        assert!(is_token(b"graphql-ws"));
+        assert!(is_token(b"!#$%&'*+-.^_`|~09azAZ"));
+        assert!(!is_token(b""));
+        for byte in (0..=b' ').chain(*b"\"(),/:;<=>?@[\\]{}").chain(0x7f..=0xff) {
+            assert!(!is_token(&[b'a', byte]), "{byte:#x} is a delimiter");
+        }
+    }
+
+    #[test]
+    fn trim_takes_spaces_and_tabs_only() {
+        assert_eq!(trim(b" \t a b\t "), b"a b");
+        assert_eq!(trim(b" \t "), b"");
+        assert_eq!(trim(b"\x0ba"), b"\x0ba");
+    }
+
+    #[test]
+    fn a_list_names_whole_tokens_in_any_case() {
+        for lines in [
+            &["upgrade"][..],
+            &["keep-alive, Upgrade"],
+            &["keep-alive", "UPGRADE"],
+            &[",, ,\tupGrade\t,,"],
+            &["", "h2c/1 , upgrade"],
+        ] {
+            assert!(
+                list_names(&connection(lines), CONNECTION, "upgrade"),
+                "{lines:?}"
+            );
+        }
+        for lines in [
+            &[][..],
+            &[""],
+            &["not-Upgrade"],
+            &["upgrade-insecure-requests"],
+            &["up grade"],
+            &["\"a, upgrade, b\""],
+            &["upgrade, @"],
+            &["upgrade, a/b/c"],
+            &["upgrade/1"],
+            &["keep-alive; upgrade"],
+        ] {
+            assert!(
+                !list_names(&connection(lines), CONNECTION, "upgrade"),
+                "{lines:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! A worker: one task that owns its slice of the members and does its jobs in order.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use crate::outbox::Sender;
+use crate::protocol::PreparedMessage;
+use crate::sync::{Arc, AtomicUsize, Mutex, Ordering};
+
+use super::error::BroadcastError;
+use super::members::{Batch, Members};
+
+/// Broadcasts that may wait for one worker, and their bytes.
+const JOBS_MAX: usize = 65_536;
+const JOB_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Members written to in one poll: then other tasks of the thread have their turn.
+const DELIVERIES_PER_POLL: usize = 512;
+
+/// Messages of one batch.
+const BATCH_MESSAGES_MAX: usize = 256;
+
+/// What a worker does, in the order it was asked.
+#[derive(Debug)]
+pub(super) enum Job {
+    Join { room: u64, sender: Sender },
+    Leave { room: u64, id: u64 },
+    Publish { room: u64, message: PreparedMessage, except: u64 },
+}
+
+/// The jobs of one worker.
+#[derive(Debug, Default)]
+pub(super) struct Jobs {
+    state: Mutex<State>,
+    /// Broadcasts that wait, to be looked at without the lock.
+    waiting: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    jobs: Vec<Job>,
+    bytes: usize,
+    worker: Option<Waker>,
+    publishers: Vec<Waker>,
+    is_over: bool,
+}
+
+impl Jobs {
+    /// Joins and leaves are always taken: they are bounded by the connections.
+    pub(super) fn push(&self, job: Job) {
+        let mut state = self.state.lock();
+        state.jobs.push(job);
+        let waker = state.worker.take();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn publish(&self, room: u64, message: &PreparedMessage, except: u64) -> Result<(), BroadcastError> {
+        let mut state = self.state.lock();
+        let bytes = message.frame().len();
+        let is_full = state.jobs.len() >= JOBS_MAX || state.bytes + bytes > JOB_BYTES_MAX;
+        if is_full && state.bytes > 0 {
+            return Err(BroadcastError { jobs: state.jobs.len(), bytes: state.bytes });
+        }
+        state.bytes += bytes;
+        state.jobs.push(Job::Publish { room, message: message.clone(), except });
+        self.waiting.store(state.jobs.len(), Ordering::Relaxed);
+        let waker = state.worker.take();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    /// Pending while the queue is more than half full.
+    pub(super) fn poll_ready(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.waiting.load(Ordering::Relaxed) < JOBS_MAX / 8 {
+            return Poll::Ready(());
+        }
+        let mut state = self.state.lock();
+        if (state.jobs.len() < JOBS_MAX / 2 && state.bytes < JOB_BYTES_MAX / 2) || state.is_over {
+            return Poll::Ready(());
+        }
+        if !state.publishers.iter().any(|known| known.will_wake(cx.waker())) {
+            state.publishers.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    pub(super) fn stop(&self) {
+        let mut state = self.state.lock();
+        state.is_over = true;
+        let waker = state.worker.take();
+        let publishers = std::mem::take(&mut state.publishers);
+        drop(state);
+        waker.into_iter().chain(publishers).for_each(Waker::wake);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.state.lock().is_over
+    }
+
+    /// Takes all jobs at once, or registers the worker.
+    fn take(&self, into: &mut Vec<Job>, waker: &Waker) -> Taken {
+        let mut state = self.state.lock();
+        if state.is_over {
+            return Taken::Over;
+        }
+        if state.jobs.is_empty() {
+            state.worker = Some(waker.clone());
+            return Taken::Nothing;
+        }
+        std::mem::swap(&mut state.jobs, into);
+        state.bytes = 0;
+        self.waiting.store(0, Ordering::Relaxed);
+        let publishers = std::mem::take(&mut state.publishers);
+        drop(state);
+        publishers.into_iter().for_each(Waker::wake);
+        Taken::Some
+    }
+}
+
+enum Taken {
+    Some,
+    Nothing,
+    Over,
+}
+
+/// The task of a worker; ends when its hub does.
+#[derive(Debug)]
+pub(super) struct Worker {
+    jobs: Arc<Jobs>,
+    /// Jobs in reverse, so that the next is the last.
+    todo: Vec<Job>,
+    rooms: HashMap<u64, Members>,
+    batch: Batch,
+    room: u64,
+    /// The member to go on with.
+    next: Option<usize>,
+}
+
+impl Worker {
+    pub(super) fn new(jobs: Arc<Jobs>) -> Self {
+        Self {
+            jobs,
+            todo: Vec::new(),
+            rooms: HashMap::new(),
+            batch: Batch::default(),
+            room: 0,
+            next: None,
+        }
+    }
+
+    fn do_jobs(&mut self) {
+        while let Some(job) = self.todo.pop() {
+            match job {
+                Job::Join { room, sender } => self.rooms.entry(room).or_default().join(sender),
+                Job::Leave { room, id } => self.leave(room, id),
+                Job::Publish { room, message, except } => {
+                    self.room = room;
+                    self.batch.push(message, except);
+                    self.gather();
+                    self.next = Some(0);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Broadcasts to the same room that follow at once leave together.
+    fn gather(&mut self) {
+        while self.batch.len() < BATCH_MESSAGES_MAX {
+            match self.todo.pop() {
+                Some(Job::Publish { room, message, except }) if room == self.room => {
+                    self.batch.push(message, except);
+                }
+                Some(other) => return self.todo.push(other),
+                None => return,
+            }
+        }
+    }
+
+    fn leave(&mut self, room: u64, id: u64) {
+        let Some(members) = self.rooms.get_mut(&room) else { return };
+        members.leave(id);
+        if members.is_empty() {
+            self.rooms.remove(&room);
+        }
+    }
+
+    /// True when the batch has reached everybody.
+    fn deliver(&mut self, first: usize) -> bool {
+        let members = self.rooms.get(&self.room);
+        self.next =
+            members.and_then(|members| members.deliver(&self.batch, first, DELIVERIES_PER_POLL));
+        if self.next.is_none() {
+            self.batch.clear();
+        }
+        self.next.is_none()
+    }
+}
+
+impl Future for Worker {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        loop {
+            if let Some(first) = this.next {
+                if !this.deliver(first) {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+            this.do_jobs();
+            if this.next.is_some() {
+                continue;
+            }
+            match this.jobs.take(&mut this.todo, cx.waker()) {
+                Taken::Some => this.todo.reverse(),
+                Taken::Nothing => return Poll::Pending,
+                Taken::Over => return Poll::Ready(()),
+            }
+        }
+    }
+}

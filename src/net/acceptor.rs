@@ -1,0 +1,266 @@
+//! The server's side of the opening handshake, on a stream.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
+
+use crate::error::Error;
+use crate::handshake::{HandshakeError, HeadLimits, HeadReader, Origins, Upgrade, encode_response};
+use crate::protocol::{Config, Role};
+use crate::sync::Arc;
+
+use super::line::ByteStream;
+use super::pool;
+use super::request::{Answer, Request};
+use super::websocket::WebSocket;
+
+/// What is read and thrown away behind a refusal, so that a reset does not overtake it, in bytes.
+const LINGER_BYTES_MAX: usize = 64 * 1024;
+
+/// How long that may take.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+type Hook = dyn Fn(Request) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync;
+
+/// Accepts WebSockets on streams: limits, origins and a hook that decides. Cloning counts a reference.
+///
+/// ```
+/// use http::StatusCode;
+/// use sockeye::{Acceptor, Answer, Config};
+///
+/// let acceptor = Acceptor::new(Config::default()).on_request(|request| async move {
+///     match (request.is_upgrade(), request.path()) {
+///         (true, "/ws") => Answer::accept(),
+///         (false, "/") => Answer::respond(StatusCode::OK, "text/html", "<h1>hello</h1>"),
+///         _ => Answer::refuse(StatusCode::NOT_FOUND, "not found"),
+///     }
+/// });
+/// ```
+#[derive(Clone)]
+pub struct Acceptor {
+    settings: Arc<Settings>,
+}
+
+#[derive(Clone)]
+struct Settings {
+    config: Arc<Config>,
+    head_limits: HeadLimits,
+    handshake_timeout: Duration,
+    origins: Origins,
+    hook: Option<Arc<Hook>>,
+}
+
+impl Default for Acceptor {
+    fn default() -> Self {
+        Self::new(Config::default())
+    }
+}
+
+impl Acceptor {
+    /// An acceptor that upgrades whoever asks properly from the same host, within 10 s.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let settings = Settings {
+            config: Arc::new(config),
+            head_limits: HeadLimits::default(),
+            handshake_timeout: Duration::from_secs(10),
+            origins: Origins::SameHost,
+            hook: None,
+        };
+        Self { settings: Arc::new(settings) }
+    }
+
+    /// Which origins a browser may come from (default: the host it asks for). Others get 403.
+    #[must_use]
+    pub fn origins(self, origins: Origins) -> Self {
+        self.with(|settings| settings.origins = origins)
+    }
+
+    /// Bounds on the request's head (default: 8 KiB a line, 16 KiB, 100 headers).
+    #[must_use]
+    pub fn head_limits(self, limits: HeadLimits) -> Self {
+        self.with(|settings| settings.head_limits = limits)
+    }
+
+    /// How long the handshake may take, from the first look at the stream to the answer, the hook
+    /// included (default 10 s). Then 408.
+    #[must_use]
+    pub fn handshake_timeout(self, timeout: Duration) -> Self {
+        self.with(|settings| settings.handshake_timeout = timeout)
+    }
+
+    /// Asks this hook what to do with each request: accept, choose a subprotocol, refuse with any
+    /// status, or answer with a page. Requests that are no valid upgrade but a plain GET reach it too
+    /// (see [`Request::is_upgrade`]); accepting one of those answers 426.
+    ///
+    /// Without a hook every valid upgrade is accepted.
+    #[must_use]
+    pub fn on_request<F, Fut>(self, hook: F) -> Self
+    where
+        F: Fn(Request) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Answer> + Send + 'static,
+    {
+        let hook: Arc<Hook> = Arc::new(move |request| Box::pin(hook(request)));
+        self.with(|settings| settings.hook = Some(hook))
+    }
+
+    /// The limits of its connections.
+    #[must_use]
+    pub fn config(&self) -> &Arc<Config> {
+        &self.settings.config
+    }
+
+    /// Does the opening handshake on a stream. A refusal is answered, then the stream is closed.
+    ///
+    /// # Errors
+    /// [`Error::Handshake`] when the request was refused, [`Error::Answered`] when the hook answered
+    /// itself, [`Error::Io`] when the stream failed.
+    ///
+    /// Cancel safety: dropping the future drops the stream.
+    pub async fn accept<S: ByteStream>(
+        &self,
+        mut stream: S,
+        peer_addr: Option<SocketAddr>,
+    ) -> Result<(WebSocket<S>, Request), Error> {
+        let timeout = self.settings.handshake_timeout;
+        let negotiating = self.negotiate(&mut stream, peer_addr);
+        let negotiated = tokio::time::timeout(timeout, negotiating).await;
+        match negotiated.unwrap_or(Err(HandshakeError::Timeout.into())) {
+            Ok((request, input)) => {
+                let config = &self.settings.config;
+                Ok((WebSocket::with_input(stream, Role::Server, config, input), request))
+            }
+            Err(Refusal::Handshake(error)) => {
+                refuse(&mut stream, &error.to_response()).await;
+                Err(Error::Handshake(error))
+            }
+            Err(Refusal::Respond(response)) => {
+                refuse(&mut stream, &response).await;
+                Err(Error::Answered(response.status()))
+            }
+            Err(Refusal::Io(error)) => Err(Error::Io(error)),
+        }
+    }
+
+    async fn negotiate<S: ByteStream>(
+        &self,
+        stream: &mut S,
+        peer_addr: Option<SocketAddr>,
+    ) -> Result<(Request, Vec<u8>), Refusal> {
+        let (head, input) = read_head(stream, self.settings.head_limits).await?;
+        let upgrade = match Upgrade::from_request(&head) {
+            Ok(upgrade) => {
+                self.settings.origins.check(&head)?;
+                Ok(upgrade)
+            }
+            Err(error @ HandshakeError::UpgradeMissing) => Err(error),
+            Err(error) => return Err(error.into()),
+        };
+        let request = Request::new(head, upgrade.as_ref().ok(), peer_addr);
+        let answer = match &self.settings.hook {
+            Some(hook) => hook(request.clone()).await,
+            None => Answer::accept(),
+        };
+        let acceptance = match answer {
+            Answer::Upgrade(acceptance) => acceptance,
+            Answer::Respond(response) => return Err(Refusal::Respond(response)),
+        };
+        let negotiated = upgrade?.accept(acceptance)?;
+        let mut bytes = Vec::with_capacity(256);
+        negotiated.encode(&mut bytes);
+        stream.write_all(&bytes).await?;
+        stream.flush().await?;
+        Ok((request, input))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.settings));
+        self
+    }
+}
+
+impl std::fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Acceptor")
+            .field("config", &self.settings.config)
+            .field("head_limits", &self.settings.head_limits)
+            .field("handshake_timeout", &self.settings.handshake_timeout)
+            .field("origins", &self.settings.origins)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a stream did not become a WebSocket.
+enum Refusal {
+    Handshake(HandshakeError),
+    Respond(Response<Bytes>),
+    Io(std::io::Error),
+}
+
+impl From<HandshakeError> for Refusal {
+    fn from(error: HandshakeError) -> Self {
+        Self::Handshake(error)
+    }
+}
+
+impl From<std::io::Error> for Refusal {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Reads the head into the thread's block, so that a silent client costs no buffer; what follows the
+/// head is kept.
+async fn read_head<S: ByteStream>(
+    stream: &mut S,
+    limits: HeadLimits,
+) -> Result<(http::Request<()>, Vec<u8>), Refusal> {
+    let mut reader = HeadReader::new(limits);
+    let input = poll_fn(|cx| loop {
+        let mut block = pool::take_block();
+        let mut buf = ReadBuf::new(&mut block);
+        let poll = Pin::new(&mut *stream).poll_read(cx, &mut buf);
+        let filled = buf.filled();
+        let taken = match &poll {
+            Poll::Ready(Ok(())) if filled.is_empty() => Err(HandshakeError::Closed),
+            Poll::Ready(Ok(())) => reader.receive(filled),
+            _ => Ok(None),
+        };
+        let input = taken.map(|taken| taken.map(|taken| filled[taken..].to_vec()));
+        pool::put_block(block);
+        ready!(poll).map_err(Refusal::Io)?;
+        if let Some(input) = input.map_err(Refusal::Handshake)? {
+            return Poll::Ready(Ok::<_, Refusal>(input));
+        }
+    })
+    .await?;
+    Ok((reader.request()?, input))
+}
+
+/// Writes the answer and waits a little for the client to have read it. Bytes that still come are
+/// thrown away unread: nothing behind a refused head is ever parsed.
+pub(super) async fn refuse<S: ByteStream>(stream: &mut S, response: &Response<Bytes>) {
+    let mut bytes = Vec::with_capacity(256);
+    encode_response(response, &mut bytes);
+    let lingering = async {
+        stream.write_all(&bytes).await?;
+        stream.shutdown().await?;
+        let mut block = [0; 512];
+        let mut drained = 0;
+        while drained < LINGER_BYTES_MAX {
+            match stream.read(&mut block).await? {
+                0 => break,
+                len => drained += len,
+            }
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    // The client may be gone or slow; either way the stream is closed now.
+    let _ = tokio::time::timeout(LINGER_TIMEOUT, Box::pin(lingering)).await;
+}

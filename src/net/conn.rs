@@ -1,0 +1,322 @@
+//! A connection: the endpoint, its byte stream, its outbox and its deadlines.
+//!
+//! The faces above (driver, `recv`, split) differ in who polls and where payloads go; reading,
+//! flushing, timers and the end are here, once.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use crate::outbox::Outbox;
+use crate::protocol::{
+    CloseCause, CloseOutcome, Config, Endpoint, Role, State, TimeoutKind, WriteBuffer,
+};
+use crate::sync::{Arc, AtomicU64, Ordering};
+
+use super::line::{ByteStream, Line};
+use super::wheel::Timer;
+
+const NEVER: u64 = u64::MAX;
+
+/// From here on the rest of a frame is read straight into its message, in bytes.
+const DIRECT_BYTES_MIN: usize = 64 * 1024;
+
+/// What is read and thrown away after our last word, so that a reset does not overtake it.
+const DRAIN_BYTES_MAX: usize = 64 * 1024;
+
+/// How long that may take, in milliseconds.
+const DRAIN_TIMEOUT_MS: u64 = 1000;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// What a read came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fill {
+    /// So many bytes are in the block; zero when they went straight into a message.
+    Bytes(usize),
+    /// The stream ended or failed: the endpoint knows.
+    End,
+}
+
+/// The way to the end of the stream.
+///
+/// ```text
+///   Running ──endpoint closed──► Flushing ──last word out──► Draining ──EOF, bound or deadline──► Done
+///      └───────────the stream or the peer is gone──────────────────────────────────────────────────┘
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Running,
+    Flushing,
+    Draining { drained: u32 },
+    Done,
+}
+
+#[derive(Debug)]
+pub(super) struct Conn<S> {
+    line: Line<S>,
+    pub(super) endpoint: Endpoint,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) timer: Timer,
+    /// Of a blocked write, or of the end.
+    deadline_ms: u64,
+    armed_ms: u64,
+    ending: Ending,
+    is_blocked: bool,
+    is_stopped: bool,
+}
+
+impl<S: ByteStream> Conn<S> {
+    pub(super) fn new(stream: S, role: Role, config: &Arc<Config>) -> Self {
+        let line = Line::new(stream);
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let outbox = Outbox::new(role, config.clone(), id);
+        if let Some(direct) = line.direct() {
+            outbox.attach(direct);
+        }
+        let mut timer = Timer::new();
+        let endpoint = Endpoint::new(role, config.clone(), timer.now_ms());
+        Self {
+            line,
+            endpoint,
+            outbox: Arc::new(outbox),
+            timer,
+            deadline_ms: NEVER,
+            armed_ms: NEVER,
+            ending: Ending::Running,
+            is_blocked: false,
+            is_stopped: false,
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.endpoint.state() == State::Open
+    }
+
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        self.endpoint.state() == State::Closed
+    }
+
+    /// Whether the kernel takes no more now: then nothing is read either.
+    #[inline]
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked
+    }
+
+    /// One read: into the block, or straight into a long message that is in progress.
+    #[inline]
+    pub(super) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        block: &mut [u8],
+        out: &mut WriteBuffer,
+    ) -> Poll<Fill> {
+        if let Some((buffer, limit)) = self.endpoint.direct_buffer(DIRECT_BYTES_MIN) {
+            let result = ready!(self.line.poll_read_buf(cx, buffer, limit));
+            let fill = self.judge(result);
+            if let Fill::Bytes(len) = fill {
+                self.endpoint.received_direct(len, out);
+                return Poll::Ready(Fill::Bytes(0));
+            }
+            return Poll::Ready(fill);
+        }
+        let result = ready!(self.line.poll_read(cx, block));
+        Poll::Ready(self.judge(result))
+    }
+
+    #[inline]
+    fn judge(&mut self, result: io::Result<usize>) -> Fill {
+        match result {
+            Ok(0) => self.endpoint.receive_eof(),
+            Ok(len) => {
+                self.endpoint.handle_received(self.timer.now_ms());
+                return Fill::Bytes(len);
+            }
+            Err(error) => self.endpoint.lose(CloseCause::Io(error.kind())),
+        }
+        Fill::End
+    }
+
+    /// Writes what there is. `Pending`: the kernel takes no more now, and the task is woken when it
+    /// does. `out` is empty afterwards: what could not be written is with the outbox.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, out: &mut WriteBuffer) -> Poll<()> {
+        loop {
+            if !self.is_stopped && !self.is_open() {
+                self.is_stopped = true;
+                self.outbox.stop();
+            }
+            let waker = cx.waker();
+            let line = &mut self.line;
+            let flushed = self.outbox.flush(out, Some(waker), |slices| {
+                line.write(&mut Context::from_waker(waker), slices)
+            });
+            let flushed = match flushed {
+                Ok(flushed) => flushed,
+                Err(error) => return Poll::Ready(self.lose_line(&error, out)),
+            };
+            if flushed.progress || !self.is_blocked {
+                let timeout_ms = self.endpoint.config().write_timeout.as_millis();
+                let timeout_ms = u64::try_from(timeout_ms).unwrap_or(NEVER);
+                self.deadline_ms = self.timer.now_ms().saturating_add(timeout_ms);
+            }
+            self.is_blocked = flushed.is_blocked;
+            if flushed.is_blocked {
+                match ready!(self.line.poll_write_ready(cx)) {
+                    Ok(()) => continue,
+                    Err(error) => return Poll::Ready(self.lose_line(&error, out)),
+                }
+            }
+            if let Some(frame) = flushed.close_request {
+                self.endpoint.close(Some(&frame), out, self.timer.now_ms());
+                continue;
+            }
+            return self.poll_flush_line(cx, out);
+        }
+    }
+
+    fn poll_flush_line(&mut self, cx: &mut Context<'_>, out: &mut WriteBuffer) -> Poll<()> {
+        match self.line.poll_flush(cx) {
+            Poll::Ready(Ok(())) => self.endpoint.handle_flushed(self.timer.now_ms()),
+            Poll::Ready(Err(error)) => self.lose_line(&error, out),
+            Poll::Pending => {
+                self.is_blocked = true;
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn lose_line(&mut self, error: &io::Error, out: &mut WriteBuffer) {
+        self.endpoint.lose(CloseCause::Io(error.kind()));
+        self.ending = Ending::Done;
+        self.is_blocked = false;
+        out.clear();
+    }
+
+    /// Does what is due, or sees to it that the task is woken when something is. True: something
+    /// was done, so flush and look again.
+    pub(super) fn handle_timers(&mut self, cx: &Context<'_>, out: &mut WriteBuffer, waker: Rearm) -> bool {
+        let now_ms = self.timer.now_ms();
+        let mut deadline_ms = self.endpoint.poll_timeout().unwrap_or(NEVER);
+        if self.is_blocked || self.is_over() {
+            deadline_ms = deadline_ms.min(self.deadline_ms);
+        }
+        if deadline_ms <= now_ms {
+            if self.is_blocked && self.deadline_ms <= now_ms {
+                self.endpoint.lose(CloseCause::Timeout(TimeoutKind::Write));
+                self.ending = Ending::Done;
+                self.is_blocked = false;
+            } else {
+                self.endpoint.handle_timeout(out, now_ms);
+            }
+            return true;
+        }
+        let is_armed = self.armed_ms <= deadline_ms && self.armed_ms > now_ms;
+        if deadline_ms != NEVER && (!is_armed || waker == Rearm::Always) {
+            self.armed_ms = deadline_ms;
+            self.timer.arm(deadline_ms, cx.waker());
+        }
+        false
+    }
+
+    /// After the endpoint is closed: our last word goes out, then the stream ends as RFC 6455 7.1.1
+    /// has it: the server closes first, the client waits for that.
+    pub(super) fn poll_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut WriteBuffer,
+        block: &mut [u8],
+    ) -> Poll<()> {
+        loop {
+            match self.ending {
+                Ending::Running => self.begin_end(),
+                Ending::Flushing => {
+                    if self.poll_flush(cx, out).is_pending() {
+                        if !self.handle_timers(cx, out, Rearm::Always) {
+                            return Poll::Pending;
+                        }
+                        continue;
+                    }
+                    if self.ending == Ending::Flushing {
+                        ready!(self.poll_last_word(cx));
+                    }
+                }
+                Ending::Draining { drained } => ready!(self.poll_drain(cx, block, drained)),
+                Ending::Done => {
+                    self.outbox.detach();
+                    return Poll::Ready(());
+                }
+            }
+        }
+    }
+
+    fn begin_end(&mut self) {
+        let cause = self.endpoint.outcome().map(|outcome| outcome.cause);
+        self.ending = match cause {
+            Some(CloseCause::Timeout(TimeoutKind::Idle)) => Ending::Flushing,
+            Some(CloseCause::Timeout(_) | CloseCause::Io(_)) => Ending::Done,
+            _ => Ending::Flushing,
+        };
+    }
+
+    /// All is written: close, or end our half and wait for the peer's.
+    fn poll_last_word(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let outcome = self.endpoint.outcome();
+        let is_clean = outcome.is_some_and(|outcome| outcome.clean);
+        let is_eof = outcome.is_some_and(|outcome| outcome.cause == CloseCause::Eof);
+        let waits_for_peer = is_clean && self.endpoint.role() == Role::Client;
+        let timeout_ms = if waits_for_peer {
+            u64::try_from(self.endpoint.config().close_timeout.as_millis()).unwrap_or(NEVER)
+        } else {
+            // A stream of its own may take a while to say goodbye; it has the same deadline.
+            let _ = self.line.poll_shutdown(cx);
+            DRAIN_TIMEOUT_MS
+        };
+        self.deadline_ms = self.timer.now_ms().saturating_add(timeout_ms);
+        let is_done = is_eof || (is_clean && !waits_for_peer);
+        self.ending = if is_done { Ending::Done } else { Ending::Draining { drained: 0 } };
+        Poll::Ready(())
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>, block: &mut [u8], drained: u32) -> Poll<()> {
+        if let Poll::Ready(result) = self.line.poll_read(cx, block) {
+            let len = result.unwrap_or(0);
+            let drained = drained.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
+            let is_done = len == 0 || drained as usize > DRAIN_BYTES_MAX;
+            self.ending = if is_done { Ending::Done } else { Ending::Draining { drained } };
+            return Poll::Ready(());
+        }
+        if self.deadline_ms <= self.timer.now_ms() {
+            self.ending = Ending::Done;
+            return Poll::Ready(());
+        }
+        self.armed_ms = self.deadline_ms;
+        self.timer.arm(self.deadline_ms, cx.waker());
+        Poll::Pending
+    }
+
+    /// How it ended; only after [`poll_end`](Self::poll_end).
+    pub(super) fn outcome(&self) -> CloseOutcome {
+        let outcome = self.endpoint.outcome().cloned();
+        outcome.unwrap_or_else(|| CloseOutcome::lost(CloseCause::Dropped))
+    }
+}
+
+/// Whether the task that polls may have changed since the timer was armed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rearm {
+    Always,
+    IfNeeded,
+}
+
+impl<S> Drop for Conn<S> {
+    /// A connection that is dropped while it is open still says goodbye where that takes no waiting:
+    /// 1001, or 1011 when a panic drops it.
+    fn drop(&mut self) {
+        if self.ending == Ending::Running {
+            self.outbox.say_goodbye(std::thread::panicking());
+        }
+        self.outbox.detach();
+    }
+}

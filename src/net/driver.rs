@@ -1,0 +1,215 @@
+//! The one future of a connection that has a handler.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::frame::Violation;
+use crate::protocol::{CloseOutcome, MessageRef, Place, Step, Token};
+
+use super::conn::{Conn, Fill, Rearm};
+use super::handler::{Connection, HIGH_WATER_BYTES, Handler};
+use super::line::ByteStream;
+use super::pool::{Turn, with_turn};
+
+/// Reads of one poll: a bound on its work. A busy connection then lets others go first.
+const READS_PER_POLL: u32 = 8;
+
+/// Runs a connection with its handler until it is over. Made by
+/// [`WebSocket::run`](super::WebSocket::run).
+///
+/// A hand-written future that is small (its size is what an idle connection costs) and borrows the
+/// thread's read block for the time of a poll only.
+///
+/// Dropping it drops the connection, with a close frame (1001) where that takes no waiting.
+#[must_use = "a driver does nothing unless it is awaited or spawned"]
+#[derive(Debug)]
+pub struct Driver<S: ByteStream, H: Handler> {
+    conn: Conn<S>,
+    handler: H,
+    /// Input that could not be handled yet: the output is blocked or the handler is not ready.
+    leftover: Vec<u8>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    New,
+    Running,
+    Paused,
+    Over,
+}
+
+impl<S: ByteStream, H: Handler> Driver<S, H> {
+    pub(super) fn new(conn: Conn<S>, handler: H, input: Vec<u8>) -> Self {
+        Self { conn, handler, leftover: input, stage: Stage::New }
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<CloseOutcome> {
+        if self.stage == Stage::New {
+            self.stage = Stage::Running;
+            let Self { conn, handler, .. } = self;
+            handler.on_open(&mut connection(conn, turn));
+        }
+        let mut reads = 0;
+        loop {
+            // What was blocked is tried first: only then is anything read.
+            let was_blocked = self.conn.is_blocked();
+            let has_read = !was_blocked && self.poll_input(cx, turn);
+            let is_blocked = self.conn.poll_flush(cx, &mut turn.out).is_pending();
+            if self.conn.is_over() {
+                return self.poll_end(cx, turn);
+            }
+            if (has_read || was_blocked) && !is_blocked {
+                reads += 1;
+                if reads < READS_PER_POLL {
+                    continue;
+                }
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !self.conn.handle_timers(cx, &mut turn.out, Rearm::IfNeeded) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Handles what there is to read. False: nothing, or nothing may be read now.
+    #[inline]
+    fn poll_input(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> bool {
+        if self.conn.is_over() {
+            return false;
+        }
+        if self.handler.poll_ready(cx).is_pending() {
+            self.pause();
+            return false;
+        }
+        if self.stage == Stage::Paused {
+            self.stage = Stage::Running;
+            let now_ms = self.conn.timer.now_ms();
+            self.conn.endpoint.resume(now_ms);
+        }
+        if !self.leftover.is_empty() {
+            let mut input = std::mem::take(&mut self.leftover);
+            let taken = self.handle_input(cx, &mut input, turn);
+            self.leftover.extend_from_slice(&input[taken..]);
+            return true;
+        }
+        let mut block = std::mem::take(&mut turn.block);
+        let fill = self.conn.poll_fill(cx, &mut block, &mut turn.out);
+        if let Poll::Ready(Fill::Bytes(len)) = fill {
+            let taken = self.handle_input(cx, &mut block[..len], turn);
+            if taken < len {
+                self.leftover = block[taken..len].to_vec();
+            }
+        }
+        turn.block = block;
+        fill.is_ready()
+    }
+
+    /// Decodes and handles messages until the input ends, the output is blocked or the handler is
+    /// not ready; returns how much was taken.
+    #[inline]
+    fn handle_input(&mut self, cx: &mut Context<'_>, input: &mut [u8], turn: &mut Turn) -> usize {
+        let now_ms = self.conn.timer.now_ms();
+        let mut at = 0;
+        loop {
+            let token = self.conn.endpoint.advance(input, &mut at, &mut turn.out, now_ms);
+            match token.step {
+                Step::More => break,
+                Step::Text | Step::Binary => self.handle_message(input, token, turn),
+                Step::Ping | Step::Pong => self.handle_control(input, token, turn),
+                Step::Close => {}
+            }
+            if turn.out.len() >= HIGH_WATER_BYTES && self.conn.poll_flush(cx, &mut turn.out).is_pending() {
+                break;
+            }
+            if self.conn.is_blocked() || self.handler.poll_ready(cx).is_pending() {
+                break;
+            }
+        }
+        let Self { conn, handler, .. } = self;
+        handler.on_turn_end(&mut connection(conn, turn));
+        at
+    }
+
+    #[inline(always)]
+    fn handle_message(&mut self, input: &[u8], token: Token, turn: &mut Turn) {
+        let Self { conn, handler, .. } = self;
+        if token.place != Place::Block {
+            return self.handle_assembled(input, token, turn);
+        }
+        let payload = &input[token.start..token.end];
+        let message = match token.step {
+            Step::Text => match simdutf8::basic::from_utf8(payload) {
+                Ok(text) => MessageRef::Text(text),
+                Err(_) => {
+                    conn.endpoint.fail(Violation::InvalidUtf8, &mut turn.out);
+                    return;
+                }
+            },
+            _ => MessageRef::Binary(payload),
+        };
+        handler.on_message(&mut connection(conn, turn), message);
+    }
+
+    #[inline(never)]
+    fn handle_assembled(&mut self, input: &[u8], token: Token, turn: &mut Turn) {
+        let Self { conn, handler, .. } = self;
+        match conn.endpoint.take_message(input, token) {
+            Ok(message) => handler.on_assembled(&mut connection(conn, turn), message),
+            Err(violation) => {
+                conn.endpoint.fail(violation, &mut turn.out);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn handle_control(&mut self, input: &[u8], token: Token, turn: &mut Turn) {
+        let Self { conn, handler, .. } = self;
+        // At most 125 bytes, rarely: a copy sets the endpoint free for the handler.
+        let payload = conn.endpoint.payload(input, token).to_vec();
+        let mut connection = connection(conn, turn);
+        match token.step {
+            Step::Ping => handler.on_ping(&mut connection, &payload),
+            _ => handler.on_pong(&mut connection, &payload),
+        }
+    }
+
+    fn pause(&mut self) {
+        if self.stage == Stage::Running {
+            self.stage = Stage::Paused;
+            self.conn.endpoint.pause();
+        }
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<CloseOutcome> {
+        std::task::ready!(self.conn.poll_end(cx, &mut turn.out, &mut turn.block));
+        self.stage = Stage::Over;
+        let outcome = self.conn.outcome();
+        self.handler.on_close(&outcome);
+        Poll::Ready(outcome)
+    }
+}
+
+#[inline(always)]
+fn connection<'a, S: ByteStream>(conn: &'a mut Conn<S>, turn: &'a mut Turn) -> Connection<'a> {
+    Connection { endpoint: &mut conn.endpoint, out: &mut turn.out, outbox: &conn.outbox }
+}
+
+impl<S: ByteStream, H: Handler> Future for Driver<S, H> {
+    type Output = CloseOutcome;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseOutcome> {
+        let this = self.get_mut();
+        with_turn(|turn| this.poll_turn(cx, turn))
+    }
+}
+
+impl<S: ByteStream, H: Handler> Drop for Driver<S, H> {
+    /// A handler always learns that its connection is over.
+    fn drop(&mut self) {
+        if matches!(self.stage, Stage::Running | Stage::Paused) && !std::thread::panicking() {
+            self.handler.on_close(&self.conn.outcome());
+        }
+    }
+}

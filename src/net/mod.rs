@@ -1,0 +1,31 @@
+//! Floor 6: tokio. The protocol on real byte streams.
+//!
+//! Three faces on one core: [`WebSocket`] with `recv` and `send` (owned) or `recv_ref` (borrowed),
+//! [`WebSocket::run`] with a [`Handler`] (borrowed, the fastest), and [`WebSocket::split`] for
+//! different tasks. [`Server`] accepts, [`connect`] connects.
+//!
+//! It knows no rooms and no users.
+
+mod client;
+mod conn;
+mod driver;
+mod handler;
+mod line;
+mod pool;
+mod request;
+mod send;
+mod acceptor;
+mod server;
+mod split;
+mod websocket;
+mod wheel;
+
+pub use acceptor::Acceptor;
+pub use client::{Connector, connect};
+pub use driver::Driver;
+pub use handler::{Connection, Handler};
+pub use line::ByteStream;
+pub use request::{Answer, Request};
+pub use server::Server;
+pub use split::Receiver;
+pub use websocket::WebSocket;

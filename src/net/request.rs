@@ -1,0 +1,158 @@
+//! What a client asked for, and what it is answered.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+
+use crate::handshake::{Acceptance, Upgrade};
+use crate::sync::Arc;
+
+/// The request that opened a connection, or that is no upgrade and wants a page. Cloning counts a
+/// reference.
+#[derive(Clone, Debug)]
+pub struct Request(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    head: http::Request<()>,
+    subprotocols: Vec<String>,
+    is_upgrade: bool,
+    peer_addr: Option<SocketAddr>,
+}
+
+impl Request {
+    pub(super) fn new(
+        head: http::Request<()>,
+        upgrade: Option<&Upgrade>,
+        peer_addr: Option<SocketAddr>,
+    ) -> Self {
+        let subprotocols = upgrade.map(|upgrade| upgrade.subprotocols().to_vec()).unwrap_or_default();
+        Self(Arc::new(Inner { head, subprotocols, is_upgrade: upgrade.is_some(), peer_addr }))
+    }
+
+    /// Whether it is a valid WebSocket upgrade.
+    #[must_use]
+    pub fn is_upgrade(&self) -> bool {
+        self.0.is_upgrade
+    }
+
+    /// The path, percent-encoded as it came.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.0.head.uri().path()
+    }
+
+    /// The first query parameter of this name, decoded (`%XX` and `+`). `None` when it is absent or
+    /// not utf-8.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<String> {
+        let query = self.0.head.uri().query()?;
+        query.split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(key)? == name).then(|| decode(value))?
+        })
+    }
+
+    /// The first header of this name, when it is visible ASCII.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.0.head.headers().get(name)?.to_str().ok()
+    }
+
+    /// The token of `Authorization: Bearer TOKEN`.
+    #[must_use]
+    pub fn bearer_token(&self) -> Option<&str> {
+        let (scheme, token) = self.header(header::AUTHORIZATION.as_str())?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
+    }
+
+    /// The subprotocols the client offers, in its order.
+    #[must_use]
+    pub fn subprotocols(&self) -> &[String] {
+        &self.0.subprotocols
+    }
+
+    /// Where the connection comes from; `None` on streams without addresses.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.0.peer_addr
+    }
+
+    /// The request with all its headers.
+    #[must_use]
+    pub fn http(&self) -> &http::Request<()> {
+        &self.0.head
+    }
+}
+
+/// Decodes `%XX` and `+` of a query; `None` for a broken escape or what is not utf-8.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [byte, tail @ ..] = rest {
+        rest = tail;
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let [high, low, tail @ ..] = tail else { return None };
+                let digit = |byte: &u8| char::from(*byte).to_digit(16);
+                bytes.push((digit(high)? * 16 + digit(low)?) as u8);
+                rest = tail;
+            }
+            byte => bytes.push(*byte),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// What an accept hook decides.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Answer {
+    /// Become a WebSocket.
+    Upgrade(Acceptance),
+    /// Answer with this response and close: a refusal, or a page.
+    Respond(Response<Bytes>),
+}
+
+impl Answer {
+    /// Accept as it is.
+    #[must_use]
+    pub fn accept() -> Self {
+        Self::Upgrade(Acceptance::default())
+    }
+
+    /// Refuse with a status and a line of text.
+    #[must_use]
+    pub fn refuse(status: StatusCode, text: &'static str) -> Self {
+        Self::respond(status, "text/plain; charset=utf-8", text)
+    }
+
+    /// Answer with a body of a content type.
+    pub fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let mut response = Response::new(body.into());
+        *response.status_mut() = status;
+        let content_type = header::HeaderValue::from_static(content_type);
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        Self::Respond(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// HS-10, A43: parameters are decoded; broken escapes give nothing, never a panic.
+    #[test]
+    fn query_parameters_are_decoded() {
+        let head = http::Request::builder().uri("/c?room=a%20b+c&name=%C3%A9&bad=%zz&cut=%4&flag");
+        let request = Request::new(head.body(()).unwrap(), None, None);
+        assert_eq!(request.query("room").as_deref(), Some("a b c"));
+        assert_eq!(request.query("name").as_deref(), Some("é"));
+        assert_eq!(request.query("bad"), None);
+        assert_eq!(request.query("cut"), None);
+        assert_eq!(request.query("flag").as_deref(), Some(""));
+        assert_eq!(request.query("none"), None);
+    }
+}

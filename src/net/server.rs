@@ -1,0 +1,386 @@
+//! A listener whose connections it owns.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Weak;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::sync::Notify;
+
+use crate::frame::CloseFrame;
+use crate::handshake::HandshakeError;
+use crate::outbox::Outbox;
+use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
+
+use super::acceptor::{Acceptor, refuse};
+use super::request::Request;
+use super::websocket::WebSocket;
+
+/// Handshakes that may be under way at a time, and those of one address.
+const HALF_OPEN_MAX: usize = 1024;
+const HALF_OPEN_PER_ADDRESS_MAX: usize = 32;
+
+/// When a client that met too many of them may come again.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Connections the kernel keeps ready for us.
+const BACKLOG: i32 = 1024;
+
+/// How long to wait after an accept that failed for want of descriptors or memory: from, to.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// How long connections have to end after a shutdown, beyond the close timeout.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
+
+/// A TCP listener that does the handshakes and runs what you do with each connection.
+///
+/// ```no_run
+/// use sockeye::Server;
+///
+/// # async fn example() -> std::io::Result<()> {
+/// let server = Server::bind("127.0.0.1:0").await?;
+/// println!("listening on {}", server.local_addr()?);
+/// server
+///     .serve(|mut socket, _request| async move {
+///         while let Ok(Some(message)) = socket.recv().await {
+///             if socket.feed(message).is_err() {
+///                 break;
+///             }
+///         }
+///     })
+///     .await
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    acceptor: Acceptor,
+}
+
+impl Server {
+    /// Listens on an address; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
+        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address");
+        for addr in tokio::net::lookup_host(addr).await? {
+            match listen(addr, false) {
+                Ok(listener) => return Ok(Self::from_listener(listener)),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Listens on an address together with other servers of this process, each on a thread of its
+    /// own: the kernel shares the connections out (`SO_REUSEPORT`).
+    ///
+    /// # Errors
+    /// When the address cannot be had, or the system does not know the option.
+    pub fn bind_shared(addr: SocketAddr) -> io::Result<Self> {
+        Ok(Self::from_listener(listen(addr, true)?))
+    }
+
+    /// Serves on a listener of one's own.
+    #[must_use]
+    pub fn from_listener(listener: TcpListener) -> Self {
+        Self { listener, acceptor: Acceptor::default() }
+    }
+
+    /// How handshakes are done, and the limits of connections.
+    #[must_use]
+    pub fn acceptor(mut self, acceptor: Acceptor) -> Self {
+        self.acceptor = acceptor;
+        self
+    }
+
+    /// The address it listens on.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Accepts connections for ever and runs `on_socket` on each, as a task of its own. Ends only by
+    /// being dropped: then its connections end with it.
+    ///
+    /// # Errors
+    /// When the listener is broken for good. Running out of descriptors is not: it waits and goes on.
+    pub async fn serve<F, Fut>(self, on_socket: F) -> io::Result<()>
+    where
+        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+    {
+        self.serve_until(on_socket, std::future::pending()).await
+    }
+
+    /// The same until `shutdown` is ready: then no more are accepted, every connection is closed with
+    /// 1001, and the call returns when all have ended or the close timeout and a second have passed.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub async fn serve_until<F, Fut>(
+        self,
+        on_socket: F,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()>
+    where
+        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+    {
+        let Self { listener, acceptor } = self;
+        let close_timeout = acceptor.config().close_timeout;
+        let tasks = Owner(Arc::new(Tasks::default()));
+        let serving = Arc::new(Serving { acceptor, on_socket, tasks: tasks.0.clone() });
+        tokio::select! {
+            result = accept_loop(&listener, &serving) => result?,
+            () = shutdown => {}
+        }
+        drop(listener);
+        tasks.0.close_all();
+        // What has not ended by then is dropped with the owner.
+        let _ = tokio::time::timeout(close_timeout + SHUTDOWN_GRACE, tasks.0.ended()).await;
+        Ok(())
+    }
+}
+
+fn listen(addr: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if is_shared {
+        #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
+        socket.set_reuse_port(true)?;
+        #[cfg(not(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin")))))]
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+struct Serving<F> {
+    acceptor: Acceptor,
+    on_socket: F,
+    tasks: Arc<Tasks>,
+}
+
+async fn accept_loop<F, Fut>(listener: &TcpListener, serving: &Arc<Serving<F>>) -> io::Result<()>
+where
+    F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
+    Fut: Future + Send + 'static,
+{
+    let mut backoff = BACKOFF.0;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                backoff = BACKOFF.0;
+                begin(serving, stream, peer);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if is_shortage(&error) => {
+                tokio::time::sleep(backoff).await;
+                backoff = (backoff * 2).min(BACKOFF.1);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The handshake has a task of its own, so that its memory is given back when the connection begins.
+fn begin<F, Fut>(serving: &Arc<Serving<F>>, stream: TcpStream, peer: SocketAddr)
+where
+    F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
+    Fut: Future + Send + 'static,
+{
+    // Small frames must not wait for each other; a socket that refuses the option still works.
+    let _ = stream.set_nodelay(true);
+    let half_open = HalfOpen::enter(&serving.tasks, peer.ip());
+    let task = handshake(serving.clone(), stream, peer, half_open);
+    tokio::spawn(Owned { future: task, member: Member::new(&serving.tasks) });
+}
+
+async fn handshake<F, Fut>(
+    serving: Arc<Serving<F>>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    half_open: Option<HalfOpen>,
+) where
+    F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
+    Fut: Future + Send + 'static,
+{
+    let Some(half_open) = half_open else {
+        let busy = HandshakeError::Busy { retry_after: BUSY_RETRY_AFTER };
+        return refuse(&mut stream, &busy.to_response()).await;
+    };
+    let accepted = serving.acceptor.accept(stream, Some(peer)).await;
+    drop(half_open);
+    // Whoever was refused has been answered.
+    let Ok((socket, request)) = accepted else { return };
+    let member = Member::with_outbox(&serving.tasks, socket.outbox());
+    let future = (serving.on_socket)(socket, request);
+    tokio::spawn(Owned { future, member });
+}
+
+/// One connection was gone before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+/// EMFILE, ENFILE, ENOBUFS, ENOMEM: it passes.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 55 | 12))
+}
+
+/// All tasks of a server.
+#[derive(Debug, Default)]
+struct Tasks {
+    members: Mutex<Members>,
+    is_over: AtomicBool,
+    ended: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    live: usize,
+    half_open: usize,
+    half_open_of: HashMap<IpAddr, usize>,
+    outboxes: HashMap<u64, Weak<Outbox>>,
+}
+
+impl Tasks {
+    fn outboxes(&self) -> Vec<Arc<Outbox>> {
+        self.members.lock().outboxes.values().filter_map(Weak::upgrade).collect()
+    }
+
+    fn close_all(&self) {
+        for outbox in self.outboxes() {
+            if let Ok(frame) = CloseFrame::new(1001, "server is shutting down") {
+                outbox.request_close(frame);
+            }
+        }
+    }
+
+    async fn ended(&self) {
+        loop {
+            let notified = self.ended.notified();
+            if self.members.lock().live == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+/// Ends all tasks when it is dropped.
+struct Owner(Arc<Tasks>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::Release);
+        self.0.outboxes().iter().for_each(|outbox| outbox.wake());
+    }
+}
+
+/// One task of a server.
+#[derive(Debug)]
+struct Member {
+    tasks: Arc<Tasks>,
+    /// Zero for a handshake.
+    id: u64,
+}
+
+impl Member {
+    fn new(tasks: &Arc<Tasks>) -> Self {
+        tasks.members.lock().live += 1;
+        Self { tasks: tasks.clone(), id: 0 }
+    }
+
+    fn with_outbox(tasks: &Arc<Tasks>, outbox: &Arc<Outbox>) -> Self {
+        let mut members = tasks.members.lock();
+        members.live += 1;
+        members.outboxes.insert(outbox.id(), Arc::downgrade(outbox));
+        drop(members);
+        Self { tasks: tasks.clone(), id: outbox.id() }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut members = self.tasks.members.lock();
+        members.live -= 1;
+        members.outboxes.remove(&self.id);
+        if members.outboxes.is_empty() {
+            members.outboxes = HashMap::new();
+        }
+        let is_last = members.live == 0;
+        drop(members);
+        if is_last {
+            self.tasks.ended.notify_waiters();
+        }
+    }
+}
+
+/// A handshake under way.
+struct HalfOpen {
+    tasks: Arc<Tasks>,
+    address: IpAddr,
+}
+
+impl HalfOpen {
+    fn enter(tasks: &Arc<Tasks>, address: IpAddr) -> Option<Self> {
+        let mut members = tasks.members.lock();
+        let of_address = members.half_open_of.get(&address).copied().unwrap_or(0);
+        let is_exempt = address.is_loopback();
+        if members.half_open >= HALF_OPEN_MAX || (!is_exempt && of_address >= HALF_OPEN_PER_ADDRESS_MAX)
+        {
+            return None;
+        }
+        members.half_open += 1;
+        members.half_open_of.insert(address, of_address + 1);
+        Some(Self { tasks: tasks.clone(), address })
+    }
+}
+
+impl Drop for HalfOpen {
+    fn drop(&mut self) {
+        let mut members = self.tasks.members.lock();
+        members.half_open -= 1;
+        if let Some(count) = members.half_open_of.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                members.half_open_of.remove(&self.address);
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// A task that ends when its server does.
+    struct Owned<F> {
+        #[pin]
+        future: F,
+        member: Member,
+    }
+}
+
+impl<F: Future> Future for Owned<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if this.member.tasks.is_over.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        this.future.poll(cx).map(|_| ())
+    }
+}

@@ -1,0 +1,446 @@
+//! The convenient face: a connection that is polled by whoever owns it.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+use http::Response;
+
+use crate::error::Error;
+use crate::frame::CloseFrame;
+use crate::outbox::Sender;
+use crate::protocol::{
+    CloseOutcome, Config, Message, MessageRef, PreparedMessage, Role, State, Step, Token, WriteBuffer,
+};
+use crate::sync::Arc;
+
+use super::conn::{Conn, Fill, Rearm};
+use super::driver::Driver;
+use super::handler::{HIGH_WATER_BYTES, Handler};
+use super::line::ByteStream;
+use super::pool;
+
+/// A WebSocket over a byte stream, after the opening handshake. One type for client and server.
+///
+/// Nothing moves unless it is polled: pings are answered and sent while [`recv`](Self::recv) waits.
+/// For reading and writing from different tasks there is [`split`](Self::split), for the fastest
+/// server [`run`](Self::run).
+///
+/// ```
+/// # async fn example(mut socket: sockeye::WebSocket<tokio::net::TcpStream>) -> Result<(), sockeye::Error> {
+/// while let Some(message) = socket.recv().await? {
+///     socket.send(message).await?;
+/// }
+/// # Ok(()) }
+/// ```
+///
+/// Memory: while it waits it holds neither a read nor a write buffer.
+#[derive(Debug)]
+pub struct WebSocket<S: ByteStream> {
+    conn: Conn<S>,
+    /// The rest of the last read; `at <= end <= block.len()`. Empty while nothing is left.
+    block: Vec<u8>,
+    at: usize,
+    end: usize,
+    out: WriteBuffer,
+    response: Option<Box<Response<()>>>,
+    is_ended: bool,
+}
+
+impl<S: ByteStream> WebSocket<S> {
+    /// A WebSocket on a stream whose opening handshake was done elsewhere.
+    ///
+    /// # Panics
+    /// For a client, when the operating system has no random numbers for masks.
+    pub fn from_stream(stream: S, role: Role, config: &Arc<Config>) -> Self {
+        Self::with_input(stream, role, config, Vec::new())
+    }
+
+    /// The same, with bytes that were read behind the handshake.
+    ///
+    /// # Panics
+    /// As [`from_stream`](Self::from_stream).
+    pub fn with_input(stream: S, role: Role, config: &Arc<Config>, input: Vec<u8>) -> Self {
+        let end = input.len();
+        Self {
+            conn: Conn::new(stream, role, config),
+            block: input,
+            at: 0,
+            end,
+            out: WriteBuffer::new(),
+            response: None,
+            is_ended: false,
+        }
+    }
+
+    pub(super) const fn outbox(&self) -> &Arc<crate::outbox::Outbox> {
+        &self.conn.outbox
+    }
+
+    pub(super) fn with_response(mut self, response: Response<()>) -> Self {
+        self.response = Some(Box::new(response));
+        self
+    }
+
+    /// The next message, owned; `None` when the connection is over. What was fed is written before
+    /// it waits.
+    ///
+    /// # Errors
+    /// [`Error::Violation`] when the peer broke the protocol or a limit, [`Error::Io`] and
+    /// [`Error::Timeout`] when the connection was lost. They come once, then `None`.
+    ///
+    /// Cancel safety: dropping the future loses nothing.
+    ///
+    /// Cost: one allocation and one copy of a message that came in one read; none of a long one.
+    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// The next message, borrowed; `None` when the connection is over. To answer while it is
+    /// borrowed, take a [`sender`](Self::sender) before and [`feed`](Sender::feed) it.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// Cancel safety: dropping the future loses nothing.
+    ///
+    /// Cost: no allocation and no copy of a message that came in one read.
+    pub async fn recv_ref(&mut self) -> Result<Option<MessageRef<'_>>, Error> {
+        let token = poll_fn(|cx| self.poll_data_token(cx)).await?;
+        let Some(token) = token else { return Ok(None) };
+        // Text in the block was checked by poll_data_token, so neither fails nor is checked twice
+        // at a cost that matters.
+        let block = &self.block[..self.end];
+        self.conn.endpoint.message(block, token).map(Some).map_err(Error::Violation)
+    }
+
+    /// Sends a message and writes it out. A close message begins the closing handshake.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the closing handshake has begun, [`Error::Io`] or [`Error::Timeout`]
+    /// when the connection is lost.
+    ///
+    /// Cancel safety: a message is sent whole or, if the future was never polled, not at all; one
+    /// that was begun goes out with the next send, flush or `recv`.
+    ///
+    /// Cost: one system call. For several messages, [`feed`](Self::feed) them and flush once.
+    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        self.feed(message)?;
+        self.flush().await
+    }
+
+    /// Encodes a message, which is written by the next [`flush`](Self::flush), [`send`](Self::send)
+    /// or [`recv`](Self::recv) that waits. Never waits: flush when it says it is much.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the closing handshake has begun.
+    ///
+    /// Cost: one copy of payloads below 16 KiB; no system call.
+    pub fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        self.borrow_storage();
+        let message = message.into();
+        self.conn.endpoint.send_owned(&message, &mut self.out).map_err(|_| Error::Closed)
+    }
+
+    /// The same for a message that is borrowed.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed).
+    pub fn feed_ref<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
+        self.borrow_storage();
+        self.conn.endpoint.send(message.into(), &mut self.out).map_err(|_| Error::Closed)
+    }
+
+    /// The same for a message that was encoded before.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed).
+    pub fn feed_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
+        self.conn.endpoint.check_open().map_err(|_| Error::Closed)?;
+        self.borrow_storage();
+        self.conn.endpoint.encoder().prepared(message, &mut self.out);
+        Ok(())
+    }
+
+    /// Bytes that were fed and are not written yet.
+    #[must_use]
+    pub const fn unflushed(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Sends a ping of the keepalive now; its pong is waited for as always.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    ///
+    /// Cancel safety: as [`send`](Self::send).
+    pub async fn ping(&mut self) -> Result<(), Error> {
+        let now_ms = self.conn.timer.now_ms();
+        self.borrow_storage();
+        self.conn.endpoint.ping(&mut self.out, now_ms);
+        self.flush().await
+    }
+
+    /// Writes everything out.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Timeout`] when the connection is lost.
+    ///
+    /// Cancel safety: dropping the future loses nothing; what is left goes out later.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Closes with a code and a reason: sends what waits, does the closing handshake within the close
+    /// timeout and ends the stream. Messages that still come are passed over.
+    ///
+    /// # Errors
+    /// [`Error::CloseFrame`] when the code may not be sent or the reason is too long: then nothing
+    /// happened. How the closing itself went is in the outcome.
+    ///
+    /// Cancel safety: once polled the closing has begun; `recv` or `close` carry it on.
+    pub async fn close(&mut self, code: u16, reason: &str) -> Result<CloseOutcome, Error> {
+        let frame = CloseFrame::new(code, reason)?;
+        self.conn.outbox.request_close(frame);
+        poll_fn(|cx| self.poll_closed(cx)).await;
+        Ok(self.conn.outcome())
+    }
+
+    /// Where the connection is.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.conn.endpoint.state()
+    }
+
+    /// How the connection ended, or is about to.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&CloseOutcome> {
+        self.conn.endpoint.outcome()
+    }
+
+    /// The connection's number, unique in this process.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.conn.outbox.id()
+    }
+
+    /// The server's answer to our handshake; `None` on a server.
+    #[must_use]
+    pub fn response(&self) -> Option<&Response<()>> {
+        self.response.as_deref()
+    }
+
+    /// The subprotocol the server chose; `None` on a server, which chose it itself.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        let header = self.response()?.headers().get(http::header::SEC_WEBSOCKET_PROTOCOL)?;
+        header.to_str().ok()
+    }
+
+    /// A clonable sender to this connection.
+    ///
+    /// Over plain TCP and Unix sockets it writes by itself; what it queues else, or
+    /// [feeds](Sender::feed), leaves while this connection is polled.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        Sender::new(self.conn.outbox.clone())
+    }
+
+    /// Runs the connection with a handler: the fastest face. The future is the whole connection;
+    /// spawn it.
+    pub fn run<H: Handler>(mut self, handler: H) -> Driver<S, H> {
+        let input = self.block.get(self.at..self.end).unwrap_or_default().to_vec();
+        if !self.out.is_empty() {
+            // What was fed before goes out first.
+            self.conn.outbox.append(&mut self.out);
+        }
+        Driver::new(self.conn, handler, input)
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
+        loop {
+            let Some(token) = ready!(self.poll_token(cx))? else { return Poll::Ready(Ok(None)) };
+            let block = &self.block[..self.end];
+            let endpoint = &mut self.conn.endpoint;
+            match token.step {
+                Step::Text | Step::Binary => match endpoint.take_message(block, token) {
+                    Ok(message) => return Poll::Ready(Ok(Some(message))),
+                    Err(violation) => {
+                        endpoint.fail(violation, &mut self.out);
+                    }
+                },
+                step if endpoint.config().control_messages => {
+                    let payload = endpoint.payload(block, token);
+                    let message = match step {
+                        Step::Ping => Message::Ping(bytes::Bytes::copy_from_slice(payload)),
+                        Step::Pong => Message::Pong(bytes::Bytes::copy_from_slice(payload)),
+                        _ => Message::Close(CloseFrame::parse(payload).ok().flatten()),
+                    };
+                    return Poll::Ready(Ok(Some(message)));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn poll_data_token(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Token>, Error>> {
+        loop {
+            let Some(token) = ready!(self.poll_token(cx))? else { return Poll::Ready(Ok(None)) };
+            if !matches!(token.step, Step::Text | Step::Binary) {
+                continue;
+            }
+            match self.conn.endpoint.message(&self.block[..self.end], token) {
+                Ok(_) => return Poll::Ready(Ok(Some(token))),
+                Err(violation) => self.conn.endpoint.fail(violation, &mut self.out),
+            };
+        }
+    }
+
+    /// The next token that is not `More`; `None` when the connection is over.
+    fn poll_token(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Token>, Error>> {
+        loop {
+            if !self.block.is_empty() {
+                self.borrow_storage_for_answers();
+                let now_ms = self.conn.timer.now_ms();
+                let input = &mut self.block[..self.end];
+                let token = self.conn.endpoint.advance(input, &mut self.at, &mut self.out, now_ms);
+                if token.step != Step::More {
+                    if self.out.len() >= HIGH_WATER_BYTES {
+                        let _ = self.conn.poll_flush(cx, &mut self.out);
+                    }
+                    return Poll::Ready(Ok(Some(token)));
+                }
+                self.give_block_back();
+            }
+            if self.conn.is_over() {
+                return self.poll_over(cx);
+            }
+            if ready!(self.poll_more(cx)) == Fill::End {
+                return self.poll_over(cx);
+            }
+        }
+    }
+
+    /// Flushes, then reads.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Fill> {
+        loop {
+            let is_blocked = self.conn.poll_flush(cx, &mut self.out).is_pending();
+            pool::put_storage(&mut self.out);
+            if self.conn.is_over() {
+                return Poll::Ready(Fill::End);
+            }
+            if !is_blocked {
+                let mut block = pool::take_block();
+                let fill = self.conn.poll_fill(cx, &mut block, &mut self.out);
+                if let Poll::Ready(Fill::Bytes(len)) = fill {
+                    (self.block, self.at, self.end) = (block, 0, len);
+                    return fill;
+                }
+                pool::put_block(block);
+                if fill.is_ready() {
+                    return fill;
+                }
+            }
+            if !self.conn.handle_timers(cx, &mut self.out, Rearm::Always) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// The end of the stream, then its reason, once.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Token>, Error>> {
+        if self.is_ended {
+            return Poll::Ready(Ok(None));
+        }
+        let mut block = pool::take_block();
+        let ended = self.conn.poll_end(cx, &mut self.out, &mut block);
+        pool::put_block(block);
+        ready!(ended);
+        pool::put_storage(&mut self.out);
+        self.is_ended = true;
+        Poll::Ready(match Error::of_cause(self.conn.outcome().cause) {
+            Some(error) => Err(error),
+            None => Ok(None),
+        })
+    }
+
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Messages and errors on the way to the end are passed over; the outcome has the reason.
+        while !self.is_ended {
+            let _ = ready!(self.poll_token(cx));
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            let is_blocked = self.conn.poll_flush(cx, &mut self.out).is_pending();
+            pool::put_storage(&mut self.out);
+            if self.conn.is_over() {
+                let cause = self.conn.outcome().cause;
+                return Poll::Ready(Error::of_cause(cause).map_or(Ok(()), Err));
+            }
+            if !is_blocked {
+                return Poll::Ready(Ok(()));
+            }
+            if !self.conn.handle_timers(cx, &mut self.out, Rearm::Always) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    #[inline]
+    fn borrow_storage(&mut self) {
+        if self.out.capacity() == 0 && self.out.is_empty() {
+            self.out = pool::take_storage();
+        }
+    }
+
+    /// Answers to pings are written into `out` too, but most reads bring none.
+    #[inline]
+    fn borrow_storage_for_answers(&mut self) {
+        if self.at == 0 {
+            self.borrow_storage();
+        }
+    }
+
+    fn give_block_back(&mut self) {
+        (self.at, self.end) = (0, 0);
+        pool::put_block(std::mem::take(&mut self.block));
+    }
+}
+
+impl<S: ByteStream> Stream for WebSocket<S> {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_recv(cx).map(Result::transpose)
+    }
+}
+
+impl<S: ByteStream> Sink<Message> for WebSocket<S> {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let this = self.get_mut();
+        if this.out.len() < HIGH_WATER_BYTES { Poll::Ready(Ok(())) } else { Self::poll_flush(this, cx) }
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        self.feed(message)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Self::poll_flush(self.get_mut(), cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.state() == State::Open {
+            self.conn.outbox.request_close(CloseFrame::normal());
+        }
+        ready!(self.poll_closed(cx));
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,20 @@
+//! Floor 5: the bounded queue towards one peer.
+//!
+//! An [`Outbox`](self) has many clonable fronts, the [`Sender`]s, and one back, which a connection
+//! drains. It holds whole messages; only what is already on its way to the kernel is bytes. One lock
+//! owns the order of writes to a socket: a sender whose message meets an empty outbox writes it
+//! itself, from any thread, without waking anybody.
+//!
+//! It knows no runtime: what waits is a [`Waker`](std::task::Waker), what writes is a small trait on
+//! std types.
+
+mod error;
+mod queue;
+mod run;
+mod sender;
+
+pub use error::SendError;
+pub use run::Run;
+pub use sender::Sender;
+
+pub(crate) use queue::{Outbox, WriteNow};

@@ -1,0 +1,537 @@
+//! The queue, its lock, and its one back.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::task::Waker;
+
+use crate::frame::CloseFrame;
+use crate::protocol::{Config, Encoder, Message, MessageRef, PreparedMessage, Role, WriteBuffer};
+use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
+
+use super::{Run, SendError};
+
+/// The most that is encoded ahead of the kernel, in bytes: what is encoded cannot be overtaken by a
+/// control frame, nor handed to the next connection.
+const ENCODED_BYTES_MAX: usize = 64 * 1024;
+
+/// Slices of one vectored write.
+const SLICES_MAX: usize = 32;
+
+/// Writes without waiting: what a socket can do from any thread.
+pub(crate) trait WriteNow: Send + Sync {
+    /// Writes some of the slices. `WouldBlock` when the kernel takes nothing now.
+    fn write_now(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+/// What a flush came to.
+#[derive(Debug, Default)]
+pub(crate) struct Flushed {
+    /// The kernel takes no more now.
+    pub(crate) is_blocked: bool,
+    /// It took something.
+    pub(crate) progress: bool,
+    /// A sender asked to close, and all that was before it is written.
+    pub(crate) close_request: Option<Box<CloseFrame>>,
+}
+
+/// The bounded queue towards one peer.
+///
+/// ```text
+///   senders ─► queue: whole messages ─► tail: encoded bytes ─► kernel
+///              bounded by the config     bounded by 64 KiB
+/// ```
+/// `is_blocked` means that the kernel refused and the connection waits until the socket is writable;
+/// nobody else writes meanwhile. While it is not blocked, `queue` is empty or nobody but the
+/// connection can write.
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    config: Arc<Config>,
+    id: u64,
+    dropped: AtomicU64,
+}
+
+struct State {
+    queue: VecDeque<Queued>,
+    queued_bytes: usize,
+    tail: WriteBuffer,
+    encoder: Encoder,
+    line: Option<Arc<dyn WriteNow>>,
+    drain_waker: Option<Waker>,
+    space_wakers: Vec<Waker>,
+    close_request: Option<Box<CloseFrame>>,
+    is_closed: bool,
+    is_blocked: bool,
+    is_server: bool,
+}
+
+enum Queued {
+    Message(Message),
+    Prepared(PreparedMessage),
+}
+
+impl Queued {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Message(message) => message.as_bytes().len(),
+            Self::Prepared(message) => message.payload().len(),
+        }
+    }
+
+    fn encode(&self, encoder: &mut Encoder, out: &mut WriteBuffer) {
+        match self {
+            Self::Message(message) => encoder.owned(message, out),
+            Self::Prepared(message) => encoder.prepared(message, out),
+        }
+    }
+}
+
+impl Outbox {
+    pub(crate) fn new(role: Role, config: Arc<Config>, id: u64) -> Self {
+        let state = State {
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            tail: WriteBuffer::new(),
+            encoder: Encoder::new(role),
+            line: None,
+            drain_waker: None,
+            space_wakers: Vec::new(),
+            close_request: None,
+            is_closed: false,
+            is_blocked: false,
+            is_server: role == Role::Server,
+        };
+        Self { state: Mutex::new(state), config, id, dropped: AtomicU64::new(0) }
+    }
+
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) const fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// Messages that a full outbox did not take.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_dropped(&self, messages: usize) {
+        self.dropped.fetch_add(messages as u64, Ordering::Relaxed);
+    }
+
+    /// From now on senders write to this line themselves when nothing is in their way.
+    pub(crate) fn attach(&self, line: Arc<dyn WriteNow>) {
+        self.state.lock().line = Some(line);
+    }
+
+    // The front.
+
+    /// Sends a message, or queues it. A full outbox takes nothing.
+    pub(crate) fn send(&self, message: Message) -> Result<(), SendError> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        if state.may_write() {
+            let State { tail, encoder, .. } = &mut *state;
+            encoder.owned(&message, tail);
+            state.write_tail();
+            return state.wake_if_left();
+        }
+        self.enqueue(state, Queued::Message(message))
+    }
+
+    /// Sends a prepared message, or queues it. A full outbox takes nothing.
+    pub(crate) fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        if state.may_write() {
+            let State { tail, encoder, .. } = &mut *state;
+            encoder.prepared(message, tail);
+            state.write_tail();
+            return state.wake_if_left();
+        }
+        self.enqueue(state, Queued::Prepared(message.clone()))
+    }
+
+    /// Takes a message that leaves with the next flush of its connection.
+    pub(crate) fn feed(&self, message: MessageRef<'_>) -> Result<(), SendError> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        if state.is_blocked || !state.queue.is_empty() {
+            return self.enqueue(state, Queued::Message(message.to_message()));
+        }
+        let bytes = message.as_bytes().len();
+        let bytes_max = self.config.outbox_bytes_max;
+        if state.tail.len() >= ENCODED_BYTES_MAX && state.line.is_some() {
+            state.write_tail();
+        } else if !state.tail.is_empty() && bytes > bytes_max.saturating_sub(state.tail.len()) {
+            return Err(SendError::Full { messages: 0, bytes: state.tail.len() });
+        }
+        let State { tail, encoder, .. } = &mut *state;
+        encoder.message(message, tail);
+        Ok(())
+    }
+
+    /// Sends a run of a broadcast: one write, or the queue. Returns how many were not taken because
+    /// the queue's byte bound was reached.
+    pub(crate) fn send_run(&self, run: &Run) -> Result<(), SendError> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        if run.messages().is_empty() {
+            return Ok(());
+        }
+        let mut first = 0;
+        if state.may_write() && state.is_server && state.tail.is_empty() {
+            let written = state.write_slice(run.bytes());
+            if written == run.bytes().len() {
+                return Ok(());
+            }
+            let (index, done) = run.split_at(written);
+            state.tail.extend_from_slice(&run.messages()[index].frame()[done..]);
+            first = index + 1;
+        }
+        let result = state.enqueue_run(&run.messages()[first..], self.config.outbox_bytes_max);
+        let waker = state.drain_waker.take();
+        drop(state);
+        wake(waker);
+        result
+    }
+
+    /// Asks the connection to close after what is queued; the first frame asked for counts.
+    pub(crate) fn request_close(&self, frame: CloseFrame) {
+        let mut state = self.state.lock();
+        if state.close_request.is_none() && !state.is_closed {
+            state.close_request = Some(Box::new(frame));
+        }
+        let waker = state.drain_waker.take();
+        drop(state);
+        wake(waker);
+    }
+
+    /// The same, at once: what is queued is dropped and counted.
+    pub(crate) fn request_close_now(&self, frame: CloseFrame) {
+        let mut state = self.state.lock();
+        self.count_dropped(state.queue.len());
+        state.queue = VecDeque::new();
+        state.queued_bytes = 0;
+        drop(state);
+        self.request_close(frame);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        let state = self.state.lock();
+        state.check_open().is_err()
+    }
+
+    /// Messages and payload bytes that wait.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.queue.len(), state.queued_bytes)
+    }
+
+    /// Wakes the waker when there is room, or the connection is over. False: there is room now.
+    pub(crate) fn wait_for_space(&self, waker: &Waker) -> bool {
+        let mut state = self.state.lock();
+        if state.check_open().is_err() || state.has_room(0, &self.config) {
+            return false;
+        }
+        if !state.space_wakers.iter().any(|known| known.will_wake(waker)) {
+            state.space_wakers.push(waker.clone());
+        }
+        true
+    }
+
+    fn enqueue(&self, mut state: MutexGuard<'_, State>, item: Queued) -> Result<(), SendError> {
+        let bytes = item.bytes();
+        if !state.has_room(bytes, &self.config) {
+            return Err(SendError::Full { messages: state.queue.len(), bytes: state.queued_bytes });
+        }
+        state.queued_bytes += bytes;
+        state.queue.push_back(item);
+        // While it is blocked the connection waits for the socket and needs no other wake.
+        let waker = if state.is_blocked { None } else { state.drain_waker.take() };
+        drop(state);
+        wake(waker);
+        Ok(())
+    }
+
+    // The back: one connection.
+
+    /// Writes what the connection has itself, then what is queued, with `write`, until the kernel
+    /// takes no more. What it refuses stays here; `own` is empty afterwards.
+    ///
+    /// With a waker, the connection is woken when a sender needs it.
+    pub(crate) fn flush(
+        &self,
+        own: &mut WriteBuffer,
+        waker: Option<&Waker>,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<Flushed> {
+        let mut state = self.state.lock();
+        let mut flushed = Flushed::default();
+        let result = state.flush(own, &mut write, &mut flushed.progress);
+        let space = state.take_space_wakers(&self.config);
+        if let Some(waker) = waker {
+            state.register(waker);
+        }
+        if result.is_ok() {
+            flushed.close_request = state.close_request.take();
+            state.is_closed |= flushed.close_request.is_some();
+        }
+        drop(state);
+        space.into_iter().for_each(Waker::wake);
+        match result {
+            Ok(()) => Ok(flushed),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Ok(Flushed { is_blocked: true, ..flushed })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes the connection's own bytes, to be written with the next flush.
+    pub(crate) fn append(&self, own: &mut WriteBuffer) {
+        self.state.lock().tail.append(own);
+    }
+
+    /// Writes the connection's own bytes and one borrowed frame behind them, without copying the
+    /// payload unless the kernel refuses it. False: there is no line to write to.
+    pub(crate) fn write_through(&self, own: &mut WriteBuffer, header: &[u8], payload: &[u8]) -> bool {
+        let mut state = self.state.lock();
+        let Some(line) = state.line.clone().filter(|_| !state.is_closed) else { return false };
+        let mut progress = false;
+        let mut write = |slices: &[IoSlice<'_>]| line.write_now(slices);
+        if !own.is_one_slice() || !state.tail.is_empty() || !state.queue.is_empty() {
+            let _ = state.flush(own, &mut write, &mut progress);
+        }
+        let before = own.len();
+        let mut written = 0;
+        if !state.is_blocked {
+            let slices = [IoSlice::new(own.first()), IoSlice::new(header), IoSlice::new(payload)];
+            let skip = usize::from(before == 0);
+            match line.write_now(&slices[skip..]) {
+                Ok(n) => written = n,
+                // An error shows again in the connection's next flush.
+                Err(_) => state.is_blocked = true,
+            }
+        }
+        own.advance(written.min(before));
+        state.tail.append(own);
+        let mut left = written.saturating_sub(before);
+        for part in [header, payload] {
+            let skip = left.min(part.len());
+            left -= skip;
+            state.tail.extend_from_slice(&part[skip..]);
+        }
+        state.is_blocked = !state.tail.is_empty();
+        true
+    }
+
+    /// The closing handshake has begun: nothing is taken any more, and what waits may not follow the
+    /// close frame. It is counted as dropped.
+    pub(crate) fn stop(&self) {
+        let mut state = self.state.lock();
+        state.is_closed = true;
+        self.count_dropped(state.queue.len());
+        state.queue = VecDeque::new();
+        state.queued_bytes = 0;
+        let wakers = std::mem::take(&mut state.space_wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Wakes the connection, to see that something around it has changed.
+    pub(crate) fn wake(&self) {
+        let waker = self.state.lock().drain_waker.take();
+        wake(waker);
+    }
+
+    /// The connection is dropped while it is open: one try to write a close frame, without waiting.
+    pub(crate) fn say_goodbye(&self, is_panicking: bool) {
+        let mut state = self.state.lock();
+        if state.is_closed || !state.may_write() {
+            return;
+        }
+        state.is_closed = true;
+        let (code, reason) = if is_panicking { (1011, "internal error") } else { (1001, "") };
+        let State { tail, encoder, .. } = &mut *state;
+        if let Ok(frame) = CloseFrame::new(code, reason) {
+            encoder.close(Some(&frame), tail);
+        }
+        state.write_tail();
+    }
+
+    /// The connection is over: its bytes die with it, the line is let go.
+    pub(crate) fn detach(&self) {
+        self.stop();
+        let mut state = self.state.lock();
+        let line = state.line.take();
+        let waker = state.drain_waker.take();
+        state.tail = WriteBuffer::new();
+        drop(state);
+        drop((line, waker));
+    }
+}
+
+impl State {
+    fn check_open(&self) -> Result<(), SendError> {
+        if self.is_closed || self.close_request.is_some() {
+            return Err(SendError::Closed);
+        }
+        Ok(())
+    }
+
+    /// Whether a sender may write itself: nothing is before it and the kernel did not refuse.
+    fn may_write(&self) -> bool {
+        !self.is_blocked && self.line.is_some() && self.queue.is_empty()
+    }
+
+    fn has_room(&self, bytes: usize, config: &Config) -> bool {
+        self.queue.is_empty()
+            || (self.queue.len() < config.outbox_messages_max
+                && bytes <= config.outbox_bytes_max.saturating_sub(self.queued_bytes))
+    }
+
+    fn enqueue_run(&mut self, messages: &[PreparedMessage], bytes_max: usize) -> Result<(), SendError> {
+        for message in messages {
+            let bytes = message.payload().len();
+            if !self.queue.is_empty() && bytes > bytes_max.saturating_sub(self.queued_bytes) {
+                let (messages, bytes) = (self.queue.len(), self.queued_bytes);
+                return Err(SendError::Full { messages, bytes });
+            }
+            self.queued_bytes += bytes;
+            self.queue.push_back(Queued::Prepared(message.clone()));
+        }
+        Ok(())
+    }
+
+    /// Writes a slice to the line; what an error hides shows in the connection's next flush.
+    fn write_slice(&mut self, bytes: &[u8]) -> usize {
+        let Some(line) = &self.line else { return 0 };
+        let written = line.write_now(&[IoSlice::new(bytes)]).unwrap_or(0);
+        self.is_blocked = written < bytes.len();
+        written
+    }
+
+    fn write_tail(&mut self) {
+        let Some(line) = self.line.clone() else { return };
+        let mut progress = false;
+        // An error shows again in the connection's next flush.
+        let _ = self.drain_tail(&mut |slices| line.write_now(slices), &mut progress);
+    }
+
+    /// The connection has to wait for the socket: it is woken, once.
+    fn wake_if_left(&mut self) -> Result<(), SendError> {
+        if self.is_blocked {
+            wake(self.drain_waker.take());
+        }
+        Ok(())
+    }
+
+    fn flush(
+        &mut self,
+        own: &mut WriteBuffer,
+        write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+        progress: &mut bool,
+    ) -> io::Result<()> {
+        if self.tail.is_empty() && self.queue.is_empty() {
+            if own.is_empty() {
+                return Ok(());
+            }
+            let result = drain(own, write, progress);
+            self.tail.append(own);
+            self.is_blocked = !self.tail.is_empty();
+            return result;
+        }
+        self.tail.append(own);
+        loop {
+            self.drain_tail(write, progress)?;
+            if self.queue.is_empty() {
+                return Ok(());
+            }
+            self.refill();
+        }
+    }
+
+    fn drain_tail(
+        &mut self,
+        write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+        progress: &mut bool,
+    ) -> io::Result<()> {
+        let result = drain(&mut self.tail, write, progress);
+        self.is_blocked = result.is_err();
+        self.tail.release();
+        result
+    }
+
+    /// Encodes queued messages, up to a bound, to be written next.
+    fn refill(&mut self) {
+        while self.tail.len() < ENCODED_BYTES_MAX {
+            let Some(item) = self.queue.pop_front() else { break };
+            self.queued_bytes -= item.bytes();
+            item.encode(&mut self.encoder, &mut self.tail);
+        }
+        if self.queue.is_empty() {
+            // Memory of a burst is given back.
+            self.queue = VecDeque::new();
+        }
+    }
+
+    fn take_space_wakers(&mut self, config: &Config) -> Vec<Waker> {
+        if self.space_wakers.is_empty() || !self.has_room(0, config) {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.space_wakers)
+    }
+
+    fn register(&mut self, waker: &Waker) {
+        match &mut self.drain_waker {
+            Some(known) => known.clone_from(waker),
+            empty => *empty = Some(waker.clone()),
+        }
+    }
+}
+
+/// Writes the buffer until it is empty or nothing more is taken.
+fn drain(
+    buffer: &mut WriteBuffer,
+    write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    progress: &mut bool,
+) -> io::Result<()> {
+    while !buffer.is_empty() {
+        let result = if buffer.is_one_slice() {
+            write(&[IoSlice::new(buffer.first())])
+        } else {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let filled = buffer.fill_slices(&mut slices);
+            write(&slices[..filled])
+        };
+        match result {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                buffer.advance(written);
+                *progress = true;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (messages, bytes) = self.queued();
+        f.debug_struct("Outbox")
+            .field("id", &self.id)
+            .field("messages", &messages)
+            .field("bytes", &bytes)
+            .finish_non_exhaustive()
+    }
+}
