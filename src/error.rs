@@ -38,10 +38,6 @@ pub enum Error {
     /// The stream failed.
     #[error("connection lost: {0}")]
     Io(#[from] io::Error),
-    /// JSON that does not fit its type.
-    #[cfg(feature = "json")]
-    #[error("json: {0}")]
-    Json(#[from] serde_json::Error),
 }
 
 const fn timeout_text(kind: TimeoutKind) -> &'static str {

@@ -1,19 +1,72 @@
-//! wip
+//! A WebSocket stack written from RFC 6455 up: client and server, 100 % safe Rust, on tokio.
+//!
+//! ```text
+//!   9  hub        rooms and the workers that fan out to them          feature `hub`
+//!   6  net        tokio: WebSocket, handler, split, client, server
+//!  ------------------------------- no tokio below this line -------------------------------
+//!   5  outbox     the bounded queue towards one peer
+//!   4  protocol   decoder, assembler, encoder, closing handshake, limits: without I/O
+//!   3  handshake  HTTP/1.1 head and Sec-WebSocket-*, both sides: without I/O
+//!   1  frame      opcode, header, mask, utf-8, close codes, violations
+//! ```
+//!
+//! A module uses only modules below it. The missing numbers are floors to come (compression,
+//! authentication, brokers, sessions, events).
+//!
+//! # The words
+//!
+//! A **frame** is what is on the wire; a **message** what the application sees; a
+//! [`PreparedMessage`] one already encoded, once, for many. The **protocol** is the
+//! [`Endpoint`](protocol::Endpoint) without I/O, a [`WebSocket`] one that owns a byte stream. An
+//! **outbox** is the bounded queue towards one peer: a [`Sender`] is its clonable front, its
+//! connection its single back. A **room** is a set of senders, the [`Hub`](hub::Hub) owns rooms.
+//!
+//! # Where to start
+//!
+//! - a client: [`connect`], or a [`Connector`] with headers and deadlines
+//! - a server: [`Server`], with an [`Acceptor`] that decides who gets in
+//! - messages: [`WebSocket::recv`] and [`send`](WebSocket::send) are convenient,
+//!   [`WebSocket::recv_ref`] borrows, [`WebSocket::run`] with a [`Handler`] is the fastest,
+//!   [`WebSocket::split`] serves several tasks
+//! - a stream and handshake of your own: [`WebSocket::from_stream`], or without tokio
+//!   [`protocol::Endpoint`]
+//!
+//! Every limit and deadline is in [`Config`] (connections), [`HeadLimits`](handshake::HeadLimits)
+//! (handshakes) and on [`Acceptor`].
+//!
+//! # Features
+//!
+//! `json` (default) and `hub` (default) only add; floors 1 to 6 are always there.
+
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod sync;
+
 pub mod frame;
 pub mod handshake;
 pub mod protocol;
+
 pub mod outbox;
-pub mod net;
+
 mod error;
+pub mod net;
+
+#[cfg(feature = "json")]
+mod json;
+
 #[cfg(feature = "hub")]
 pub mod hub;
 
 pub use error::Error;
-pub use frame::{CloseCode, CloseFrame};
-pub use net::{Acceptor, Answer, Connection, Connector, Handler, Receiver, Request, Server, WebSocket, connect};
+pub use frame::{CloseCode, CloseFrame, Violation};
+pub use handshake::{HandshakeError, Origins};
+pub use net::{
+    Acceptor, Answer, Connection, Connector, Handler, Receiver, Request, Server, WebSocket, connect,
+};
 pub use outbox::{SendError, Sender};
-pub use protocol::{CloseOutcome, Config, Message, MessageRef, PreparedMessage, Role, Utf8Bytes};
+pub use protocol::{
+    CloseOutcome, Config, Message, MessageRef, PreparedMessage, Role, State, Utf8Bytes,
+};

@@ -425,18 +425,22 @@ fn headers_and_query_are_readable() {
 /// BY-20: a request of any `http` user is checked as strictly as our own.
 #[test]
 fn a_request_of_another_library_is_checked() {
-    let check = |version| {
+    let check = |version, lines: &str| {
         let mut request = Request::get("/").version(version);
-        for line in REQUEST.split("\r\n") {
+        for line in lines.split("\r\n") {
             let (name, value) = line.split_once(": ").unwrap();
             request = request.header(name, value);
         }
         Upgrade::from_request(&request.body("whatever").unwrap())
     };
-    assert!(check(Version::HTTP_11).is_ok());
+    assert!(check(Version::HTTP_11, REQUEST).is_ok());
     for version in [Version::HTTP_09, Version::HTTP_10, Version::HTTP_2] {
-        assert_eq!(check(version).unwrap_err(), Error::HttpVersion);
+        assert_eq!(check(version, REQUEST).unwrap_err(), Error::HttpVersion);
     }
+    let hostless = replaced(REQUEST, "Host", "");
+    assert_eq!(check(Version::HTTP_11, &hostless).unwrap_err(), Error::Host);
+    let chunked = replaced(REQUEST, "-", "Transfer-Encoding: chunked");
+    assert_eq!(check(Version::HTTP_11, &chunked).unwrap_err(), Error::Body);
 }
 
 /// BY-20: the extended CONNECT of HTTP/2 has no key and is answered with 200.
@@ -460,6 +464,16 @@ fn rfc_8441_s5_an_extended_connect_is_accepted() {
         .unwrap();
     assert_eq!(negotiated.response().status(), StatusCode::OK);
     assert_eq!(negotiated.response().headers().len(), 1);
+    let hostless = Request::builder()
+        .method("CONNECT")
+        .version(Version::HTTP_2);
+    let hostless = hostless
+        .uri("/chat")
+        .header("sec-websocket-version", "13")
+        .body(())
+        .unwrap();
+    let error = Upgrade::from_extended_connect(&hostless, "websocket").unwrap_err();
+    assert_eq!(error, Error::Host);
     for (method, version, protocol, error) in [
         (
             "CONNECT",
@@ -662,6 +676,7 @@ fn s4_1_bad_uris_and_offers_are_refused_at_once() {
         assert!(matches!(error, Error::Uri(_)), "{uri}: {error}");
     }
     let secret = start("ws://user:marker@a/", Offer::default()).unwrap_err();
+    assert!(secret.to_string().contains("user information"), "{secret}");
     assert!(!format!("{secret}{secret:?}").contains("marker"));
     let owned = "host|upgrade|connection|sec-websocket-key|sec-websocket-protocol|content-length|\
         transfer-encoding";
@@ -776,6 +791,15 @@ fn s4_1_another_status_is_told() {
     }
     let old = head_of("HTTP/1.0 101 Switching Protocols", ANSWER);
     assert_eq!(finish(&old).unwrap_err(), Error::HttpVersion);
+    let old = Response::builder()
+        .status(101)
+        .version(Version::HTTP_10)
+        .body(())
+        .unwrap();
+    assert_eq!(
+        start("ws://a", offer()).unwrap().finish(&old).unwrap_err(),
+        Error::HttpVersion
+    );
 }
 
 /// E02: some interim responses are waited through, a flood is not.

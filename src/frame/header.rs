@@ -35,7 +35,15 @@ impl FrameHeader {
     /// The header of a whole, unmasked message or control frame.
     #[must_use]
     pub const fn new(opcode: Opcode, payload_len: u64) -> Self {
-        Self { fin: true, rsv1: false, rsv2: false, rsv3: false, opcode, mask_key: None, payload_len }
+        Self {
+            fin: true,
+            rsv1: false,
+            rsv2: false,
+            rsv3: false,
+            opcode,
+            mask_key: None,
+            payload_len,
+        }
     }
 
     /// How long a header is whose second byte is `byte`, in bytes.
@@ -61,7 +69,9 @@ impl FrameHeader {
     /// Source: RFC 6455 5.2 and 5.5.
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, Violation> {
-        let &[first, ref rest @ ..] = bytes else { return Ok(None) };
+        let &[first, ref rest @ ..] = bytes else {
+            return Ok(None);
+        };
         let Some(opcode) = Opcode::from_nibble(first) else {
             return Err(Violation::ReservedOpcode(first & 0x0f));
         };
@@ -150,20 +160,34 @@ mod tests {
     fn headers() -> impl Strategy<Value = FrameHeader> {
         let lengths = prop_oneof![0..130u64, 65_530..65_540u64, 0..=u64::MAX >> 1];
         let opcodes = prop::sample::select(vec![
-            Opcode::Continuation, Opcode::Text, Opcode::Binary, Opcode::Close, Opcode::Ping,
+            Opcode::Continuation,
+            Opcode::Text,
+            Opcode::Binary,
+            Opcode::Close,
+            Opcode::Ping,
             Opcode::Pong,
         ]);
-        (any::<[bool; 4]>(), opcodes, any::<Option<[u8; 4]>>(), lengths).prop_map(
-            |([fin, rsv1, rsv2, rsv3], opcode, mask_key, length)| FrameHeader {
-                fin: fin || opcode.is_control(),
-                rsv1,
-                rsv2,
-                rsv3,
-                opcode,
-                mask_key,
-                payload_len: if opcode.is_control() { length % 126 } else { length },
-            },
+        (
+            any::<[bool; 4]>(),
+            opcodes,
+            any::<Option<[u8; 4]>>(),
+            lengths,
         )
+            .prop_map(
+                |([fin, rsv1, rsv2, rsv3], opcode, mask_key, length)| FrameHeader {
+                    fin: fin || opcode.is_control(),
+                    rsv1,
+                    rsv2,
+                    rsv3,
+                    opcode,
+                    mask_key,
+                    payload_len: if opcode.is_control() {
+                        length % 126
+                    } else {
+                        length
+                    },
+                },
+            )
     }
 
     proptest! {
@@ -201,9 +225,17 @@ mod tests {
         assert_eq!(parse(&[0x09]), Violation::FragmentedControl);
         assert_eq!(parse(&[0x89, 126]), Violation::LongControl);
         assert_eq!(parse(&[0x82, 126, 0, 125]), Violation::LengthNotMinimal);
-        assert_eq!(parse(&[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff]), Violation::LengthNotMinimal);
-        assert_eq!(parse(&[0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0]), Violation::LengthOverflow);
-        let actix = [0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+        assert_eq!(
+            parse(&[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff]),
+            Violation::LengthNotMinimal
+        );
+        assert_eq!(
+            parse(&[0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0]),
+            Violation::LengthOverflow
+        );
+        let actix = [
+            0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0,
+        ];
         assert_eq!(parse(&actix), Violation::LengthOverflow);
     }
 }

@@ -7,17 +7,17 @@
 //! It is not the place where frames become messages: that is [`protocol`](crate::protocol).
 
 mod close;
-mod frame;
 mod header;
 mod mask;
 mod opcode;
 mod utf8;
+mod value;
 mod violation;
 
 pub use close::{CloseCode, CloseFrame, CloseFrameError};
-pub use frame::Frame;
 pub use header::FrameHeader;
 pub use mask::{MaskingKeys, apply_mask};
 pub use opcode::Opcode;
 pub use utf8::{InvalidUtf8, Utf8Validator};
+pub use value::Frame;
 pub use violation::Violation;

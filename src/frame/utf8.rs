@@ -20,7 +20,10 @@ impl Utf8Validator {
     /// A validator at the beginning of a text.
     #[must_use]
     pub const fn new() -> Self {
-        Self { cut: [0; 3], held: 0 }
+        Self {
+            cut: [0; 3],
+            held: 0,
+        }
     }
 
     /// Takes the next piece.
@@ -29,7 +32,9 @@ impl Utf8Validator {
     /// [`InvalidUtf8`] as soon as what came cannot be the beginning of any text.
     pub fn push(&mut self, mut piece: &[u8]) -> Result<(), InvalidUtf8> {
         while self.held > 0 {
-            let Some((&byte, rest)) = piece.split_first() else { return Ok(()) };
+            let Some((&byte, rest)) = piece.split_first() else {
+                return Ok(());
+            };
             piece = rest;
             self.push_cut(byte)?;
         }
@@ -78,7 +83,9 @@ mod tests {
 
     fn first_error(bytes: &[u8]) -> Option<usize> {
         let mut validator = Utf8Validator::new();
-        bytes.iter().position(|byte| validator.push(&[*byte]).is_err())
+        bytes
+            .iter()
+            .position(|byte| validator.push(&[*byte]).is_err())
     }
 
     /// MS-08, fuzz oracle 10: fails at the first impossible byte, as std sees it.

@@ -336,6 +336,7 @@ mod tests {
     #[test]
     fn nothing_is_allocated_before_the_first_byte_and_no_more_than_the_limit_after_it() {
         let limits = HeadLimits {
+            head_bytes_max: 10_000,
             headers_max: 1_000,
             ..HeadLimits::default()
         };
@@ -349,6 +350,34 @@ mod tests {
             assert!(head.buffer.capacity() <= limits.head_bytes_max);
         }
         assert_eq!(head.buffer.capacity(), 0, "a refused head is dropped");
+    }
+
+    /// Row 7: the reader does not wait for the end of the head to refuse it.
+    #[test]
+    fn rfc_9112_s2_2_a_forbidden_byte_shows_at_once() {
+        for (start, byte, rule) in [
+            ("GET / HTTP/1.1", "\n", "a LF without CR"),
+            ("GET / HTTP/1.1\r", "\r", "a CR without LF"),
+            ("GET / HTTP/1.1\r", "X", "a CR without LF"),
+            ("GET / HTTP/1.1\r\n", " ", "a folded header line"),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\n",
+                "\t",
+                "a folded header line",
+            ),
+            ("GET /", "\0", "a control byte"),
+            ("", "\x16", "a control byte"),
+            ("\r", "\n", "an empty start line"),
+        ] {
+            let mut head = HeadReader::new(HeadLimits::default());
+            assert_eq!(head.receive(start.as_bytes()), Ok(None), "{start:?}");
+            let error = HandshakeError::Malformed(rule);
+            assert_eq!(head.receive(byte.as_bytes()), Err(error.clone()));
+            assert_eq!(
+                read((start.to_owned() + byte).as_bytes()).unwrap_err(),
+                error
+            );
+        }
     }
 
     #[test]

@@ -244,6 +244,20 @@ mod tests {
         ));
     }
 
+    /// Rows 7, 8: also where the request is no upgrade, and for an application's page.
+    #[test]
+    fn rfc_9112_s3_2_every_request_has_a_host_and_no_body() {
+        let parse = |lines| read(&format!("GET / HTTP/1.1\r\n{lines}\r\n")).request();
+        assert!(parse("Host: a\r\n").is_ok());
+        assert_eq!(parse("").unwrap_err(), HandshakeError::Host);
+        assert_eq!(
+            parse("Host: a\r\nHost: a\r\n").unwrap_err(),
+            HandshakeError::Host
+        );
+        let body = "Host: a\r\nContent-Length: 1\r\n";
+        assert_eq!(parse(body).unwrap_err(), HandshakeError::Body);
+    }
+
     #[test]
     fn more_headers_than_a_map_holds_are_refused() {
         let limits = HeadLimits {

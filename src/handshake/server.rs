@@ -87,7 +87,8 @@ impl Upgrade {
     ///
     /// `protocol` is the value of the `:protocol` pseudo-header, which the `http` crate does not
     /// keep (hyper has it as a request extension). There is no `Upgrade`, no `Connection` and no
-    /// key, and [`accept`](Self::accept) makes a 200 without them.
+    /// key, and [`accept`](Self::accept) makes a 200 without them. Of a refusal send the status and
+    /// the body: its `Connection` and `Upgrade` have no place in HTTP/2.
     ///
     /// Errors: as [`from_request`](Self::from_request), with [`Method`](HandshakeError::Method) for
     /// another method than CONNECT and [`UpgradeMissing`](HandshakeError::UpgradeMissing) for

@@ -50,7 +50,9 @@ impl Members {
     }
 
     pub(super) fn leave(&mut self, id: u64) {
-        let Some(place) = self.places.remove(&id) else { return };
+        let Some(place) = self.places.remove(&id) else {
+            return;
+        };
         self.senders.swap_remove(place);
         if let Some(moved) = self.senders.get(place) {
             self.places.insert(moved.id(), place);

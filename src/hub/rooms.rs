@@ -75,13 +75,20 @@ impl Hub {
             None => {
                 let key = self.shared.next_room.fetch_add(1, Ordering::Relaxed);
                 let name: Arc<str> = name.into();
-                let state = Arc::new(State { name: name.clone(), key, members: AtomicUsize::new(0) });
+                let state = Arc::new(State {
+                    name: name.clone(),
+                    key,
+                    members: AtomicUsize::new(0),
+                });
                 rooms.insert(name, state.clone());
                 state
             }
         };
         drop(rooms);
-        Room { shared: self.shared.clone(), state }
+        Room {
+            shared: self.shared.clone(),
+            state,
+        }
     }
 
     /// The names of the rooms that have members, with how many.
@@ -89,7 +96,10 @@ impl Hub {
     pub fn rooms(&self) -> Vec<(String, usize)> {
         let rooms = self.shared.rooms.lock();
         let counts = rooms.values().map(|state| {
-            (state.name.to_string(), state.members.load(Ordering::Relaxed))
+            (
+                state.name.to_string(),
+                state.members.load(Ordering::Relaxed),
+            )
         });
         counts.filter(|(_, members)| *members > 0).collect()
     }
@@ -107,17 +117,30 @@ impl Shared {
         let index = usize::try_from(id).unwrap_or(0) % wanted;
         let mut workers = self.workers.lock();
         workers.retain(|(_, jobs)| !jobs.is_over());
-        while workers.iter().filter(|(known, _)| *known == runtime).count() <= index {
+        while workers
+            .iter()
+            .filter(|(known, _)| *known == runtime)
+            .count()
+            <= index
+        {
             let jobs = Arc::new(Jobs::default());
             workers.push((runtime, jobs.clone()));
             // It ends with the hub, whose last handle stops it.
             handle.spawn(Worker::new(jobs));
         }
         let mut of_runtime = workers.iter().filter(|(known, _)| *known == runtime);
-        of_runtime.nth(index).map(|(_, jobs)| jobs.clone()).unwrap_or_default()
+        of_runtime
+            .nth(index)
+            .map(|(_, jobs)| jobs.clone())
+            .unwrap_or_default()
     }
 
-    fn publish(&self, room: u64, message: &PreparedMessage, except: u64) -> Result<(), BroadcastError> {
+    fn publish(
+        &self,
+        room: u64,
+        message: &PreparedMessage,
+        except: u64,
+    ) -> Result<(), BroadcastError> {
         let workers = self.workers.lock();
         let mut result = Ok(());
         for (_, jobs) in workers.iter() {
@@ -152,8 +175,15 @@ impl Room {
         let id = sender.id();
         let worker = self.shared.worker(id);
         self.state.members.fetch_add(1, Ordering::Relaxed);
-        worker.push(Job::Join { room: self.state.key, sender });
-        Membership { room: self.clone(), worker, id }
+        worker.push(Job::Join {
+            room: self.state.key,
+            sender,
+        });
+        Membership {
+            room: self.clone(),
+            worker,
+            id,
+        }
     }
 
     /// Sends a message to every member. Encoded once; returns at once.
@@ -183,7 +213,8 @@ impl Room {
         message: impl Into<MessageRef<'a>>,
         id: u64,
     ) -> Result<(), BroadcastError> {
-        self.shared.publish(self.state.key, &PreparedMessage::new(message), id)
+        self.shared
+            .publish(self.state.key, &PreparedMessage::new(message), id)
     }
 
     /// Pending while the job queue is more than half full: what a handler answers in its own
@@ -246,6 +277,9 @@ impl Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         self.room.state.members.fetch_sub(1, Ordering::Relaxed);
-        self.worker.push(Job::Leave { room: self.room.state.key, id: self.id });
+        self.worker.push(Job::Leave {
+            room: self.room.state.key,
+            id: self.id,
+        });
     }
 }

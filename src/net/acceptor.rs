@@ -73,7 +73,9 @@ impl Acceptor {
             origins: Origins::SameHost,
             hook: None,
         };
-        Self { settings: Arc::new(settings) }
+        Self {
+            settings: Arc::new(settings),
+        }
     }
 
     /// Which origins a browser may come from (default: the host it asks for). Others get 403.
@@ -134,7 +136,10 @@ impl Acceptor {
         match negotiated.unwrap_or(Err(HandshakeError::Timeout.into())) {
             Ok((request, input)) => {
                 let config = &self.settings.config;
-                Ok((WebSocket::with_input(stream, Role::Server, config, input), request))
+                Ok((
+                    WebSocket::with_input(stream, Role::Server, config, input),
+                    request,
+                ))
             }
             Err(Refusal::Handshake(error)) => {
                 refuse(&mut stream, &error.to_response()).await;
@@ -222,21 +227,23 @@ async fn read_head<S: ByteStream>(
     limits: HeadLimits,
 ) -> Result<(http::Request<()>, Vec<u8>), Refusal> {
     let mut reader = HeadReader::new(limits);
-    let input = poll_fn(|cx| loop {
-        let mut block = pool::take_block();
-        let mut buf = ReadBuf::new(&mut block);
-        let poll = Pin::new(&mut *stream).poll_read(cx, &mut buf);
-        let filled = buf.filled();
-        let taken = match &poll {
-            Poll::Ready(Ok(())) if filled.is_empty() => Err(HandshakeError::Closed),
-            Poll::Ready(Ok(())) => reader.receive(filled),
-            _ => Ok(None),
-        };
-        let input = taken.map(|taken| taken.map(|taken| filled[taken..].to_vec()));
-        pool::put_block(block);
-        ready!(poll).map_err(Refusal::Io)?;
-        if let Some(input) = input.map_err(Refusal::Handshake)? {
-            return Poll::Ready(Ok::<_, Refusal>(input));
+    let input = poll_fn(|cx| {
+        loop {
+            let mut block = pool::take_block();
+            let mut buf = ReadBuf::new(&mut block);
+            let poll = Pin::new(&mut *stream).poll_read(cx, &mut buf);
+            let filled = buf.filled();
+            let taken = match &poll {
+                Poll::Ready(Ok(())) if filled.is_empty() => Err(HandshakeError::Closed),
+                Poll::Ready(Ok(())) => reader.receive(filled),
+                _ => Ok(None),
+            };
+            let input = taken.map(|taken| taken.map(|taken| filled[taken..].to_vec()));
+            pool::put_block(block);
+            ready!(poll).map_err(Refusal::Io)?;
+            if let Some(input) = input.map_err(Refusal::Handshake)? {
+                return Poll::Ready(Ok::<_, Refusal>(input));
+            }
         }
     })
     .await?;

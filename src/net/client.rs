@@ -100,7 +100,11 @@ impl Connector {
         if handshake.is_secure() {
             return Err(Error::Url("wss is not supported yet"));
         }
-        let host = handshake.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = handshake
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
         let dialling = TcpStream::connect((host, handshake.port()));
         let stream = tokio::time::timeout(self.dial_timeout, dialling).await;
         let stream = stream.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
@@ -115,14 +119,22 @@ impl Connector {
     /// As [`connect`](Self::connect).
     ///
     /// Cancel safety: dropping the future drops the stream.
-    pub async fn connect_on<S: ByteStream>(&self, url: &str, stream: S) -> Result<WebSocket<S>, Error> {
+    pub async fn connect_on<S: ByteStream>(
+        &self,
+        url: &str,
+        stream: S,
+    ) -> Result<WebSocket<S>, Error> {
         self.finish(self.begin(url)?, stream).await
     }
 
     fn begin(&self, url: &str) -> Result<ClientHandshake, Error> {
         let mut key = [0; 16];
         getrandom::fill(&mut key).map_err(std::io::Error::other)?;
-        Ok(ClientHandshake::new(&parse_uri(url)?, key, self.offer.clone())?)
+        Ok(ClientHandshake::new(
+            &parse_uri(url)?,
+            key,
+            self.offer.clone(),
+        )?)
     }
 
     async fn finish<S: ByteStream>(
@@ -146,21 +158,23 @@ impl Connector {
         stream.write_all(handshake.request_bytes()).await?;
         stream.flush().await?;
         let mut reader = ResponseReader::new(self.head_limits);
-        let input = poll_fn(|cx| loop {
-            let mut block = pool::take_block();
-            let mut buf = ReadBuf::new(&mut block);
-            let poll = Pin::new(&mut *stream).poll_read(cx, &mut buf);
-            let filled = buf.filled();
-            let taken = match &poll {
-                Poll::Ready(Ok(())) if filled.is_empty() => Err(HandshakeError::Closed),
-                Poll::Ready(Ok(())) => reader.receive(filled),
-                _ => Ok(None),
-            };
-            let input = taken.map(|taken| taken.map(|taken| filled[taken..].to_vec()));
-            pool::put_block(block);
-            ready!(poll)?;
-            if let Some(input) = input? {
-                return Poll::Ready(Ok::<_, Error>(input));
+        let input = poll_fn(|cx| {
+            loop {
+                let mut block = pool::take_block();
+                let mut buf = ReadBuf::new(&mut block);
+                let poll = Pin::new(&mut *stream).poll_read(cx, &mut buf);
+                let filled = buf.filled();
+                let taken = match &poll {
+                    Poll::Ready(Ok(())) if filled.is_empty() => Err(HandshakeError::Closed),
+                    Poll::Ready(Ok(())) => reader.receive(filled),
+                    _ => Ok(None),
+                };
+                let input = taken.map(|taken| taken.map(|taken| filled[taken..].to_vec()));
+                pool::put_block(block);
+                ready!(poll)?;
+                if let Some(input) = input? {
+                    return Poll::Ready(Ok::<_, Error>(input));
+                }
             }
         })
         .await?;

@@ -153,7 +153,7 @@ impl<S: ByteStream> Conn<S> {
             });
             let flushed = match flushed {
                 Ok(flushed) => flushed,
-                Err(error) => return Poll::Ready(self.lose_line(&error, out)),
+                Err(error) => return self.lose_line(&error, out),
             };
             if flushed.progress || !self.is_blocked {
                 let timeout_ms = self.endpoint.config().write_timeout.as_millis();
@@ -164,7 +164,7 @@ impl<S: ByteStream> Conn<S> {
             if flushed.is_blocked {
                 match ready!(self.line.poll_write_ready(cx)) {
                     Ok(()) => continue,
-                    Err(error) => return Poll::Ready(self.lose_line(&error, out)),
+                    Err(error) => return self.lose_line(&error, out),
                 }
             }
             if let Some(frame) = flushed.close_request {
@@ -178,7 +178,7 @@ impl<S: ByteStream> Conn<S> {
     fn poll_flush_line(&mut self, cx: &mut Context<'_>, out: &mut WriteBuffer) -> Poll<()> {
         match self.line.poll_flush(cx) {
             Poll::Ready(Ok(())) => self.endpoint.handle_flushed(self.timer.now_ms()),
-            Poll::Ready(Err(error)) => self.lose_line(&error, out),
+            Poll::Ready(Err(error)) => return self.lose_line(&error, out),
             Poll::Pending => {
                 self.is_blocked = true;
                 return Poll::Pending;
@@ -187,16 +187,22 @@ impl<S: ByteStream> Conn<S> {
         Poll::Ready(())
     }
 
-    fn lose_line(&mut self, error: &io::Error, out: &mut WriteBuffer) {
+    fn lose_line(&mut self, error: &io::Error, out: &mut WriteBuffer) -> Poll<()> {
         self.endpoint.lose(CloseCause::Io(error.kind()));
         self.ending = Ending::Done;
         self.is_blocked = false;
         out.clear();
+        Poll::Ready(())
     }
 
     /// Does what is due, or sees to it that the task is woken when something is. True: something
     /// was done, so flush and look again.
-    pub(super) fn handle_timers(&mut self, cx: &Context<'_>, out: &mut WriteBuffer, waker: Rearm) -> bool {
+    pub(super) fn handle_timers(
+        &mut self,
+        cx: &Context<'_>,
+        out: &mut WriteBuffer,
+        waker: Rearm,
+    ) -> bool {
         let now_ms = self.timer.now_ms();
         let mut deadline_ms = self.endpoint.poll_timeout().unwrap_or(NEVER);
         if self.is_blocked || self.is_over() {
@@ -275,7 +281,11 @@ impl<S: ByteStream> Conn<S> {
         };
         self.deadline_ms = self.timer.now_ms().saturating_add(timeout_ms);
         let is_done = is_eof || (is_clean && !waits_for_peer);
-        self.ending = if is_done { Ending::Done } else { Ending::Draining { drained: 0 } };
+        self.ending = if is_done {
+            Ending::Done
+        } else {
+            Ending::Draining { drained: 0 }
+        };
         Poll::Ready(())
     }
 
@@ -284,7 +294,11 @@ impl<S: ByteStream> Conn<S> {
             let len = result.unwrap_or(0);
             let drained = drained.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
             let is_done = len == 0 || drained as usize > DRAIN_BYTES_MAX;
-            self.ending = if is_done { Ending::Done } else { Ending::Draining { drained } };
+            self.ending = if is_done {
+                Ending::Done
+            } else {
+                Ending::Draining { drained }
+            };
             return Poll::Ready(());
         }
         if self.deadline_ms <= self.timer.now_ms() {

@@ -41,7 +41,12 @@ enum Stage {
 
 impl<S: ByteStream, H: Handler> Driver<S, H> {
     pub(super) fn new(conn: Conn<S>, handler: H, input: Vec<u8>) -> Self {
-        Self { conn, handler, leftover: input, stage: Stage::New }
+        Self {
+            conn,
+            handler,
+            leftover: input,
+            stage: Stage::New,
+        }
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<CloseOutcome> {
@@ -113,14 +118,19 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
         let now_ms = self.conn.timer.now_ms();
         let mut at = 0;
         loop {
-            let token = self.conn.endpoint.advance(input, &mut at, &mut turn.out, now_ms);
+            let token = self
+                .conn
+                .endpoint
+                .advance(input, &mut at, &mut turn.out, now_ms);
             match token.step {
                 Step::More => break,
                 Step::Text | Step::Binary => self.handle_message(input, token, turn),
                 Step::Ping | Step::Pong => self.handle_control(input, token, turn),
                 Step::Close => {}
             }
-            if turn.out.len() >= HIGH_WATER_BYTES && self.conn.poll_flush(cx, &mut turn.out).is_pending() {
+            if turn.out.len() >= HIGH_WATER_BYTES
+                && self.conn.poll_flush(cx, &mut turn.out).is_pending()
+            {
                 break;
             }
             if self.conn.is_blocked() || self.handler.poll_ready(cx).is_pending() {
@@ -193,7 +203,11 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
 
 #[inline(always)]
 fn connection<'a, S: ByteStream>(conn: &'a mut Conn<S>, turn: &'a mut Turn) -> Connection<'a> {
-    Connection { endpoint: &mut conn.endpoint, out: &mut turn.out, outbox: &conn.outbox }
+    Connection {
+        endpoint: &mut conn.endpoint,
+        out: &mut turn.out,
+        outbox: &conn.outbox,
+    }
 }
 
 impl<S: ByteStream, H: Handler> Future for Driver<S, H> {

@@ -3,8 +3,10 @@
 use std::task::{Context, Poll};
 
 use crate::frame::{CloseFrame, CloseFrameError, FrameHeader};
-use crate::outbox::{Outbox, Sender, SendError};
-use crate::protocol::{CloseOutcome, Endpoint, Message, MessageRef, PreparedMessage, State, WriteBuffer};
+use crate::outbox::{Outbox, SendError, Sender};
+use crate::protocol::{
+    CloseOutcome, Endpoint, Message, MessageRef, PreparedMessage, State, WriteBuffer,
+};
 use crate::sync::Arc;
 
 /// From here on a borrowed payload is written from where it lies instead of being copied, in bytes.
@@ -111,7 +113,8 @@ impl Connection<'_> {
     pub fn send_owned(&mut self, message: &Message) -> Result<(), SendError> {
         self.endpoint.check_open()?;
         if let Message::Close(frame) = message {
-            self.outbox.request_close(frame.clone().unwrap_or_else(CloseFrame::normal));
+            self.outbox
+                .request_close(frame.clone().unwrap_or_else(CloseFrame::normal));
         } else {
             self.endpoint.encoder().owned(message, self.out);
         }
@@ -161,10 +164,12 @@ impl Connection<'_> {
     fn send_long(&mut self, message: MessageRef<'_>) -> Result<(), SendError> {
         self.endpoint.check_open()?;
         let mut header = [0; FrameHeader::BYTES_MAX];
-        if let Some(len) = self.endpoint.encoder().header_only(message, &mut header) {
-            if self.outbox.write_through(self.out, &header[..len], message.as_bytes()) {
-                return Ok(());
-            }
+        if let Some(len) = self.endpoint.encoder().header_only(message, &mut header)
+            && self
+                .outbox
+                .write_through(self.out, &header[..len], message.as_bytes())
+        {
+            return Ok(());
         }
         self.endpoint.send(message, self.out)?;
         Ok(())

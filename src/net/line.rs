@@ -61,12 +61,17 @@ impl<S: ByteStream> Line<S> {
 
     /// Reads what is there into the block; 0 at the end of the stream.
     #[inline]
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, block: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        block: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(tcp) => loop {
                 ready!(tcp.poll_read_ready(cx))?;
                 let read = |into: &mut [u8]| (&*SockRef::from(&**tcp)).read(into);
-                if let Some(result) = read_ready(block, read, |f| tcp.try_io(Interest::READABLE, f)) {
+                if let Some(result) = read_ready(block, read, |f| tcp.try_io(Interest::READABLE, f))
+                {
                     return Poll::Ready(result);
                 }
             },
@@ -74,7 +79,9 @@ impl<S: ByteStream> Line<S> {
             Self::Unix(unix) => loop {
                 ready!(unix.poll_read_ready(cx))?;
                 let read = |into: &mut [u8]| (&*SockRef::from(&**unix)).read(into);
-                if let Some(result) = read_ready(block, read, |f| unix.try_io(Interest::READABLE, f)) {
+                if let Some(result) =
+                    read_ready(block, read, |f| unix.try_io(Interest::READABLE, f))
+                {
                     return Poll::Ready(result);
                 }
             },
@@ -117,7 +124,11 @@ impl<S: ByteStream> Line<S> {
     }
 
     /// One write; `WouldBlock` when it would wait. Only a stream of its own registers the waker.
-    pub(super) fn write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(super) fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
         match self {
             Self::Tcp(tcp) => tcp.write_now(slices),
             #[cfg(unix)]

@@ -6,6 +6,7 @@
 //!
 //! It knows no rooms and no users.
 
+mod acceptor;
 mod client;
 mod conn;
 mod driver;
@@ -14,7 +15,6 @@ mod line;
 mod pool;
 mod request;
 mod send;
-mod acceptor;
 mod server;
 mod split;
 mod websocket;

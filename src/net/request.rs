@@ -27,8 +27,15 @@ impl Request {
         upgrade: Option<&Upgrade>,
         peer_addr: Option<SocketAddr>,
     ) -> Self {
-        let subprotocols = upgrade.map(|upgrade| upgrade.subprotocols().to_vec()).unwrap_or_default();
-        Self(Arc::new(Inner { head, subprotocols, is_upgrade: upgrade.is_some(), peer_addr }))
+        let subprotocols = upgrade
+            .map(|upgrade| upgrade.subprotocols().to_vec())
+            .unwrap_or_default();
+        Self(Arc::new(Inner {
+            head,
+            subprotocols,
+            is_upgrade: upgrade.is_some(),
+            peer_addr,
+        }))
     }
 
     /// Whether it is a valid WebSocket upgrade.
@@ -63,8 +70,12 @@ impl Request {
     /// The token of `Authorization: Bearer TOKEN`.
     #[must_use]
     pub fn bearer_token(&self) -> Option<&str> {
-        let (scheme, token) = self.header(header::AUTHORIZATION.as_str())?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
+        let (scheme, token) = self
+            .header(header::AUTHORIZATION.as_str())?
+            .split_once(' ')?;
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then(|| token.trim_matches(' '))
     }
 
     /// The subprotocols the client offers, in its order.
@@ -95,7 +106,9 @@ fn decode(text: &str) -> Option<String> {
         match byte {
             b'+' => bytes.push(b' '),
             b'%' => {
-                let [high, low, tail @ ..] = tail else { return None };
+                let [high, low, tail @ ..] = tail else {
+                    return None;
+                };
                 let digit = |byte: &u8| char::from(*byte).to_digit(16);
                 bytes.push((digit(high)? * 16 + digit(low)?) as u8);
                 rest = tail;
@@ -134,7 +147,9 @@ impl Answer {
         let mut response = Response::new(body.into());
         *response.status_mut() = status;
         let content_type = header::HeaderValue::from_static(content_type);
-        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, content_type);
         Self::Respond(response)
     }
 }

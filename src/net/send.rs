@@ -17,14 +17,21 @@ impl Sender {
     /// Cancel safety: a future that is dropped while it waits has sent nothing.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
-        let (first, timeout) = match (self.try_send(message.clone()), self.outbox().config().overflow) {
+        let (first, timeout) = match (
+            self.try_send(message.clone()),
+            self.outbox().config().overflow,
+        ) {
             (Err(first @ SendError::Full { .. }), Overflow::Block { timeout }) => (first, timeout),
             (result, _) => return result,
         };
         let timeout_ms = millis(timeout);
         let sending = poll_fn(|cx| self.poll_send(cx, &message));
         let result = tokio::time::timeout(timeout, sending).await;
-        result.unwrap_or(if timeout_ms == 0 { Err(first) } else { Err(SendError::Timeout { timeout_ms }) })
+        result.unwrap_or(if timeout_ms == 0 {
+            Err(first)
+        } else {
+            Err(SendError::Timeout { timeout_ms })
+        })
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, message: &Message) -> Poll<Result<(), SendError>> {

@@ -91,7 +91,10 @@ impl Server {
     /// Serves on a listener of one's own.
     #[must_use]
     pub fn from_listener(listener: TcpListener) -> Self {
-        Self { listener, acceptor: Acceptor::default() }
+        Self {
+            listener,
+            acceptor: Acceptor::default(),
+        }
     }
 
     /// How handshakes are done, and the limits of connections.
@@ -139,7 +142,11 @@ impl Server {
         let Self { listener, acceptor } = self;
         let close_timeout = acceptor.config().close_timeout;
         let tasks = Owner(Arc::new(Tasks::default()));
-        let serving = Arc::new(Serving { acceptor, on_socket, tasks: tasks.0.clone() });
+        let serving = Arc::new(Serving {
+            acceptor,
+            on_socket,
+            tasks: tasks.0.clone(),
+        });
         tokio::select! {
             result = accept_loop(&listener, &serving) => result?,
             () = shutdown => {}
@@ -156,9 +163,15 @@ fn listen(addr: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     if is_shared {
-        #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
+        #[cfg(all(
+            unix,
+            not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))
+        ))]
         socket.set_reuse_port(true)?;
-        #[cfg(not(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin")))))]
+        #[cfg(not(all(
+            unix,
+            not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))
+        )))]
         return Err(io::ErrorKind::Unsupported.into());
     }
     socket.set_nonblocking(true)?;
@@ -205,7 +218,10 @@ where
     let _ = stream.set_nodelay(true);
     let half_open = HalfOpen::enter(&serving.tasks, peer.ip());
     let task = handshake(serving.clone(), stream, peer, half_open);
-    tokio::spawn(Owned { future: task, member: Member::new(&serving.tasks) });
+    tokio::spawn(Owned {
+        future: task,
+        member: Member::new(&serving.tasks),
+    });
 }
 
 async fn handshake<F, Fut>(
@@ -218,13 +234,17 @@ async fn handshake<F, Fut>(
     Fut: Future + Send + 'static,
 {
     let Some(half_open) = half_open else {
-        let busy = HandshakeError::Busy { retry_after: BUSY_RETRY_AFTER };
+        let busy = HandshakeError::Busy {
+            retry_after: BUSY_RETRY_AFTER,
+        };
         return refuse(&mut stream, &busy.to_response()).await;
     };
     let accepted = serving.acceptor.accept(stream, Some(peer)).await;
     drop(half_open);
     // Whoever was refused has been answered.
-    let Ok((socket, request)) = accepted else { return };
+    let Ok((socket, request)) = accepted else {
+        return;
+    };
     let member = Member::with_outbox(&serving.tasks, socket.outbox());
     let future = (serving.on_socket)(socket, request);
     tokio::spawn(Owned { future, member });
@@ -233,7 +253,10 @@ async fn handshake<F, Fut>(
 /// One connection was gone before it was accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    )
 }
 
 /// EMFILE, ENFILE, ENOBUFS, ENOMEM: it passes.
@@ -259,7 +282,12 @@ struct Members {
 
 impl Tasks {
     fn outboxes(&self) -> Vec<Arc<Outbox>> {
-        self.members.lock().outboxes.values().filter_map(Weak::upgrade).collect()
+        self.members
+            .lock()
+            .outboxes
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect()
     }
 
     fn close_all(&self) {
@@ -302,7 +330,10 @@ struct Member {
 impl Member {
     fn new(tasks: &Arc<Tasks>) -> Self {
         tasks.members.lock().live += 1;
-        Self { tasks: tasks.clone(), id: 0 }
+        Self {
+            tasks: tasks.clone(),
+            id: 0,
+        }
     }
 
     fn with_outbox(tasks: &Arc<Tasks>, outbox: &Arc<Outbox>) -> Self {
@@ -310,7 +341,10 @@ impl Member {
         members.live += 1;
         members.outboxes.insert(outbox.id(), Arc::downgrade(outbox));
         drop(members);
-        Self { tasks: tasks.clone(), id: outbox.id() }
+        Self {
+            tasks: tasks.clone(),
+            id: outbox.id(),
+        }
     }
 }
 
@@ -341,13 +375,17 @@ impl HalfOpen {
         let mut members = tasks.members.lock();
         let of_address = members.half_open_of.get(&address).copied().unwrap_or(0);
         let is_exempt = address.is_loopback();
-        if members.half_open >= HALF_OPEN_MAX || (!is_exempt && of_address >= HALF_OPEN_PER_ADDRESS_MAX)
+        if members.half_open >= HALF_OPEN_MAX
+            || (!is_exempt && of_address >= HALF_OPEN_PER_ADDRESS_MAX)
         {
             return None;
         }
         members.half_open += 1;
         members.half_open_of.insert(address, of_address + 1);
-        Some(Self { tasks: tasks.clone(), address })
+        Some(Self {
+            tasks: tasks.clone(),
+            address,
+        })
     }
 }
 

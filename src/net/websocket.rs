@@ -12,7 +12,8 @@ use crate::error::Error;
 use crate::frame::CloseFrame;
 use crate::outbox::Sender;
 use crate::protocol::{
-    CloseOutcome, Config, Message, MessageRef, PreparedMessage, Role, State, Step, Token, WriteBuffer,
+    CloseOutcome, Config, Message, MessageRef, PreparedMessage, Role, State, Step, Token,
+    WriteBuffer,
 };
 use crate::sync::Arc;
 
@@ -113,7 +114,11 @@ impl<S: ByteStream> WebSocket<S> {
         // Text in the block was checked by poll_data_token, so neither fails nor is checked twice
         // at a cost that matters.
         let block = &self.block[..self.end];
-        self.conn.endpoint.message(block, token).map(Some).map_err(Error::Violation)
+        self.conn
+            .endpoint
+            .message(block, token)
+            .map(Some)
+            .map_err(Error::Violation)
     }
 
     /// Sends a message and writes it out. A close message begins the closing handshake.
@@ -141,7 +146,10 @@ impl<S: ByteStream> WebSocket<S> {
     pub fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
         self.borrow_storage();
         let message = message.into();
-        self.conn.endpoint.send_owned(&message, &mut self.out).map_err(|_| Error::Closed)
+        self.conn
+            .endpoint
+            .send_owned(&message, &mut self.out)
+            .map_err(|_| Error::Closed)
     }
 
     /// The same for a message that is borrowed.
@@ -150,7 +158,10 @@ impl<S: ByteStream> WebSocket<S> {
     /// As [`feed`](Self::feed).
     pub fn feed_ref<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.borrow_storage();
-        self.conn.endpoint.send(message.into(), &mut self.out).map_err(|_| Error::Closed)
+        self.conn
+            .endpoint
+            .send(message.into(), &mut self.out)
+            .map_err(|_| Error::Closed)
     }
 
     /// The same for a message that was encoded before.
@@ -160,7 +171,10 @@ impl<S: ByteStream> WebSocket<S> {
     pub fn feed_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
         self.conn.endpoint.check_open().map_err(|_| Error::Closed)?;
         self.borrow_storage();
-        self.conn.endpoint.encoder().prepared(message, &mut self.out);
+        self.conn
+            .endpoint
+            .encoder()
+            .prepared(message, &mut self.out);
         Ok(())
     }
 
@@ -235,7 +249,10 @@ impl<S: ByteStream> WebSocket<S> {
     /// The subprotocol the server chose; `None` on a server, which chose it itself.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        let header = self.response()?.headers().get(http::header::SEC_WEBSOCKET_PROTOCOL)?;
+        let header = self
+            .response()?
+            .headers()
+            .get(http::header::SEC_WEBSOCKET_PROTOCOL)?;
         header.to_str().ok()
     }
 
@@ -251,7 +268,11 @@ impl<S: ByteStream> WebSocket<S> {
     /// Runs the connection with a handler: the fastest face. The future is the whole connection;
     /// spawn it.
     pub fn run<H: Handler>(mut self, handler: H) -> Driver<S, H> {
-        let input = self.block.get(self.at..self.end).unwrap_or_default().to_vec();
+        let input = self
+            .block
+            .get(self.at..self.end)
+            .unwrap_or_default()
+            .to_vec();
         if !self.out.is_empty() {
             // What was fed before goes out first.
             self.conn.outbox.append(&mut self.out);
@@ -261,7 +282,9 @@ impl<S: ByteStream> WebSocket<S> {
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
         loop {
-            let Some(token) = ready!(self.poll_token(cx))? else { return Poll::Ready(Ok(None)) };
+            let Some(token) = ready!(self.poll_token(cx))? else {
+                return Poll::Ready(Ok(None));
+            };
             let block = &self.block[..self.end];
             let endpoint = &mut self.conn.endpoint;
             match token.step {
@@ -287,7 +310,9 @@ impl<S: ByteStream> WebSocket<S> {
 
     fn poll_data_token(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Token>, Error>> {
         loop {
-            let Some(token) = ready!(self.poll_token(cx))? else { return Poll::Ready(Ok(None)) };
+            let Some(token) = ready!(self.poll_token(cx))? else {
+                return Poll::Ready(Ok(None));
+            };
             if !matches!(token.step, Step::Text | Step::Binary) {
                 continue;
             }
@@ -305,7 +330,10 @@ impl<S: ByteStream> WebSocket<S> {
                 self.borrow_storage_for_answers();
                 let now_ms = self.conn.timer.now_ms();
                 let input = &mut self.block[..self.end];
-                let token = self.conn.endpoint.advance(input, &mut self.at, &mut self.out, now_ms);
+                let token = self
+                    .conn
+                    .endpoint
+                    .advance(input, &mut self.at, &mut self.out, now_ms);
                 if token.step != Step::More {
                     if self.out.len() >= HIGH_WATER_BYTES {
                         let _ = self.conn.poll_flush(cx, &mut self.out);
@@ -425,7 +453,11 @@ impl<S: ByteStream> Sink<Message> for WebSocket<S> {
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let this = self.get_mut();
-        if this.out.len() < HIGH_WATER_BYTES { Poll::Ready(Ok(())) } else { Self::poll_flush(this, cx) }
+        if this.out.len() < HIGH_WATER_BYTES {
+            Poll::Ready(Ok(()))
+        } else {
+            Self::poll_flush(this, cx)
+        }
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {

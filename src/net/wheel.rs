@@ -48,10 +48,10 @@ impl Wheel {
     fn current() -> Option<Arc<Self>> {
         let id = Handle::try_current().ok()?.id();
         CURRENT.with_borrow_mut(|current| {
-            if let Some((known, wheel)) = current {
-                if let (true, Some(wheel)) = (*known == id, wheel.upgrade()) {
-                    return Some(wheel);
-                }
+            if let Some((known, wheel)) = current
+                && let (true, Some(wheel)) = (*known == id, wheel.upgrade())
+            {
+                return Some(wheel);
             }
             let wheel = Self::of_runtime(id);
             *current = Some((id, Arc::downgrade(&wheel)));
@@ -87,7 +87,13 @@ impl Wheel {
         places.live += 1;
         if !std::mem::replace(&mut places.is_ticking, true) {
             // It ends with the last place of its wheel: the connections own it together.
-            tokio::spawn(Ticking { wheel: self.clone(), is_done: false }.run());
+            tokio::spawn(
+                Ticking {
+                    wheel: self.clone(),
+                    is_done: false,
+                }
+                .run(),
+            );
         }
         if let Some(place) = places.free.pop() {
             return place;
@@ -114,7 +120,11 @@ impl Wheel {
             *places = Places::default();
             return false;
         }
-        let Places { deadlines_ms, wakers, .. } = &mut *places;
+        let Places {
+            deadlines_ms,
+            wakers,
+            ..
+        } = &mut *places;
         for (deadline_ms, waker) in deadlines_ms.iter_mut().zip(wakers) {
             if *deadline_ms <= now_ms {
                 *deadline_ms = NEVER;
@@ -133,7 +143,9 @@ impl Places {
         if let Some(slot) = self.deadlines_ms.get_mut(place) {
             *slot = deadline_ms;
         }
-        self.wakers.get_mut(place).and_then(|slot| std::mem::replace(slot, waker))
+        self.wakers
+            .get_mut(place)
+            .and_then(|slot| std::mem::replace(slot, waker))
     }
 }
 
@@ -190,7 +202,9 @@ impl Timer {
 
     #[cold]
     fn begin(&mut self) -> u64 {
-        let Some(wheel) = Wheel::current() else { return 0 };
+        let Some(wheel) = Wheel::current() else {
+            return 0;
+        };
         self.place = wheel.add();
         let now_ms = wheel.refresh();
         self.wheel = Some(wheel);
@@ -202,9 +216,10 @@ impl Timer {
         let Some(wheel) = &self.wheel else { return };
         let mut places = wheel.places.lock();
         let place = self.place as usize;
-        let same = places.wakers.get(place).is_some_and(|known| {
-            known.as_ref().is_some_and(|known| known.will_wake(waker))
-        });
+        let same = places
+            .wakers
+            .get(place)
+            .is_some_and(|known| known.as_ref().is_some_and(|known| known.will_wake(waker)));
         let old = if same {
             if let Some(slot) = places.deadlines_ms.get_mut(place) {
                 *slot = deadline_ms;

@@ -100,7 +100,12 @@ impl Outbox {
             is_blocked: false,
             is_server: role == Role::Server,
         };
-        Self { state: Mutex::new(state), config, id, dropped: AtomicU64::new(0) }
+        Self {
+            state: Mutex::new(state),
+            config,
+            id,
+            dropped: AtomicU64::new(0),
+        }
     }
 
     pub(crate) const fn id(&self) -> u64 {
@@ -165,7 +170,10 @@ impl Outbox {
         if state.tail.len() >= ENCODED_BYTES_MAX && state.line.is_some() {
             state.write_tail();
         } else if !state.tail.is_empty() && bytes > bytes_max.saturating_sub(state.tail.len()) {
-            return Err(SendError::Full { messages: 0, bytes: state.tail.len() });
+            return Err(SendError::Full {
+                messages: 0,
+                bytes: state.tail.len(),
+            });
         }
         let State { tail, encoder, .. } = &mut *state;
         encoder.message(message, tail);
@@ -187,7 +195,9 @@ impl Outbox {
                 return Ok(());
             }
             let (index, done) = run.split_at(written);
-            state.tail.extend_from_slice(&run.messages()[index].frame()[done..]);
+            state
+                .tail
+                .extend_from_slice(&run.messages()[index].frame()[done..]);
             first = index + 1;
         }
         let result = state.enqueue_run(&run.messages()[first..], self.config.outbox_bytes_max);
@@ -235,7 +245,11 @@ impl Outbox {
         if state.check_open().is_err() || state.has_room(0, &self.config) {
             return false;
         }
-        if !state.space_wakers.iter().any(|known| known.will_wake(waker)) {
+        if !state
+            .space_wakers
+            .iter()
+            .any(|known| known.will_wake(waker))
+        {
             state.space_wakers.push(waker.clone());
         }
         true
@@ -244,12 +258,19 @@ impl Outbox {
     fn enqueue(&self, mut state: MutexGuard<'_, State>, item: Queued) -> Result<(), SendError> {
         let bytes = item.bytes();
         if !state.has_room(bytes, &self.config) {
-            return Err(SendError::Full { messages: state.queue.len(), bytes: state.queued_bytes });
+            return Err(SendError::Full {
+                messages: state.queue.len(),
+                bytes: state.queued_bytes,
+            });
         }
         state.queued_bytes += bytes;
         state.queue.push_back(item);
         // While it is blocked the connection waits for the socket and needs no other wake.
-        let waker = if state.is_blocked { None } else { state.drain_waker.take() };
+        let waker = if state.is_blocked {
+            None
+        } else {
+            state.drain_waker.take()
+        };
         drop(state);
         wake(waker);
         Ok(())
@@ -282,9 +303,10 @@ impl Outbox {
         space.into_iter().for_each(Waker::wake);
         match result {
             Ok(()) => Ok(flushed),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Ok(Flushed { is_blocked: true, ..flushed })
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Flushed {
+                is_blocked: true,
+                ..flushed
+            }),
             Err(error) => Err(error),
         }
     }
@@ -296,9 +318,16 @@ impl Outbox {
 
     /// Writes the connection's own bytes and one borrowed frame behind them, without copying the
     /// payload unless the kernel refuses it. False: there is no line to write to.
-    pub(crate) fn write_through(&self, own: &mut WriteBuffer, header: &[u8], payload: &[u8]) -> bool {
+    pub(crate) fn write_through(
+        &self,
+        own: &mut WriteBuffer,
+        header: &[u8],
+        payload: &[u8],
+    ) -> bool {
         let mut state = self.state.lock();
-        let Some(line) = state.line.clone().filter(|_| !state.is_closed) else { return false };
+        let Some(line) = state.line.clone().filter(|_| !state.is_closed) else {
+            return false;
+        };
         let mut progress = false;
         let mut write = |slices: &[IoSlice<'_>]| line.write_now(slices);
         if !own.is_one_slice() || !state.tail.is_empty() || !state.queue.is_empty() {
@@ -307,7 +336,11 @@ impl Outbox {
         let before = own.len();
         let mut written = 0;
         if !state.is_blocked {
-            let slices = [IoSlice::new(own.first()), IoSlice::new(header), IoSlice::new(payload)];
+            let slices = [
+                IoSlice::new(own.first()),
+                IoSlice::new(header),
+                IoSlice::new(payload),
+            ];
             let skip = usize::from(before == 0);
             match line.write_now(&slices[skip..]) {
                 Ok(n) => written = n,
@@ -353,7 +386,11 @@ impl Outbox {
             return;
         }
         state.is_closed = true;
-        let (code, reason) = if is_panicking { (1011, "internal error") } else { (1001, "") };
+        let (code, reason) = if is_panicking {
+            (1011, "internal error")
+        } else {
+            (1001, "")
+        };
         let State { tail, encoder, .. } = &mut *state;
         if let Ok(frame) = CloseFrame::new(code, reason) {
             encoder.close(Some(&frame), tail);
@@ -392,7 +429,11 @@ impl State {
                 && bytes <= config.outbox_bytes_max.saturating_sub(self.queued_bytes))
     }
 
-    fn enqueue_run(&mut self, messages: &[PreparedMessage], bytes_max: usize) -> Result<(), SendError> {
+    fn enqueue_run(
+        &mut self,
+        messages: &[PreparedMessage],
+        bytes_max: usize,
+    ) -> Result<(), SendError> {
         for message in messages {
             let bytes = message.payload().len();
             if !self.queue.is_empty() && bytes > bytes_max.saturating_sub(self.queued_bytes) {
@@ -414,7 +455,9 @@ impl State {
     }
 
     fn write_tail(&mut self) {
-        let Some(line) = self.line.clone() else { return };
+        let Some(line) = self.line.clone() else {
+            return;
+        };
         let mut progress = false;
         // An error shows again in the connection's next flush.
         let _ = self.drain_tail(&mut |slices| line.write_now(slices), &mut progress);
@@ -467,7 +510,9 @@ impl State {
     /// Encodes queued messages, up to a bound, to be written next.
     fn refill(&mut self) {
         while self.tail.len() < ENCODED_BYTES_MAX {
-            let Some(item) = self.queue.pop_front() else { break };
+            let Some(item) = self.queue.pop_front() else {
+                break;
+            };
             self.queued_bytes -= item.bytes();
             item.encode(&mut self.encoder, &mut self.tail);
         }

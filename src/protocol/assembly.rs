@@ -39,16 +39,27 @@ impl Assembly {
     }
 
     /// A data frame begins. RFC 6455 5.4, and the limits on fragments.
-    pub(super) fn begin(&mut self, opcode: Opcode, bytes: u64, config: &Config) -> Result<(), Violation> {
+    pub(super) fn begin(
+        &mut self,
+        opcode: Opcode,
+        bytes: u64,
+        config: &Config,
+    ) -> Result<(), Violation> {
         if opcode != Opcode::Continuation {
             self.opcode = opcode;
             self.in_message = true;
         }
         self.fragments += 1;
         if self.fragments > config.fragments_max {
-            return Err(Violation::TooManyFragments { fragments_max: config.fragments_max });
+            return Err(Violation::TooManyFragments {
+                fragments_max: config.fragments_max,
+            });
         }
-        self.empty_fragments = if bytes == 0 { self.empty_fragments + 1 } else { 0 };
+        self.empty_fragments = if bytes == 0 {
+            self.empty_fragments + 1
+        } else {
+            0
+        };
         if self.empty_fragments > config.empty_fragments_max {
             return Err(Violation::EmptyFragments {
                 empty_fragments_max: config.empty_fragments_max,
@@ -83,7 +94,9 @@ impl Assembly {
             return Ok(());
         }
         let start = self.buffer.len() - len;
-        self.utf8.push(&self.buffer[start..]).map_err(|_| Violation::InvalidUtf8)
+        self.utf8
+            .push(&self.buffer[start..])
+            .map_err(|_| Violation::InvalidUtf8)
     }
 
     fn check_text(&mut self, piece: &[u8]) -> Result<(), Violation> {

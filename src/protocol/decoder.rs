@@ -42,7 +42,12 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    const MORE: Self = Self { step: Step::More, place: Place::Block, start: 0, end: 0 };
+    const MORE: Self = Self {
+        step: Step::More,
+        place: Place::Block,
+        start: 0,
+        end: 0,
+    };
 }
 
 /// Where the decoder is.
@@ -125,24 +130,50 @@ impl Decoder {
             let start = *at;
             if let Some(rest) = block.get_mut(start..) {
                 if self.expects_mask {
-                    if let [first @ (0x81 | 0x82), second @ 0x80..=0xfd, a, b, c, d, tail @ ..] = rest
+                    if let [
+                        first @ (0x81 | 0x82),
+                        second @ 0x80..=0xfd,
+                        a,
+                        b,
+                        c,
+                        d,
+                        tail @ ..,
+                    ] = rest
                     {
                         let len = usize::from(*second & 0x7f);
                         if len <= tail.len() && len <= config.message_bytes_max {
-                            let step = if *first == 0x81 { Step::Text } else { Step::Binary };
+                            let step = if *first == 0x81 {
+                                Step::Text
+                            } else {
+                                Step::Binary
+                            };
                             apply_mask(&mut tail[..len], [*a, *b, *c, *d]);
                             let (start, end) = (start + 6, start + 6 + len);
                             *at = end;
-                            return Ok(Token { step, place: Place::Block, start, end });
+                            return Ok(Token {
+                                step,
+                                place: Place::Block,
+                                start,
+                                end,
+                            });
                         }
                     }
                 } else if let [first @ (0x81 | 0x82), second @ 0..=125, tail @ ..] = rest {
                     let len = usize::from(*second);
                     if len <= tail.len() && len <= config.message_bytes_max {
-                        let step = if *first == 0x81 { Step::Text } else { Step::Binary };
+                        let step = if *first == 0x81 {
+                            Step::Text
+                        } else {
+                            Step::Binary
+                        };
                         let (start, end) = (start + 2, start + 2 + len);
                         *at = end;
-                        return Ok(Token { step, place: Place::Block, start, end });
+                        return Ok(Token {
+                            step,
+                            place: Place::Block,
+                            start,
+                            end,
+                        });
                     }
                 }
             }
@@ -161,8 +192,7 @@ impl Decoder {
             self.forget_delivered();
         }
         let token = self.token(config, block, at);
-        self.at_rest =
-            self.phase == Phase::Header && self.spilled == 0 && self.assembly.is_none();
+        self.at_rest = self.phase == Phase::Header && self.spilled == 0 && self.assembly.is_none();
         token
     }
 
@@ -175,7 +205,9 @@ impl Decoder {
         loop {
             match self.phase {
                 Phase::Header | Phase::Delivered => {
-                    let Some(header) = self.header(block, at)? else { return Ok(Token::MORE) };
+                    let Some(header) = self.header(block, at)? else {
+                        return Ok(Token::MORE);
+                    };
                     if let Some(token) = self.begin(header, config, block, at)? {
                         return Ok(token);
                     }
@@ -191,24 +223,21 @@ impl Decoder {
     }
 
     /// The header at `block[*at..]`, perhaps begun in the spill.
-    fn header(
-        &mut self,
-        block: &[u8],
-        at: &mut usize,
-    ) -> Result<Option<FrameHeader>, Violation> {
+    fn header(&mut self, block: &[u8], at: &mut usize) -> Result<Option<FrameHeader>, Violation> {
         let rest = &block[*at..];
-        if self.spilled == 0 {
-            if let Some((header, len)) = FrameHeader::parse(rest)? {
-                *at += len;
-                return Ok(Some(header));
-            }
+        if self.spilled == 0
+            && let Some((header, len)) = FrameHeader::parse(rest)?
+        {
+            *at += len;
+            return Ok(Some(header));
         }
         for byte in rest {
             self.spill[usize::from(self.spilled)] = *byte;
             self.spilled += 1;
             *at += 1;
             // 14 bytes are always a header or a violation, so the spill never overflows.
-            if let Some((header, _)) = FrameHeader::parse(&self.spill[..usize::from(self.spilled)])? {
+            if let Some((header, _)) = FrameHeader::parse(&self.spill[..usize::from(self.spilled)])?
+            {
                 self.spilled = 0;
                 return Ok(Some(header));
             }
@@ -227,7 +256,10 @@ impl Decoder {
         self.check(&header, config)?;
         let available = block.len() - *at;
         let whole = header.payload_len <= available as u64;
-        let in_message = self.assembly.as_ref().is_some_and(|assembly| assembly.in_message);
+        let in_message = self
+            .assembly
+            .as_ref()
+            .is_some_and(|assembly| assembly.in_message);
         self.opcode = header.opcode;
         self.fin = header.fin;
         self.remaining = header.payload_len;
@@ -238,9 +270,16 @@ impl Decoder {
             *at = end;
             self.phase = Phase::Header;
             let step = step_of(header.opcode);
-            return Ok(Some(Token { step, place: Place::Block, start, end }));
+            return Ok(Some(Token {
+                step,
+                place: Place::Block,
+                start,
+                end,
+            }));
         }
-        let assembly = self.assembly.get_or_insert_with(|| Box::new(Assembly::new()));
+        let assembly = self
+            .assembly
+            .get_or_insert_with(|| Box::new(Assembly::new()));
         if header.opcode.is_control() {
             self.phase = Phase::Control;
         } else {
@@ -263,7 +302,10 @@ impl Decoder {
         if header.opcode.is_control() {
             return Ok(());
         }
-        let message = self.assembly.as_ref().filter(|assembly| assembly.in_message);
+        let message = self
+            .assembly
+            .as_ref()
+            .filter(|assembly| assembly.in_message);
         match (header.opcode, message.is_some()) {
             (Opcode::Continuation, false) => return Err(Violation::StrayContinuation),
             (Opcode::Text | Opcode::Binary, true) => return Err(Violation::NestedMessage),
@@ -275,11 +317,14 @@ impl Decoder {
             let bytes = have.saturating_add(header.payload_len);
             return Err(Violation::MessageTooBig { bytes, bytes_max });
         }
-        if let Some(frame_max) = config.frame_bytes_max.map(|max| max as u64) {
-            if header.payload_len > frame_max {
-                let bytes = header.payload_len;
-                return Err(Violation::FrameTooBig { bytes, bytes_max: frame_max });
-            }
+        if let Some(frame_max) = config.frame_bytes_max.map(|max| max as u64)
+            && header.payload_len > frame_max
+        {
+            let bytes = header.payload_len;
+            return Err(Violation::FrameTooBig {
+                bytes,
+                bytes_max: frame_max,
+            });
         }
         Ok(())
     }
@@ -294,17 +339,28 @@ impl Decoder {
         if let Some(assembly) = &mut self.assembly {
             assembly.push(piece, remaining)?;
         }
-        if self.remaining > 0 { Ok(Some(Token::MORE)) } else { self.end_of_frame() }
+        if self.remaining > 0 {
+            Ok(Some(Token::MORE))
+        } else {
+            self.end_of_frame()
+        }
     }
 
     fn end_of_frame(&mut self) -> Result<Option<Token>, Violation> {
         self.phase = Phase::Header;
-        let Some(assembly) = self.assembly.as_mut().filter(|_| self.fin) else { return Ok(None) };
+        let Some(assembly) = self.assembly.as_mut().filter(|_| self.fin) else {
+            return Ok(None);
+        };
         assembly.finish()?;
         assembly.in_message = false;
         self.phase = Phase::Delivered;
         let (step, end) = (step_of(assembly.opcode), assembly.buffer.len());
-        Ok(Some(Token { step, place: Place::Assembled, start: 0, end }))
+        Ok(Some(Token {
+            step,
+            place: Place::Assembled,
+            start: 0,
+            end,
+        }))
     }
 
     fn control_piece(&mut self, block: &mut [u8], at: &mut usize) -> Result<Token, Violation> {
@@ -317,7 +373,12 @@ impl Decoder {
         }
         self.phase = Phase::Delivered;
         let end = self.control().len();
-        Ok(Token { step: step_of(self.opcode), place: Place::Control, start: 0, end })
+        Ok(Token {
+            step: step_of(self.opcode),
+            place: Place::Control,
+            start: 0,
+            end,
+        })
     }
 
     /// Takes what the block has of the frame in progress, and unmasks it.
@@ -363,7 +424,9 @@ impl Decoder {
 
     /// The last `len` bytes of the buffer were read straight into it.
     pub(super) fn received(&mut self, len: usize) -> Result<(), Violation> {
-        let Some(assembly) = &mut self.assembly else { return Ok(()) };
+        let Some(assembly) = &mut self.assembly else {
+            return Ok(());
+        };
         let start = assembly.buffer.len() - len;
         if self.expects_mask {
             apply_mask(&mut assembly.buffer[start..], self.mask_key);
@@ -375,18 +438,24 @@ impl Decoder {
 
     /// The message of the last [`Place::Assembled`] token.
     pub(super) fn assembled(&self) -> &[u8] {
-        self.assembly.as_ref().map_or(&[], |assembly| &assembly.buffer)
+        self.assembly
+            .as_ref()
+            .map_or(&[], |assembly| &assembly.buffer)
     }
 
     /// The same, taken without a copy.
     pub(super) fn take_assembled(&mut self) -> Bytes {
         let assembly = self.assembly.as_mut();
-        assembly.map(|assembly| std::mem::take(&mut assembly.buffer).freeze()).unwrap_or_default()
+        assembly
+            .map(|assembly| std::mem::take(&mut assembly.buffer).freeze())
+            .unwrap_or_default()
     }
 
     /// The payload of the last [`Place::Control`] token.
     pub(super) fn control(&self) -> &[u8] {
-        self.assembly.as_ref().map_or(&[], |assembly| &assembly.control)
+        self.assembly
+            .as_ref()
+            .map_or(&[], |assembly| &assembly.control)
     }
 }
 

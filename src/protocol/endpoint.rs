@@ -84,7 +84,13 @@ impl Endpoint {
         let mut seed = [0; 8];
         // Without random numbers the first ping is merely not spread.
         let _ = getrandom::fill(&mut seed);
-        Self::assemble(role, config, Encoder::new(role), u64::from_ne_bytes(seed), now_ms)
+        Self::assemble(
+            role,
+            config,
+            Encoder::new(role),
+            u64::from_ne_bytes(seed),
+            now_ms,
+        )
     }
 
     /// An open client whose masks and ping jitter repeat themselves: for tests and simulations.
@@ -93,7 +99,13 @@ impl Endpoint {
         Self::assemble(Role::Client, config, Encoder::with_keys(keys), 0, now_ms)
     }
 
-    fn assemble(role: Role, config: Arc<Config>, encoder: Encoder, jitter: u64, now_ms: u64) -> Self {
+    fn assemble(
+        role: Role,
+        config: Arc<Config>,
+        encoder: Encoder,
+        jitter: u64,
+        now_ms: u64,
+    ) -> Self {
         Self {
             decoder: Decoder::new(role),
             keepalive: Keepalive::new(&config, now_ms, jitter),
@@ -146,7 +158,11 @@ impl Endpoint {
     /// # Errors
     /// [`ConnectionClosed`] when the closing handshake has begun.
     #[inline]
-    pub fn send(&mut self, message: MessageRef<'_>, out: &mut WriteBuffer) -> Result<(), ConnectionClosed> {
+    pub fn send(
+        &mut self,
+        message: MessageRef<'_>,
+        out: &mut WriteBuffer,
+    ) -> Result<(), ConnectionClosed> {
         self.check_open()?;
         self.encoder.message(message, out);
         Ok(())
@@ -156,7 +172,11 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`ConnectionClosed`] when the closing handshake has begun.
-    pub fn send_owned(&mut self, message: &Message, out: &mut WriteBuffer) -> Result<(), ConnectionClosed> {
+    pub fn send_owned(
+        &mut self,
+        message: &Message,
+        out: &mut WriteBuffer,
+    ) -> Result<(), ConnectionClosed> {
         self.check_open()?;
         if let Message::Close(frame) = message {
             self.begin_close(frame.as_ref(), CloseCause::Handshake, out);
@@ -318,12 +338,24 @@ impl Endpoint {
     /// After our close frame, data is passed over and only the peer's close frame matters; after the
     /// end nothing does (RFC 6455 1.4, 7.1.7).
     #[inline(never)]
-    fn advance_closing(&mut self, block: &mut [u8], at: &mut usize, out: &mut WriteBuffer) -> Token {
-        const MORE: Token = Token { step: Step::More, place: Place::Block, start: 0, end: 0 };
+    fn advance_closing(
+        &mut self,
+        block: &mut [u8],
+        at: &mut usize,
+        out: &mut WriteBuffer,
+    ) -> Token {
+        const MORE: Token = Token {
+            step: Step::More,
+            place: Place::Block,
+            start: 0,
+            end: 0,
+        };
         while self.state == State::Closing {
             match self.decoder.next(&self.config, block, at) {
                 Ok(token) if token.step == Step::More => return token,
-                Ok(token) if token.step == Step::Close => return self.answer_close(token, block, out),
+                Ok(token) if token.step == Step::Close => {
+                    return self.answer_close(token, block, out);
+                }
                 Ok(_) => {}
                 Err(_) => self.state = State::Closed,
             }
@@ -332,10 +364,21 @@ impl Endpoint {
         MORE
     }
 
-    fn answer_ping(&mut self, token: Token, block: &[u8], out: &mut WriteBuffer, now_ms: u64) -> Token {
+    fn answer_ping(
+        &mut self,
+        token: Token,
+        block: &[u8],
+        out: &mut WriteBuffer,
+        now_ms: u64,
+    ) -> Token {
         if self.role == Role::Server && !self.keepalive.take_ping_credit(&self.config, now_ms) {
             let pings_per_second_max = self.config.pings_per_second_max;
-            return self.fail(Violation::PingFlood { pings_per_second_max }, out);
+            return self.fail(
+                Violation::PingFlood {
+                    pings_per_second_max,
+                },
+                out,
+            );
         }
         let payload = match token.place {
             Place::Block => &block[token.start..token.end],
@@ -372,14 +415,21 @@ impl Endpoint {
             self.begin_close(Some(&frame), CloseCause::Violation(violation), out);
         }
         self.state = State::Closed;
-        Token { step: Step::More, place: Place::Block, start: 0, end: 0 }
+        Token {
+            step: Step::More,
+            place: Place::Block,
+            start: 0,
+            end: 0,
+        }
     }
 
     /// The stream is gone, or the peer is.
     pub(crate) fn lose(&mut self, cause: CloseCause) {
         self.state = State::Closed;
         match &mut self.outcome {
-            Some(outcome) if cause == CloseCause::Timeout(TimeoutKind::Close) => outcome.cause = cause,
+            Some(outcome) if cause == CloseCause::Timeout(TimeoutKind::Close) => {
+                outcome.cause = cause;
+            }
             Some(_) => {}
             None => self.outcome = Some(Box::new(CloseOutcome::lost(cause))),
         }
@@ -387,7 +437,11 @@ impl Endpoint {
 
     /// Where a token's data message lies; text is checked.
     #[inline]
-    pub(crate) fn message<'a>(&'a self, block: &'a [u8], token: Token) -> Result<MessageRef<'a>, Violation> {
+    pub(crate) fn message<'a>(
+        &'a self,
+        block: &'a [u8],
+        token: Token,
+    ) -> Result<MessageRef<'a>, Violation> {
         let payload = self.payload(block, token);
         if token.step != Step::Text {
             return Ok(MessageRef::Binary(payload));
@@ -399,11 +453,21 @@ impl Endpoint {
     }
 
     /// The same as an owned message; one that was assembled is taken without a copy.
-    pub(crate) fn take_message(&mut self, block: &[u8], token: Token) -> Result<Message, Violation> {
+    pub(crate) fn take_message(
+        &mut self,
+        block: &[u8],
+        token: Token,
+    ) -> Result<Message, Violation> {
         if token.place != Place::Assembled {
-            return self.message(block, token).map(|message| message.to_message());
+            return self
+                .message(block, token)
+                .map(|message| message.to_message());
         }
-        let opcode = if token.step == Step::Text { Opcode::Text } else { Opcode::Binary };
+        let opcode = if token.step == Step::Text {
+            Opcode::Text
+        } else {
+            Opcode::Binary
+        };
         let payload: Bytes = self.decoder.take_assembled();
         Message::from_opcode(opcode, payload).map_err(|_| Violation::InvalidUtf8)
     }
@@ -439,10 +503,19 @@ impl Endpoint {
 
     #[inline]
     pub(crate) fn check_open(&self) -> Result<(), ConnectionClosed> {
-        if self.state == State::Open { Ok(()) } else { Err(ConnectionClosed) }
+        if self.state == State::Open {
+            Ok(())
+        } else {
+            Err(ConnectionClosed)
+        }
     }
 
-    fn begin_close(&mut self, frame: Option<&CloseFrame>, cause: CloseCause, out: &mut WriteBuffer) {
+    fn begin_close(
+        &mut self,
+        frame: Option<&CloseFrame>,
+        cause: CloseCause,
+        out: &mut WriteBuffer,
+    ) {
         self.encoder.close(frame, out);
         self.outcome = Some(Box::new(CloseOutcome::by_us(frame, cause)));
         self.state = State::Closing;
@@ -464,7 +537,8 @@ impl Endpoint {
     }
 
     fn message_deadline_ms(&self) -> u64 {
-        self.message_started_ms.saturating_add(millis(self.config.message_timeout))
+        self.message_started_ms
+            .saturating_add(millis(self.config.message_timeout))
     }
 
     fn handle_open_timeout(&mut self, out: &mut WriteBuffer, now_ms: u64) {

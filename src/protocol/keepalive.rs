@@ -52,8 +52,7 @@ impl Keepalive {
     /// The payload of a new ping.
     pub(super) fn begin_ping(&mut self, config: &Config, now_ms: u64) -> [u8; 4] {
         self.serial = self.serial.wrapping_add(1);
-        self.ping_due_ms =
-            now_ms.saturating_add(config.ping_interval.map_or(NEVER, millis).max(1));
+        self.ping_due_ms = now_ms.saturating_add(config.ping_interval.map_or(NEVER, millis).max(1));
         if self.pong == Pong::None {
             self.pong = Pong::Unflushed;
         }
@@ -87,14 +86,19 @@ impl Keepalive {
     /// Takes one ping from the peer's allowance; false when it has none left.
     pub(super) fn take_ping_credit(&mut self, config: &Config, now_ms: u64) -> bool {
         let rate = u64::from(config.pings_per_second_max);
-        let earned = now_ms.saturating_sub(self.ping_refilled_ms).saturating_mul(rate) / 1000;
+        let earned = now_ms
+            .saturating_sub(self.ping_refilled_ms)
+            .saturating_mul(rate)
+            / 1000;
         if earned > 0 {
             let full = rate.saturating_mul(2);
             let credit = u64::from(self.ping_credit).saturating_add(earned).min(full);
             self.ping_credit = u32::try_from(credit).unwrap_or(u32::MAX);
             self.ping_refilled_ms += earned.saturating_mul(1000) / rate.max(1);
         }
-        let Some(left) = self.ping_credit.checked_sub(1) else { return false };
+        let Some(left) = self.ping_credit.checked_sub(1) else {
+            return false;
+        };
         self.ping_credit = left;
         true
     }
@@ -108,9 +112,10 @@ impl Keepalive {
     pub(super) fn pong_deadline_ms(&self, config: &Config, in_progress: bool) -> u64 {
         match self.pong {
             Pong::None | Pong::Unflushed => NEVER,
-            Pong::DueMs(due) if in_progress => {
-                due.max(self.last_received_ms.saturating_add(millis(config.pong_timeout)))
-            }
+            Pong::DueMs(due) if in_progress => due.max(
+                self.last_received_ms
+                    .saturating_add(millis(config.pong_timeout)),
+            ),
             Pong::DueMs(due) => due,
         }
     }

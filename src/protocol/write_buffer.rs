@@ -33,13 +33,21 @@ impl WriteBuffer {
     /// An empty buffer. Allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), head: 0, chunks: VecDeque::new(), chunk_bytes: 0 }
+        Self {
+            bytes: Vec::new(),
+            head: 0,
+            chunks: VecDeque::new(),
+            chunk_bytes: 0,
+        }
     }
 
     /// A buffer that writes into `bytes`, which is emptied first.
     pub(crate) fn with_storage(mut bytes: Vec<u8>) -> Self {
         bytes.clear();
-        Self { bytes, ..Self::new() }
+        Self {
+            bytes,
+            ..Self::new()
+        }
     }
 
     /// Bytes that wait.
@@ -66,7 +74,10 @@ impl WriteBuffer {
     pub(crate) fn push_chunk(&mut self, payload: Bytes) {
         if !payload.is_empty() {
             self.chunk_bytes += payload.len();
-            self.chunks.push_back(Chunk { at: self.bytes.len(), payload });
+            self.chunks.push_back(Chunk {
+                at: self.bytes.len(),
+                payload,
+            });
         }
     }
 
@@ -89,7 +100,9 @@ impl WriteBuffer {
             if slice.is_empty() {
                 return true;
             }
-            let Some(slot) = slices.get_mut(filled) else { return false };
+            let Some(slot) = slices.get_mut(filled) else {
+                return false;
+            };
             *slot = IoSlice::new(slice);
             filled += 1;
             true

@@ -1,0 +1,147 @@
+//! The loads.
+
+/// What a row measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// The server's CPU time per message, as a ratio to that of `raw` in the same round.
+    CpuTime,
+    /// The growth of the server's resident memory per idle connection.
+    IdleMemory,
+}
+
+/// A load and the goal for it.
+pub struct Row {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub measure: Measure,
+    /// The load generator's mode and options.
+    pub load: &'static str,
+    /// A ratio to `raw`, or bytes.
+    pub target: f64,
+}
+
+const fn cpu(name: &'static str, title: &'static str, load: &'static str, target: f64) -> Row {
+    Row {
+        name,
+        title,
+        measure: Measure::CpuTime,
+        load,
+        target,
+    }
+}
+
+const fn idle(name: &'static str, title: &'static str, load: &'static str, target: f64) -> Row {
+    Row {
+        name,
+        title,
+        measure: Measure::IdleMemory,
+        load,
+        target,
+    }
+}
+
+/// Every load, in the order of the table.
+pub const ROWS: &[Row] = &[
+    cpu(
+        "echo16x1",
+        "echo 16 B, 100 connections, one in flight",
+        "echo --size 16 --connections 100 --in-flight 1",
+        1.05,
+    ),
+    cpu(
+        "echo16x64",
+        "echo 16 B, 10 connections, 64 in flight",
+        "echo --size 16 --connections 10 --in-flight 64",
+        1.18,
+    ),
+    cpu(
+        "echo125x1",
+        "echo 125 B, 500 connections, one in flight",
+        "echo --size 125 --connections 500 --in-flight 1",
+        1.08,
+    ),
+    cpu(
+        "binary1kx16",
+        "echo 1 KiB binary, 50 connections, 16 in flight",
+        "echo --size 1024 --connections 50 --in-flight 16",
+        1.10,
+    ),
+    cpu(
+        "text1kx16",
+        "echo 1 KiB text, 50 connections, 16 in flight",
+        "echo --size 1024 --connections 50 --in-flight 16 --text",
+        1.15,
+    ),
+    cpu(
+        "echo16kx4",
+        "echo 16 KiB, 50 connections, 4 in flight",
+        "echo --size 16384 --connections 50 --in-flight 4",
+        1.10,
+    ),
+    cpu(
+        "echo1mx1",
+        "echo 1 MiB, 8 connections, one in flight",
+        "echo --size 1048576 --connections 8 --in-flight 1",
+        1.00,
+    ),
+    cpu(
+        "chat64x100",
+        "broadcast 64 B to 100, 16 outstanding",
+        "broadcast --size 64 --members 100 --outstanding 16",
+        1.02,
+    ),
+    cpu(
+        "chat64x1000",
+        "broadcast 64 B to 1,000, 16 outstanding",
+        "broadcast --size 64 --members 1000 --outstanding 16",
+        1.05,
+    ),
+    cpu(
+        "chat1kx100",
+        "broadcast 1 KiB to 100, 16 outstanding",
+        "broadcast --size 1024 --members 100 --outstanding 16",
+        1.08,
+    ),
+    cpu(
+        "chat1kx1000",
+        "broadcast 1 KiB to 1,000, 16 outstanding",
+        "broadcast --size 1024 --members 1000 --outstanding 16",
+        1.10,
+    ),
+    cpu(
+        "chat64x1000x1",
+        "broadcast 64 B to 1,000, one outstanding",
+        "broadcast --size 64 --members 1000 --outstanding 1",
+        1.05,
+    ),
+    cpu(
+        "connect",
+        "handshake and close, 16 at a time",
+        "connect --connections 16",
+        1.08,
+    ),
+    idle(
+        "idle1k",
+        "idle connection after one echo of 1 KiB, bytes",
+        "idle --size 1024",
+        1024.0,
+    ),
+    idle(
+        "idle16k",
+        "idle connection after one echo of 16 KiB, bytes",
+        "idle --size 16384",
+        1024.0,
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        for (index, row) in ROWS.iter().enumerate() {
+            assert!(ROWS[..index].iter().all(|other| other.name != row.name));
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The bodies of the fuzz targets: what is done with the bytes, and the oracles.
+//!
+//! Each is a plain function, so that the corpora can be replayed on stable as well: `tests/corpus.rs` of the crate includes
+//! this file as a module.
+
+// Public for the targets, unreachable in the test that includes it.
+#![allow(unreachable_pub)]
+
+pub mod close_payload;
+pub mod decoder_cuts;
+pub mod handshake_head;
+pub mod header;
+pub mod protocol_ops;
+pub mod tokens_extensions;
+pub mod utf8;
+
+mod http_check;
+mod source;
+mod wire;
+
+/// Every target by its name.
+pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+    ("header", header::run),
+    ("decoder_cuts", decoder_cuts::run),
+    ("handshake_head", handshake_head::run),
+    ("protocol_ops", protocol_ops::run),
+    ("utf8", utf8::run),
+    ("close_payload", close_payload::run),
+    ("tokens_extensions", tokens_extensions::run),
+];
