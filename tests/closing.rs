@@ -1,4 +1,5 @@
-//! The closing handshake in every order, the end of the stream in every state, and the reason that stays (RFC 6455 5.5.1, 7).
+//! The closing handshake in every order, the end of the stream in every state, and the reason that
+//! stays (RFC 6455 5.5.1, 7).
 
 mod support;
 
@@ -200,7 +201,8 @@ fn s5_5_1_nothing_is_read_after_a_close_frame() {
     }
 }
 
-/// Row 41: until the peer's close frame comes, whatever it sends is passed over, and no ping is answered.
+/// Row 41: until the peer's close frame comes, whatever it sends is passed over, and no ping is
+/// answered.
 #[test]
 fn s1_4_data_after_our_close_is_passed_over() {
     for role in ROLES {
@@ -323,7 +325,8 @@ fn s7_1_7_violation_while_closing_is_not_answered() {
     }
 }
 
-/// CC-06, ER-01, row 43: the stream ends while open: 1006, by the peer, at rest and in every part of a frame.
+/// CC-06, ER-01, row 43: the stream ends while open: 1006, by the peer, at rest and in every part
+/// of a frame.
 #[test]
 fn s7_1_5_eof_while_open_is_1006() {
     for role in ROLES {

@@ -1,4 +1,5 @@
-//! The wire as values: headers, frames, masks, utf-8 and close codes through their public names (RFC 6455 5.2, 5.3, 7.4, 8.1).
+//! The wire as values: headers, frames, masks, utf-8 and close codes through their public names
+//! (RFC 6455 5.2, 5.3, 7.4, 8.1).
 
 use proptest::prelude::*;
 
@@ -141,7 +142,8 @@ fn s5_3_masking_is_an_involution() {
     apply_mask(&mut [], [1; 4]);
 }
 
-/// Row 22: a source with a seed repeats itself, one of the operating system does not; neither shows its state.
+/// Row 22: a source with a seed repeats itself, one of the operating system does not; neither shows
+/// its state.
 #[test]
 fn s10_3_sources_of_masks() {
     let keys = |mut source: MaskingKeys| [(); 8].map(|()| source.next_key());
@@ -163,7 +165,8 @@ fn s10_3_sources_of_masks() {
     );
 }
 
-/// CC-01..CC-14: the names have the numbers of the registry, and only some of them may be sent or tried again.
+/// CC-01..CC-14: the names have the numbers of the registry, and only some of them may be sent or
+/// tried again.
 #[test]
 fn s7_4_1_names_and_numbers() {
     for (code, number, sendable, retryable) in [
@@ -250,7 +253,10 @@ proptest! {
     /// Fuzz target 2 in small: a stream of frames is read back as it was written.
     #[test]
     fn s5_2_streams_of_frames_round_trip(
-        parts in prop::collection::vec((0..6_usize, any::<Option<[u8; 4]>>(), prop::collection::vec(any::<u8>(), 0..200)), 0..8),
+        parts in prop::collection::vec(
+            (0..6_usize, any::<Option<[u8; 4]>>(), prop::collection::vec(any::<u8>(), 0..200)),
+            0..8,
+        ),
     ) {
         let frames: Vec<Frame> = parts
             .into_iter()

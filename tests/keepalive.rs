@@ -1,4 +1,5 @@
-//! Keepalive against a virtual clock: pings, pongs, silence, and who is to blame for it (RFC 6455 5.5.2, 5.5.3).
+//! Keepalive against a virtual clock: pings, pongs, silence, and who is to blame for it (RFC 6455
+//! 5.5.2, 5.5.3).
 
 mod support;
 
@@ -43,7 +44,8 @@ fn assert_lost(end: &mut End, kind: TimeoutKind) {
     assert_eq!(end.due_ms(), None);
 }
 
-/// CN-11, row 47: the first ping comes between half an interval and a whole one, and not always at the same time.
+/// CN-11, row 47: the first ping comes between half an interval and a whole one, and not always at
+/// the same time.
 #[test]
 fn first_ping_is_jittered() {
     let due = |_| {
@@ -104,7 +106,8 @@ fn s5_5_2_no_pong_and_the_peer_is_lost() {
     }
 }
 
-/// CN-11: while our own output is stuck the peer cannot have seen the ping: its time runs from the flush.
+/// CN-11: while our own output is stuck the peer cannot have seen the ping: its time runs from the
+/// flush.
 #[test]
 fn s5_5_2_pong_time_runs_from_the_flush() {
     for role in ROLES {
@@ -183,7 +186,8 @@ fn s5_5_2_ping_by_hand() {
     }
 }
 
-/// CN-11: the pong may be stuck behind a long frame: its time then runs from the last byte that came.
+/// CN-11: the pong may be stuck behind a long frame: its time then runs from the last byte that
+/// came.
 #[test]
 fn s5_5_3_unfinished_frame_that_keeps_coming_delays_the_pong() {
     for role in ROLES {
@@ -338,7 +342,8 @@ fn s7_4_1_silence_is_closed_with_going_away() {
     }
 }
 
-/// CN-11, CN-12: two ends that ping each other live for a week, and die when the line does, each by itself.
+/// CN-11, CN-12: two ends that ping each other live for a week, and die when the line does, each by
+/// itself.
 #[test]
 fn s5_5_2_pair_lives_while_the_line_does() {
     let mut config = pinging();

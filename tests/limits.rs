@@ -1,4 +1,5 @@
-//! What a peer may not exceed: lengths, counts, times and rates, at each limit and one over (RFC 6455 10.4).
+//! What a peer may not exceed: lengths, counts, times and rates, at each limit and one over (RFC
+//! 6455 10.4).
 
 mod support;
 
@@ -37,7 +38,8 @@ fn s10_4_defaults() {
     );
 }
 
-/// ER-04, FR-06, CC-09, row 19: a message of the limit is taken; one byte more is refused on the header alone.
+/// ER-04, FR-06, CC-09, row 19: a message of the limit is taken; one byte more is refused on the
+/// header alone.
 #[test]
 fn s10_4_message_limit_on_one_frame() {
     for bytes_max in PIECES {
@@ -68,7 +70,8 @@ fn s10_4_message_limit_on_one_frame() {
     }
 }
 
-/// Row 19, row 24: fragments count together, on the header of the one that is too much; control frames do not count.
+/// Row 19, row 24: fragments count together, on the header of the one that is too much; control
+/// frames do not count.
 #[test]
 fn s10_4_message_limit_on_fragments() {
     let mut config = quiet();
@@ -112,7 +115,8 @@ fn s10_4_message_limit_of_zero() {
     );
 }
 
-/// FR-06: the frame limit holds for each fragment, not for the message; control frames are not meant.
+/// FR-06: the frame limit holds for each fragment, not for the message; control frames are not
+/// meant.
 #[test]
 fn s10_4_frame_limit() {
     let mut config = quiet();
@@ -182,7 +186,8 @@ fn s10_4_default_fragments_are_let_through() {
     );
 }
 
-/// BY-10, row 24: empty fragments in a row, the first and the last included; one byte begins a new row.
+/// BY-10, row 24: empty fragments in a row, the first and the last included; one byte begins a new
+/// row.
 #[test]
 fn s10_4_empty_fragments_are_counted_in_a_row() {
     let mut config = quiet();
@@ -226,7 +231,8 @@ fn s10_4_empty_fragments_are_counted_in_a_row() {
     assert_eq!(violation.close_code(), CloseCode::PolicyViolation);
 }
 
-/// BY-10, row 28: the time of a message runs from its first byte, however it trickles, and bytes do not renew it.
+/// BY-10, row 28: the time of a message runs from its first byte, however it trickles, and bytes do
+/// not renew it.
 #[test]
 fn s10_4_message_time_runs_from_its_first_byte() {
     for role in ROLES {
@@ -261,7 +267,8 @@ fn s10_4_message_time_runs_from_its_first_byte() {
     }
 }
 
-/// BY-10: one millisecond before is in time; between messages no clock runs; each message has its own.
+/// BY-10: one millisecond before is in time; between messages no clock runs; each message has its
+/// own.
 #[test]
 fn s10_4_message_time_ends_with_the_message() {
     for role in ROLES {
@@ -300,7 +307,8 @@ fn s10_4_unfinished_frames_have_the_same_time() {
     }
 }
 
-/// CN-12, row 26, row 25: a server lets a burst of twice the rate through, then the rate, and closes with 1008.
+/// CN-12, row 26, row 25: a server lets a burst of twice the rate through, then the rate, and
+/// closes with 1008.
 #[test]
 fn s10_4_pings_have_a_rate_and_a_burst() {
     let ping = to(Role::Server, &[Frame::ping("")]);
@@ -333,7 +341,8 @@ fn s10_4_pings_have_a_rate_and_a_burst() {
     assert_eq!(server.outcome().code, CloseCode::PolicyViolation);
 }
 
-/// Row 25: other rates, one ping at a time as fast as credit comes, never earn more than rate x time + burst.
+/// Row 25: other rates, one ping at a time as fast as credit comes, never earn more than rate x
+/// time + burst.
 #[test]
 fn s10_4_ping_credit_is_never_more_than_the_rate() {
     let ping = to(Role::Server, &[Frame::ping("")]);

@@ -1,4 +1,5 @@
-//! What a peer can make an endpoint hold: memory follows what came, never what a header claims (RFC 6455 10.4).
+//! What a peer can make an endpoint hold: memory follows what came, never what a header claims (RFC
+//! 6455 10.4).
 //!
 //! One test, for the counters are those of the whole process.
 
@@ -56,7 +57,8 @@ fn announced_length_is_not_reserved(role: Role) {
     }
 }
 
-/// While a message comes, at most four times what came is held, or 64 KiB; when it is gone, nothing.
+/// While a message comes, at most four times what came is held, or 64 KiB; when it is gone,
+/// nothing.
 fn memory_follows_what_came(role: Role) {
     let mut end = End::new(role);
     let region = Region::new(ALLOCATOR);

@@ -1,4 +1,5 @@
-//! The protocol of one endpoint: every violation, fragmentation, utf-8 and limits, for both roles (RFC 6455 5, 7, 8, 10.4).
+//! The protocol of one endpoint: every violation, fragmentation, utf-8 and limits, for both roles
+//! (RFC 6455 5, 7, 8, 10.4).
 
 mod support;
 
@@ -460,7 +461,8 @@ fn s5_6_empty_messages_are_messages() {
     }
 }
 
-/// Row 29: found at the first byte that no text has there, though the frame and the message are far from whole.
+/// Row 29: found at the first byte that no text has there, though the frame and the message are far
+/// from whole.
 #[test]
 fn s8_1_bad_utf8_shows_at_its_byte() {
     for role in ROLES {

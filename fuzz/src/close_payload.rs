@@ -1,4 +1,5 @@
-//! Bodies of close frames: read by the book, written back as they were, and answered by the book in both roles.
+//! Bodies of close frames: read by the book, written back as they were, and answered by the book in
+//! both roles.
 
 use std::sync::Arc;
 

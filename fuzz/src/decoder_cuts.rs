@@ -1,5 +1,6 @@
-//! One stream, cut in different ways: the same events, the same end, the same output. And whatever comes, the output is
-//! lawful. One of the limits announced is far beyond what the fuzzer may allocate: memory that follows a header shows there.
+//! One stream, cut in different ways: the same events, the same end, the same output. And whatever
+//! comes, the output is lawful. One of the limits announced is far beyond what the fuzzer may
+//! allocate: memory that follows a header shows there.
 
 use std::sync::Arc;
 

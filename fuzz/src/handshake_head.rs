@@ -1,5 +1,5 @@
-//! Heads of requests and responses in any cut: one verdict, no panic, bounded; and what is accepted is answered in words of
-//! our own. Every request a client writes is one that a server takes.
+//! Heads of requests and responses in any cut: one verdict, no panic, bounded; and what is accepted
+//! is answered in words of our own. Every request a client writes is one that a server takes.
 
 use http::{Request, Response};
 
@@ -201,7 +201,8 @@ fn assert_accepted(response: &Response<()>) {
     );
 }
 
-/// Every URI that is taken becomes a request that a server takes, and its answer is one that the client takes.
+/// Every URI that is taken becomes a request that a server takes, and its answer is one that the
+/// client takes.
 fn uri(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;

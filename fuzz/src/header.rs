@@ -1,4 +1,5 @@
-//! Frame headers: one verdict whatever the cut, the same as a reference's, and what is read is written back.
+//! Frame headers: one verdict whatever the cut, the same as a reference's, and what is read is
+//! written back.
 
 use sockeye::frame::{Frame, FrameHeader};
 

@@ -8,8 +8,8 @@ pub(super) fn is_token(text: &[u8]) -> bool {
             .all(|byte| byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(byte))
 }
 
-/// The bytes are one response with this status and nothing else: every CR and LF is one of ours, and no header stands there
-/// that a peer could have put in.
+/// The bytes are one response with this status and nothing else: every CR and LF is one of ours,
+/// and no header stands there that a peer could have put in.
 pub(super) fn assert_answer(bytes: &[u8], status: u16) {
     const OURS: [&str; 12] = [
         "upgrade",

@@ -1,7 +1,7 @@
 //! The bodies of the fuzz targets: what is done with the bytes, and the oracles.
 //!
-//! Each is a plain function, so that the corpora can be replayed on stable as well: `tests/corpus.rs` of the crate includes
-//! this file as a module.
+//! Each is a plain function, so that the corpora can be replayed on stable as well:
+//! `tests/corpus.rs` of the crate includes this file as a module.
 
 // Public for the targets, unreachable in the test that includes it.
 #![allow(unreachable_pub)]

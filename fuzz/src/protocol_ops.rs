@@ -1,9 +1,9 @@
-//! A pair of endpoints, driven by a list of operations: sends, closes, cuts, partial writes, a clock that jumps, pauses, lost
-//! and damaged bytes.
+//! A pair of endpoints, driven by a list of operations: sends, closes, cuts, partial writes, a
+//! clock that jumps, pauses, lost and damaged bytes.
 //!
-//! Oracles: what an endpoint writes is lawful and ends with its close frame; states only go forward; the first reason stays;
-//! a timeout that was handled does not stay due; what arrives is what was sent, in order, and all of it when nothing was
-//! damaged and nobody closed.
+//! Oracles: what an endpoint writes is lawful and ends with its close frame; states only go
+//! forward; the first reason stays; a timeout that was handled does not stay due; what arrives is
+//! what was sent, in order, and all of it when nothing was damaged and nobody closed.
 
 use std::sync::Arc;
 use std::time::Duration;

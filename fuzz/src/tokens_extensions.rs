@@ -1,4 +1,5 @@
-//! Lists of tokens and extensions: read as an independent reader reads them, and what is written means the same.
+//! Lists of tokens and extensions: read as an independent reader reads them, and what is written
+//! means the same.
 
 use http::header::{CONNECTION, HeaderName, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderValue, Request};

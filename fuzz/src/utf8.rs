@@ -1,4 +1,5 @@
-//! Incremental utf-8 against the whole text and std: the same verdict, at the first byte that no text has there.
+//! Incremental utf-8 against the whole text and std: the same verdict, at the first byte that no
+//! text has there.
 
 use sockeye::frame::Utf8Validator;
 

@@ -38,8 +38,8 @@ pub(super) fn endpoint(role: Role, config: &Arc<Config>) -> Endpoint {
     }
 }
 
-/// Everything an endpoint wrote: whole lawful frames, masked by a client only, at most one close frame with a body that may
-/// be sent, and nothing behind it. Returns the frames.
+/// Everything an endpoint wrote: whole lawful frames, masked by a client only, at most one close
+/// frame with a body that may be sent, and nothing behind it. Returns the frames.
 pub(super) fn assert_lawful(mut written: &[u8], from: Role) -> Vec<Frame> {
     let mut frames: Vec<Frame> = Vec::new();
     while !written.is_empty() {

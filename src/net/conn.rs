@@ -12,6 +12,7 @@ use crate::protocol::{
 };
 use crate::sync::{Arc, AtomicU64, Ordering};
 
+use super::clock::now_us;
 use super::line::{ByteStream, Line};
 use super::wheel::Timer;
 
@@ -177,7 +178,11 @@ impl<S: ByteStream> Conn<S> {
 
     fn poll_flush_line(&mut self, cx: &mut Context<'_>, out: &mut WriteBuffer) -> Poll<()> {
         match self.line.poll_flush(cx) {
-            Poll::Ready(Ok(())) => self.endpoint.handle_flushed(self.timer.now_ms()),
+            Poll::Ready(Ok(())) => {
+                if self.endpoint.handle_flushed(self.timer.now_ms()) {
+                    self.outbox.note_ping(now_us());
+                }
+            }
             Poll::Ready(Err(error)) => return self.lose_line(&error, out),
             Poll::Pending => {
                 self.is_blocked = true;
@@ -193,6 +198,13 @@ impl<S: ByteStream> Conn<S> {
         self.is_blocked = false;
         out.clear();
         Poll::Ready(())
+    }
+
+    /// A pong was read: it may be the one the keepalive waits for.
+    pub(super) fn handle_pong(&mut self) {
+        if self.endpoint.take_pong() {
+            self.outbox.note_pong(now_us());
+        }
     }
 
     /// Does what is due, or sees to it that the task is woken when something is. True: something

@@ -8,6 +8,7 @@
 
 mod acceptor;
 mod client;
+mod clock;
 mod conn;
 mod driver;
 mod handler;

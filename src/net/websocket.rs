@@ -334,6 +334,9 @@ impl<S: ByteStream> WebSocket<S> {
                     .conn
                     .endpoint
                     .advance(input, &mut self.at, &mut self.out, now_ms);
+                if token.step == Step::Pong {
+                    self.conn.handle_pong();
+                }
                 if token.step != Step::More {
                     if self.out.len() >= HIGH_WATER_BYTES {
                         let _ = self.conn.poll_flush(cx, &mut self.out);

@@ -17,6 +17,8 @@ const ENCODED_BYTES_MAX: usize = 64 * 1024;
 /// Slices of one vectored write.
 const SLICES_MAX: usize = 32;
 
+const NEVER: u64 = u64::MAX;
+
 /// Writes without waiting: what a socket can do from any thread.
 pub(crate) trait WriteNow: Send + Sync {
     /// Writes some of the slices. `WouldBlock` when the kernel takes nothing now.
@@ -48,6 +50,8 @@ pub(crate) struct Outbox {
     config: Arc<Config>,
     id: u64,
     dropped: AtomicU64,
+    last_ping_us: AtomicU64,
+    last_pong_us: AtomicU64,
 }
 
 struct State {
@@ -105,6 +109,8 @@ impl Outbox {
             config,
             id,
             dropped: AtomicU64::new(0),
+            last_ping_us: AtomicU64::new(NEVER),
+            last_pong_us: AtomicU64::new(NEVER),
         }
     }
 
@@ -123,6 +129,21 @@ impl Outbox {
 
     pub(crate) fn count_dropped(&self, messages: usize) {
         self.dropped.fetch_add(messages as u64, Ordering::Relaxed);
+    }
+
+    /// A ping has left, or its pong has come: microseconds since the connection's clock began.
+    pub(crate) fn note_ping(&self, now_us: u64) {
+        self.last_ping_us.store(now_us, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_pong(&self, now_us: u64) {
+        self.last_pong_us.store(now_us, Ordering::Relaxed);
+    }
+
+    /// The same, `None` for never.
+    pub(crate) fn ping_times_us(&self) -> (Option<u64>, Option<u64>) {
+        let read = |time: &AtomicU64| Some(time.load(Ordering::Relaxed)).filter(|us| *us != NEVER);
+        (read(&self.last_ping_us), read(&self.last_pong_us))
     }
 
     /// From now on senders write to this line themselves when nothing is in their way.

@@ -72,6 +72,7 @@ pub struct Endpoint {
     state: State,
     role: Role,
     is_paused: bool,
+    has_pong: bool,
 }
 
 impl Endpoint {
@@ -117,6 +118,7 @@ impl Endpoint {
             state: State::Open,
             role,
             is_paused: false,
+            has_pong: false,
         }
     }
 
@@ -203,12 +205,14 @@ impl Endpoint {
     }
 
     /// All output was written: the deadlines of a ping and of the closing handshake run from here.
+    /// True when a ping of the keepalive has just left.
     #[inline]
-    pub fn handle_flushed(&mut self, now_ms: u64) {
-        self.keepalive.handle_flushed(&self.config, now_ms);
+    pub fn handle_flushed(&mut self, now_ms: u64) -> bool {
+        let has_ping_left = self.keepalive.handle_flushed(&self.config, now_ms);
         if self.state == State::Closing && self.close_deadline_ms == NEVER {
             self.start_close_deadline(now_ms);
         }
+        has_ping_left
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do; `None` for never.
@@ -326,7 +330,7 @@ impl Endpoint {
                     Place::Block => &block[token.start..token.end],
                     Place::Assembled | Place::Control => self.decoder.control(),
                 };
-                self.keepalive.handle_pong(payload);
+                self.has_pong |= self.keepalive.handle_pong(payload);
             }
             Step::More if !self.decoder.is_in_progress() => self.message_started_ms = NEVER,
             Step::More if self.message_started_ms == NEVER => self.message_started_ms = now_ms,
@@ -494,6 +498,11 @@ impl Endpoint {
         if let Err(violation) = self.decoder.received(len) {
             self.fail(violation, out);
         }
+    }
+
+    /// Whether the pong of the last ping has come since this was asked last.
+    pub(crate) fn take_pong(&mut self) -> bool {
+        std::mem::take(&mut self.has_pong)
     }
 
     #[inline]

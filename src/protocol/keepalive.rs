@@ -59,11 +59,14 @@ impl Keepalive {
         self.serial.to_be_bytes()
     }
 
+    /// True when a ping has just left.
     #[inline]
-    pub(super) fn handle_flushed(&mut self, config: &Config, now_ms: u64) {
-        if self.pong == Pong::Unflushed {
-            self.pong = Pong::DueMs(now_ms.saturating_add(millis(config.pong_timeout)));
+    pub(super) fn handle_flushed(&mut self, config: &Config, now_ms: u64) -> bool {
+        if self.pong != Pong::Unflushed {
+            return false;
         }
+        self.pong = Pong::DueMs(now_ms.saturating_add(millis(config.pong_timeout)));
+        true
     }
 
     /// A pong came; only the one of the last ping counts.

@@ -171,8 +171,8 @@ impl End {
     }
 }
 
-/// The frames of what `from` wrote. Panics unless a peer may see it: whole frames, masked by a client only, at most one
-/// close frame, with a body that may be sent, and nothing behind it.
+/// The frames of what `from` wrote. Panics unless a peer may see it: whole frames, masked by a
+/// client only, at most one close frame, with a body that may be sent, and nothing behind it.
 pub(crate) fn frames(mut bytes: &[u8], from: Role) -> Vec<Frame> {
     let mut frames: Vec<Frame> = Vec::new();
     while !bytes.is_empty() {
@@ -216,8 +216,9 @@ pub(crate) fn last(payload: &[u8]) -> Frame {
     Frame::new(Opcode::Continuation, payload.to_vec())
 }
 
-/// Feeds `bytes` whole, cut once at every place and byte by byte: each time the same violation, answered by one close
-/// frame with its code, and then silence (RFC 6455 7.1.7). Returns what was seen before.
+/// Feeds `bytes` whole, cut once at every place and byte by byte: each time the same violation,
+/// answered by one close frame with its code, and then silence (RFC 6455 7.1.7). Returns what was
+/// seen before.
 pub(crate) fn fails_bytes(
     role: Role,
     config: &Config,

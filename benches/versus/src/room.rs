@@ -1,15 +1,22 @@
 //! The room of a chat server on one thread: a queue per member, one wake-up for all that is queued
 //! before the member runs.
+//!
+//! Nothing here is ever touched from a second thread: the wrapper around each handle checks it, so
+//! that tasks may be spawned on the runtime itself, without a local set between.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use send_wrapper::SendWrapper;
+
 /// The room, by handle.
 pub struct Room<T> {
-    members: Rc<RefCell<Vec<Rc<Queue<T>>>>>,
+    members: SendWrapper<Members<T>>,
 }
+
+type Members<T> = Rc<RefCell<Vec<Rc<Queue<T>>>>>;
 
 struct Queue<T> {
     items: RefCell<VecDeque<T>>,
@@ -20,13 +27,13 @@ struct Queue<T> {
 /// A place in the room; it is given up with the value.
 pub struct Member<T> {
     room: Room<T>,
-    queue: Rc<Queue<T>>,
+    queue: SendWrapper<Rc<Queue<T>>>,
 }
 
 impl<T> Default for Room<T> {
     fn default() -> Self {
         Self {
-            members: Rc::default(),
+            members: SendWrapper::new(Rc::default()),
         }
     }
 }
@@ -34,7 +41,7 @@ impl<T> Default for Room<T> {
 impl<T> Clone for Room<T> {
     fn clone(&self) -> Self {
         Self {
-            members: Rc::clone(&self.members),
+            members: self.members.clone(),
         }
     }
 }
@@ -48,7 +55,7 @@ impl<T: Clone> Room<T> {
         self.members.borrow_mut().push(Rc::clone(&queue));
         Member {
             room: self.clone(),
-            queue,
+            queue: SendWrapper::new(queue),
         }
     }
 }

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::io;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::LocalSet;
 
 use crate::listener;
 use crate::options::Options;
@@ -31,20 +30,20 @@ impl Service {
 /// fails ends its own task only.
 pub fn run<F, Error>(options: &Options, serve: impl Fn(TcpStream) -> F) -> io::Result<()>
 where
-    F: Future<Output = Result<(), Error>> + 'static,
-    Error: 'static,
+    F: Future<Output = Result<(), Error>> + Send + 'static,
+    Error: Send + 'static,
 {
     let listener = listener::bind(options)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    LocalSet::new().block_on(&runtime, async {
+    runtime.block_on(async {
         let incoming = TcpListener::from_std(listener.try_clone()?)?;
         listener::announce(&listener)?;
         loop {
             let (stream, _) = incoming.accept().await?;
             stream.set_nodelay(true)?;
-            tokio::task::spawn_local(serve(stream));
+            tokio::spawn(serve(stream));
         }
     })
 }

@@ -42,13 +42,14 @@ fn main() -> io::Result<()> {
 }
 
 async fn serve(mut stream: TcpStream) -> io::Result<()> {
-    tokio_server::upgrade(&stream).await?;
+    // Boxed, as all that is rare: a task takes the room of its largest wait.
+    Box::pin(tokio_server::upgrade(&stream)).await?;
     let mut input = Vec::new();
     loop {
         let mut turn = std::future::poll_fn(|cx| poll_turn(&mut stream, &mut input, cx)).await?;
         while let Some(large) = turn.large.take() {
             stream.write_all(&turn.refused).await?;
-            let mut block = serve_large(&mut stream, large).await?;
+            let mut block = Box::pin(serve_large(&mut stream, large)).await?;
             turn = SCRATCH.with_borrow_mut(|scratch| {
                 answer(&stream, &mut input, &mut block, &mut scratch.batch)
             })?;
