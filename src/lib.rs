@@ -70,3 +70,8 @@ pub use outbox::{SendError, Sender};
 pub use protocol::{
     CloseOutcome, Config, Message, MessageRef, PreparedMessage, Role, State, Utf8Bytes,
 };
+
+/// The programs of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

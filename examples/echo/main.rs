@@ -24,27 +24,29 @@ impl Handler for Echo {
 }
 
 /// Sends every message to everybody here, its sender included.
-struct Chat {
-    hub: Hub,
-    everybody: Option<Membership>,
+enum Chat {
+    New(Hub),
+    Joined(Membership),
 }
 
 impl Handler for Chat {
     fn on_open(&mut self, connection: &mut Connection<'_>) {
-        self.everybody = Some(self.hub.room("chat").join(connection.sender()));
+        if let Self::New(hub) = self {
+            *self = Self::Joined(hub.room("chat").join(connection.sender()));
+        }
     }
 
     fn on_message(&mut self, _: &mut Connection<'_>, message: MessageRef<'_>) {
-        if let Some(everybody) = &self.everybody {
+        if let Self::Joined(everybody) = self {
             // poll_ready holds back whoever would fill the queue.
             let _ = everybody.room().broadcast(message);
         }
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &self.everybody {
-            Some(everybody) => everybody.room().poll_ready(cx),
-            None => Poll::Ready(()),
+        match self {
+            Self::Joined(everybody) => everybody.room().poll_ready(cx),
+            Self::New(_) => Poll::Ready(()),
         }
     }
 }
@@ -126,10 +128,7 @@ impl EchoOrChat {
     fn new(chat: Option<Hub>) -> Self {
         match chat {
             None => Self::Echo(Echo),
-            Some(hub) => Self::Chat(Chat {
-                hub,
-                everybody: None,
-            }),
+            Some(hub) => Self::Chat(Chat::New(hub)),
         }
     }
 }

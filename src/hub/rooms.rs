@@ -1,6 +1,7 @@
 //! The hub and its rooms, as an application holds them.
 
 use std::collections::HashMap;
+use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
@@ -47,13 +48,14 @@ pub struct Hub {
 
 #[derive(Debug, Default)]
 struct Shared {
-    rooms: Mutex<HashMap<Arc<str>, Arc<State>>>,
+    rooms: Mutex<HashMap<Arc<str>, Weak<State>>>,
     workers: Mutex<Vec<(Id, Arc<Jobs>)>>,
     next_room: AtomicU64,
 }
 
 #[derive(Debug)]
 struct State {
+    hub: Arc<Shared>,
     name: Arc<str>,
     key: u64,
     members: AtomicUsize,
@@ -70,32 +72,30 @@ impl Hub {
     #[must_use]
     pub fn room(&self, name: &str) -> Room {
         let mut rooms = self.shared.rooms.lock();
-        let state = match rooms.get(name) {
-            Some(state) => state.clone(),
-            None => {
-                let key = self.shared.next_room.fetch_add(1, Ordering::Relaxed);
-                let name: Arc<str> = name.into();
-                let state = Arc::new(State {
-                    name: name.clone(),
-                    key,
-                    members: AtomicUsize::new(0),
-                });
-                rooms.insert(name, state.clone());
-                state
-            }
-        };
-        drop(rooms);
-        Room {
-            shared: self.shared.clone(),
-            state,
+        if let Some(state) = rooms.get(name).and_then(Weak::upgrade) {
+            return Room { state };
         }
+        let key = self.shared.next_room.fetch_add(1, Ordering::Relaxed);
+        let name: Arc<str> = name.into();
+        let hub = self.shared.clone();
+        let state = Arc::new(State {
+            hub,
+            name: name.clone(),
+            key,
+            members: AtomicUsize::new(0),
+        });
+        rooms.insert(name, Arc::downgrade(&state));
+        Room { state }
     }
 
     /// The names of the rooms that have members, with how many.
     #[must_use]
     pub fn rooms(&self) -> Vec<(String, usize)> {
         let rooms = self.shared.rooms.lock();
-        let counts = rooms.values().map(|state| {
+        // Handles are let go after the lock: a room that ends takes it.
+        let states: Vec<_> = rooms.values().filter_map(Weak::upgrade).collect();
+        drop(rooms);
+        let counts = states.iter().map(|state| {
             (
                 state.name.to_string(),
                 state.members.load(Ordering::Relaxed),
@@ -159,7 +159,6 @@ impl Drop for Shared {
 /// A room: a set of senders under a name. Cloning counts a reference.
 #[derive(Clone, Debug)]
 pub struct Room {
-    shared: Arc<Shared>,
     state: Arc<State>,
 }
 
@@ -173,7 +172,7 @@ impl Room {
     #[must_use = "dropping the membership leaves the room"]
     pub fn join(&self, sender: Sender) -> Membership {
         let id = sender.id();
-        let worker = self.shared.worker(id);
+        let worker = self.state.hub.worker(id);
         self.state.members.fetch_add(1, Ordering::Relaxed);
         worker.push(Job::Join {
             room: self.state.key,
@@ -201,7 +200,7 @@ impl Room {
     /// # Errors
     /// As [`broadcast`](Self::broadcast).
     pub fn broadcast_prepared(&self, message: &PreparedMessage) -> Result<(), BroadcastError> {
-        self.shared.publish(self.state.key, message, 0)
+        self.state.hub.publish(self.state.key, message, 0)
     }
 
     /// Sends a message to every member but one connection.
@@ -213,14 +212,15 @@ impl Room {
         message: impl Into<MessageRef<'a>>,
         id: u64,
     ) -> Result<(), BroadcastError> {
-        self.shared
+        self.state
+            .hub
             .publish(self.state.key, &PreparedMessage::new(message), id)
     }
 
     /// Pending while the job queue is more than half full: what a handler answers in its own
     /// [`poll_ready`](crate::Handler::poll_ready), so that whoever publishes too fast is held back.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let workers = self.shared.workers.lock();
+        let workers = self.state.hub.workers.lock();
         for (_, jobs) in workers.iter() {
             ready!(jobs.poll_ready(cx));
         }
@@ -246,13 +246,15 @@ impl Room {
     }
 }
 
-impl Drop for Room {
-    /// A room that nobody is in and nobody holds is forgotten.
+impl Drop for State {
+    /// A room that nobody is in and nobody holds is forgotten, unless it has begun anew.
     fn drop(&mut self) {
-        let mut rooms = self.shared.rooms.lock();
-        // The map's and ours.
-        if Arc::strong_count(&self.state) <= 2 && self.state.members.load(Ordering::Relaxed) == 0 {
-            rooms.remove(&self.state.name);
+        let mut rooms = self.hub.rooms.lock();
+        if rooms
+            .get(&self.name)
+            .is_some_and(|state| state.strong_count() == 0)
+        {
+            rooms.remove(&self.name);
         }
     }
 }

@@ -287,8 +287,11 @@ impl<S: ByteStream> Conn<S> {
         let timeout_ms = if waits_for_peer {
             u64::try_from(self.endpoint.config().close_timeout.as_millis()).unwrap_or(NEVER)
         } else {
-            // A stream of its own may take a while to say goodbye; it has the same deadline.
-            let _ = self.line.poll_shutdown(cx);
+            // After a clean end closing the socket says it all; a stream of its own (TLS) has a goodbye
+            // to write, which may take a while and has the same deadline.
+            if !is_clean || self.line.direct().is_none() {
+                let _ = self.line.poll_shutdown(cx);
+            }
             DRAIN_TIMEOUT_MS
         };
         self.deadline_ms = self.timer.now_ms().saturating_add(timeout_ms);

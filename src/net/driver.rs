@@ -27,7 +27,7 @@ pub struct Driver<S: ByteStream, H: Handler> {
     conn: Conn<S>,
     handler: H,
     /// Input that could not be handled yet: the output is blocked or the handler is not ready.
-    leftover: Vec<u8>,
+    leftover: Option<Box<Leftover>>,
     stage: Stage,
 }
 
@@ -39,12 +39,25 @@ enum Stage {
     Over,
 }
 
+/// `at <= bytes.len()`: what is handled is not copied again.
+#[derive(Debug)]
+struct Leftover {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Leftover {
+    fn new(bytes: Vec<u8>) -> Option<Box<Self>> {
+        (!bytes.is_empty()).then(|| Box::new(Self { bytes, at: 0 }))
+    }
+}
+
 impl<S: ByteStream, H: Handler> Driver<S, H> {
     pub(super) fn new(conn: Conn<S>, handler: H, input: Vec<u8>) -> Self {
         Self {
             conn,
             handler,
-            leftover: input,
+            leftover: Leftover::new(input),
             stage: Stage::New,
         }
     }
@@ -93,10 +106,9 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
             let now_ms = self.conn.timer.now_ms();
             self.conn.endpoint.resume(now_ms);
         }
-        if !self.leftover.is_empty() {
-            let mut input = std::mem::take(&mut self.leftover);
-            let taken = self.handle_input(cx, &mut input, turn);
-            self.leftover.extend_from_slice(&input[taken..]);
+        if let Some(mut leftover) = self.leftover.take() {
+            leftover.at += self.handle_input(cx, &mut leftover.bytes[leftover.at..], turn);
+            self.leftover = Some(leftover).filter(|left| left.at < left.bytes.len());
             return true;
         }
         let mut block = std::mem::take(&mut turn.block);
@@ -104,7 +116,7 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
         if let Poll::Ready(Fill::Bytes(len)) = fill {
             let taken = self.handle_input(cx, &mut block[..len], turn);
             if taken < len {
-                self.leftover = block[taken..len].to_vec();
+                self.leftover = Leftover::new(block[taken..len].to_vec());
             }
         }
         turn.block = block;

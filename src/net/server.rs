@@ -9,9 +9,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use crate::frame::CloseFrame;
 use crate::handshake::HandshakeError;
@@ -28,6 +29,9 @@ const HALF_OPEN_PER_ADDRESS_MAX: usize = 32;
 
 /// When a client that met too many of them may come again.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Whether accepted sockets have the listener's options: saves a system call a connection.
+const INHERITS_NODELAY: bool = cfg!(target_os = "linux");
 
 /// Connections the kernel keeps ready for us.
 const BACKLOG: i32 = 1024;
@@ -91,6 +95,8 @@ impl Server {
     /// Serves on a listener of one's own.
     #[must_use]
     pub fn from_listener(listener: TcpListener) -> Self {
+        // A listener that refuses the option still works.
+        let _ = SockRef::from(&listener).set_tcp_nodelay(true);
         Self {
             listener,
             acceptor: Acceptor::default(),
@@ -147,11 +153,14 @@ impl Server {
             on_socket,
             tasks: tasks.0.clone(),
         });
+        // A task of its own: waking it costs no system call, as waking a runtime's first future does.
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept_loop(listener, serving));
         tokio::select! {
-            result = accept_loop(&listener, &serving) => result?,
+            Some(result) = accepting.join_next() => result.map_err(io::Error::other)??,
             () = shutdown => {}
         }
-        drop(listener);
+        accepting.shutdown().await;
         tasks.0.close_all();
         // What has not ended by then is dropped with the owner.
         let _ = tokio::time::timeout(close_timeout + SHUTDOWN_GRACE, tasks.0.ended()).await;
@@ -186,7 +195,7 @@ struct Serving<F> {
     tasks: Arc<Tasks>,
 }
 
-async fn accept_loop<F, Fut>(listener: &TcpListener, serving: &Arc<Serving<F>>) -> io::Result<()>
+async fn accept_loop<F, Fut>(listener: TcpListener, serving: Arc<Serving<F>>) -> io::Result<()>
 where
     F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
@@ -196,7 +205,7 @@ where
         match listener.accept().await {
             Ok((stream, peer)) => {
                 backoff = BACKOFF.0;
-                begin(serving, stream, peer);
+                begin(&serving, stream, peer);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) if is_shortage(&error) => {
@@ -215,7 +224,9 @@ where
     Fut: Future + Send + 'static,
 {
     // Small frames must not wait for each other; a socket that refuses the option still works.
-    let _ = stream.set_nodelay(true);
+    if !INHERITS_NODELAY {
+        let _ = stream.set_nodelay(true);
+    }
     let half_open = HalfOpen::enter(&serving.tasks, peer.ip());
     let task = handshake(serving.clone(), stream, peer, half_open);
     tokio::spawn(Owned {

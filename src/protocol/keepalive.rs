@@ -9,7 +9,8 @@ pub(super) const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct Keepalive {
     ping_due_ms: u64,
-    pong: Pong,
+    /// When the pong is due; [`NEVER`] while no ping is out, [`UNFLUSHED`] until it has left.
+    pong_due_ms: u64,
     last_received_ms: u64,
     /// The number in the last ping's payload.
     serial: u32,
@@ -17,16 +18,8 @@ pub(super) struct Keepalive {
     ping_refilled_ms: u64,
 }
 
-/// Where the last ping of ours is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pong {
-    /// No ping is out.
-    None,
-    /// The ping is written and not flushed: the deadline does not run yet.
-    Unflushed,
-    /// The pong is due.
-    DueMs(u64),
-}
+/// The ping is written and not flushed: its deadline does not run yet.
+const UNFLUSHED: u64 = u64::MAX - 1;
 
 impl Keepalive {
     pub(super) fn new(config: &Config, now_ms: u64, jitter: u64) -> Self {
@@ -36,7 +29,7 @@ impl Keepalive {
         let first = interval_ms.saturating_sub(jitter % (interval_ms / 2).max(1));
         Self {
             ping_due_ms: now_ms.saturating_add(first),
-            pong: Pong::None,
+            pong_due_ms: NEVER,
             last_received_ms: now_ms,
             serial: 0,
             ping_credit: config.pings_per_second_max.saturating_mul(2),
@@ -53,8 +46,8 @@ impl Keepalive {
     pub(super) fn begin_ping(&mut self, config: &Config, now_ms: u64) -> [u8; 4] {
         self.serial = self.serial.wrapping_add(1);
         self.ping_due_ms = now_ms.saturating_add(config.ping_interval.map_or(NEVER, millis).max(1));
-        if self.pong == Pong::None {
-            self.pong = Pong::Unflushed;
+        if self.pong_due_ms == NEVER {
+            self.pong_due_ms = UNFLUSHED;
         }
         self.serial.to_be_bytes()
     }
@@ -62,26 +55,26 @@ impl Keepalive {
     /// True when a ping has just left.
     #[inline]
     pub(super) fn handle_flushed(&mut self, config: &Config, now_ms: u64) -> bool {
-        if self.pong != Pong::Unflushed {
+        if self.pong_due_ms != UNFLUSHED {
             return false;
         }
-        self.pong = Pong::DueMs(now_ms.saturating_add(millis(config.pong_timeout)));
+        self.start_pong_deadline(config, now_ms);
         true
     }
 
     /// A pong came; only the one of the last ping counts.
     pub(super) fn handle_pong(&mut self, payload: &[u8]) -> bool {
-        let ours = self.pong != Pong::None && payload == self.serial.to_be_bytes();
+        let ours = self.pong_due_ms != NEVER && payload == self.serial.to_be_bytes();
         if ours {
-            self.pong = Pong::None;
+            self.pong_due_ms = NEVER;
         }
         ours
     }
 
     /// The peer was not listened to for a while, which is not its fault: the deadline begins again.
     pub(super) fn forgive(&mut self, config: &Config, now_ms: u64) {
-        if let Pong::DueMs(_) = self.pong {
-            self.pong = Pong::DueMs(now_ms.saturating_add(millis(config.pong_timeout)));
+        if self.pong_due_ms < UNFLUSHED {
+            self.start_pong_deadline(config, now_ms);
         }
         self.last_received_ms = now_ms;
     }
@@ -113,14 +106,21 @@ impl Keepalive {
     /// While an unfinished frame keeps coming the pong may be stuck behind it: the deadline then
     /// counts from its last byte. The message deadline bounds that.
     pub(super) fn pong_deadline_ms(&self, config: &Config, in_progress: bool) -> u64 {
-        match self.pong {
-            Pong::None | Pong::Unflushed => NEVER,
-            Pong::DueMs(due) if in_progress => due.max(
+        match self.pong_due_ms {
+            NEVER | UNFLUSHED => NEVER,
+            due if in_progress => due.max(
                 self.last_received_ms
                     .saturating_add(millis(config.pong_timeout)),
             ),
-            Pong::DueMs(due) => due,
+            due => due,
         }
+    }
+
+    fn start_pong_deadline(&mut self, config: &Config, now_ms: u64) {
+        // A timeout that long is never reached, but must not read as "no ping is out".
+        self.pong_due_ms = now_ms
+            .saturating_add(millis(config.pong_timeout))
+            .min(UNFLUSHED - 1);
     }
 
     pub(super) fn idle_deadline_ms(&self, config: &Config) -> u64 {

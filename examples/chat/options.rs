@@ -1,0 +1,40 @@
+//! The command line of the chat.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+pub(crate) const USAGE: &str = "\
+usage: chat [OPTIONS]
+  --addr ADDRESS   address to listen on (default 127.0.0.1)
+  --port PORT      port; 0 picks one (default $PORT, else 8080)";
+
+pub(crate) struct Options {
+    pub(crate) addr: SocketAddr,
+}
+
+impl Options {
+    pub(crate) fn from_env() -> Result<Self, String> {
+        let mut address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let mut port = match std::env::var("PORT") {
+            Ok(port) => parse("PORT", &port)?,
+            Err(_) => 8080,
+        };
+        let mut args = std::env::args().skip(1);
+        while let Some(name) = args.next() {
+            let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
+            match name.as_str() {
+                "--addr" => address = parse(&name, &value)?,
+                "--port" => port = parse(&name, &value)?,
+                _ => return Err(format!("unknown option {name}")),
+            }
+        }
+        Ok(Self {
+            addr: SocketAddr::new(address, port),
+        })
+    }
+}
+
+fn parse<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
+    value
+        .parse()
+        .map_err(|_| format!("{name}: {value:?} is not understood"))
+}

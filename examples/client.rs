@@ -1,0 +1,62 @@
+//! A client for the terminal: sends each line of the standard input, prints what comes, closes at
+//! the end of the input.
+//!
+//! `cargo run --release --example client -- ws://127.0.0.1:9001/echo`
+
+use std::io::BufRead;
+
+use sockeye::{Message, Sender};
+use tokio::sync::mpsc;
+
+/// Lines that are read ahead of the connection.
+const LINES_AHEAD_MAX: usize = 16;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let Some(url) = std::env::args().nth(1) else {
+        eprintln!("usage: client URL");
+        std::process::exit(2);
+    };
+    let (sender, mut receiver) = sockeye::connect(&url).await?.split();
+    tokio::spawn(send_lines(sender));
+    while let Some(message) = receiver.recv().await? {
+        print(&message);
+    }
+    if let Some(outcome) = receiver.outcome() {
+        eprintln!("closed: {} {}", outcome.code.as_u16(), outcome.reason);
+    }
+    Ok(())
+}
+
+async fn send_lines(sender: Sender) {
+    let mut lines = lines_of_stdin();
+    while let Some(line) = lines.recv().await {
+        // Closed meanwhile: the receiver says why.
+        if sender.send(line).await.is_err() {
+            return;
+        }
+    }
+    // 1000 may be sent.
+    let _ = sender.close(1000, "");
+}
+
+/// On a thread of its own: a terminal cannot be read without blocking, and nobody waits for the
+/// thread when the connection is over.
+fn lines_of_stdin() -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel(LINES_AHEAD_MAX);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+fn print(message: &Message) {
+    match message.as_text() {
+        Some(text) => println!("{text}"),
+        None => println!("binary, {} bytes", message.as_bytes().len()),
+    }
+}

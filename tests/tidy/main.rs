@@ -1,0 +1,101 @@
+//! Reads the repository and fails where it drifts from the way this house is built.
+//!
+//! What it is not: a linter of Rust. It looks at text in which comments and literals are blanked, so it
+//! knows words, braces and attributes, and that is enough. Every check is shown to fail beside its code.
+
+mod cfgs;
+mod code;
+mod exempt;
+mod files;
+mod floors;
+mod items;
+mod lengths;
+mod modules;
+mod sleeps;
+mod source;
+mod words;
+
+use exempt::{Exempt, unlisted};
+use files::{rust_files, text_files};
+
+/// Fails with all findings at once, one a line.
+#[track_caller]
+fn nothing_in(findings: &[String]) {
+    assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
+}
+
+#[test]
+fn no_floor_uses_a_floor_above_it() {
+    nothing_in(&floors::upward(&rust_files("src")));
+}
+
+#[test]
+fn no_tokio_below_the_line() {
+    nothing_in(&floors::runtimes(&rust_files("src")));
+}
+
+#[test]
+fn src_is_safe() {
+    nothing_in(&words::unsafe_code(&rust_files("src")));
+}
+
+#[test]
+fn cfg_stands_on_modules_and_uses() {
+    let listed = [
+        Exempt {
+            place: "src/net/line.rs: cfg(unix)",
+            reason: "Unix sockets are a stream like TCP; a module of their own would be the same file twice",
+        },
+        Exempt {
+            place: "src/net/server.rs: cfg(all(",
+            reason: "SO_REUSEPORT: socket2 has it where the system has",
+        },
+        Exempt {
+            place: "src/net/server.rs: cfg(not(all(",
+            reason: "SO_REUSEPORT: an error where the system has it not",
+        },
+        Exempt {
+            place: "src/lib.rs: cfg_attr(docsrs,",
+            reason: "marks what a feature brings in the rendered documentation",
+        },
+    ];
+    nothing_in(&unlisted(cfgs::misplaced(&rust_files("src")), &listed));
+}
+
+#[test]
+fn files_and_functions_fit_their_bounds() {
+    let listed = [Exempt {
+        place: "tests/handshake.rs: ",
+        reason: "one file a floor: the tables of requests and responses that are refused are long",
+    }];
+    let folders = ["src", "tests", "examples", "benches"];
+    let files: Vec<_> = folders.into_iter().flat_map(rust_files).collect();
+    nothing_in(&unlisted(lengths::too_long(&files), &listed));
+}
+
+#[test]
+fn a_mod_file_is_a_table_of_contents() {
+    nothing_in(&modules::code_in_tables(&rust_files("src")));
+}
+
+#[test]
+fn every_file_of_src_is_in_the_tree() {
+    nothing_in(&modules::unreachable(&rust_files("src")));
+}
+
+#[test]
+fn no_word_of_one_machine() {
+    nothing_in(&words::forbidden(&text_files()));
+}
+
+#[test]
+fn tests_do_not_sleep() {
+    let listed = [];
+    nothing_in(&unlisted(sleeps::real(&rust_files("tests")), &listed));
+}
+
+#[test]
+fn feature_ids_have_their_form() {
+    let files = ["src", "tests"].into_iter().flat_map(rust_files);
+    nothing_in(&words::malformed_ids(&files.collect::<Vec<_>>()));
+}
