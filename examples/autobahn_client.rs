@@ -18,18 +18,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count = count_cases(&connector, &url).await?;
     for case in 1..=count {
         // A case that breaks the protocol on purpose ends with an error, as it should.
-        if let Err(error) = run_case(
-            &connector,
-            &format!("{url}/runCase?case={case}&agent={agent}"),
-        )
-        .await
+        if let Err(error) =
+            run_case(&connector, &format!("{url}/runCase?case={case}&agent={agent}")).await
         {
             eprintln!("case {case}: {error}");
         }
     }
-    let mut socket = connector
-        .connect(&format!("{url}/updateReports?agent={agent}"))
-        .await?;
+    let mut socket = connector.connect(&format!("{url}/updateReports?agent={agent}")).await?;
     while socket.recv().await?.is_some() {}
     println!("ran {count} cases");
     Ok(())
@@ -40,14 +35,8 @@ async fn count_cases(
     url: &str,
 ) -> Result<usize, Box<dyn std::error::Error>> {
     let mut socket = connector.connect(&format!("{url}/getCaseCount")).await?;
-    let message = socket
-        .recv()
-        .await?
-        .ok_or("the server did not tell the number of cases")?;
-    let count = message
-        .as_text()
-        .ok_or("the number of cases is not text")?
-        .parse()?;
+    let message = socket.recv().await?.ok_or("the server did not tell the number of cases")?;
+    let count = message.as_text().ok_or("the number of cases is not text")?.parse()?;
     socket.close(1000, "").await?;
     Ok(count)
 }

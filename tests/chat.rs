@@ -29,18 +29,15 @@ struct Chat {
 
 impl Chat {
     fn start() -> Self {
-        let mut process = Command::new(program())
-            .args(["--port", "0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the example is there: cargo test builds it, cargo test --test chat does not");
+        let mut process =
+            Command::new(program()).args(["--port", "0"]).stdout(Stdio::piped()).spawn().expect(
+                "the example is there: cargo test builds it, cargo test --test chat does not",
+            );
         let mut line = String::new();
         let stdout = process.stdout.take().unwrap();
         BufReader::new(stdout).read_line(&mut line).unwrap();
-        let addr = line
-            .trim()
-            .strip_prefix("chat is at http://")
-            .and_then(|rest| rest.strip_suffix('/'));
+        let addr =
+            line.trim().strip_prefix("chat is at http://").and_then(|rest| rest.strip_suffix('/'));
         let addr = addr.unwrap_or_else(|| panic!("{line:?}")).parse().unwrap();
         Self { process, addr }
     }
@@ -58,10 +55,8 @@ impl Chat {
 
     /// Joins and checks the welcome.
     async fn join(&self, room: &str, name: &str, people: usize) -> Person {
-        let mut person = Person {
-            socket: self.connect(room, name).await.unwrap(),
-            id: String::new(),
-        };
+        let mut person =
+            Person { socket: self.connect(room, name).await.unwrap(), id: String::new() };
         let joined = person.next().await;
         person.id = joined["id"].as_str().unwrap().to_owned();
         let expected = json!({
@@ -157,11 +152,7 @@ impl Page {
             let (name, value) = line.split_once(": ").unwrap();
             (name.to_ascii_lowercase(), value.to_owned())
         });
-        Self {
-            status: status.parse().unwrap(),
-            headers: headers.collect(),
-            body: body.to_owned(),
-        }
+        Self { status: status.parse().unwrap(), headers: headers.collect(), body: body.to_owned() }
     }
 }
 
@@ -265,9 +256,7 @@ async fn counts_are_right() {
         let stream = joined_by_hand(&chat).await;
         ann.sees(2, "Mallory joined").await;
         if is_reset {
-            socket2::SockRef::from(&stream)
-                .set_linger(Some(Duration::ZERO))
-                .unwrap();
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
         }
         drop(stream);
         ann.sees(1, "Mallory left").await;
@@ -295,31 +284,19 @@ async fn joined_by_hand(chat: &Chat) -> TcpStream {
 #[tokio::test]
 async fn bad_names_and_rooms_are_refused() {
     let chat = Chat::start();
-    let names = [
-        "", "+%20+", "%09%0A", "a%00b", "a%1Fb", "a%C2%85b", "%zz", "%FF", "%E2%82",
-    ];
+    let names = ["", "+%20+", "%09%0A", "a%00b", "a%1Fb", "a%C2%85b", "%zz", "%FF", "%E2%82"];
     let queries = names.map(|name| format!("room=lobby&name={name}"));
     let long = format!("room=lobby&name={}", encoded(&"é".repeat(33)));
     for query in queries.into_iter().chain([long, "room=lobby".to_owned()]) {
         let page = chat.get(&format!("GET /chat?{query} HTTP/1.1")).await;
         assert_eq!(page.status, 400, "{query}");
         assert_eq!(page.headers["content-type"], "text/plain; charset=utf-8");
-        assert!(
-            page.body.starts_with("name: 1 to 32 characters"),
-            "{}",
-            page.body
-        );
+        assert!(page.body.starts_with("name: 1 to 32 characters"), "{}", page.body);
     }
     for room in ["", "%0D%0A", &encoded(&"é".repeat(65))] {
-        let page = chat
-            .get(&format!("GET /chat?name=a&room={room} HTTP/1.1"))
-            .await;
+        let page = chat.get(&format!("GET /chat?name=a&room={room} HTTP/1.1")).await;
         assert_eq!(page.status, 400, "{room}");
-        assert!(
-            page.body.starts_with("room: 1 to 64 characters"),
-            "{}",
-            page.body
-        );
+        assert!(page.body.starts_with("room: 1 to 64 characters"), "{}", page.body);
     }
     assert_eq!(chat.get("GET /chat HTTP/1.1").await.status, 400);
     let refused = chat.connect("lobby", "\u{7f}").await;

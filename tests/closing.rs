@@ -33,10 +33,7 @@ fn s7_1_2_we_close_first() {
         assert_eq!(end.receive(&to(role, &[close(4001, "")])), [Seen::Closed]);
         assert_eq!(end.state(), State::Closed);
         let outcome = end.outcome();
-        assert_eq!(
-            (outcome.code, outcome.reason.as_str()),
-            (CloseCode::Other(4001), "taken over")
-        );
+        assert_eq!((outcome.code, outcome.reason.as_str()), (CloseCode::Other(4001), "taken over"));
         assert_eq!((outcome.initiator, outcome.clean), (Initiator::Local, true));
         assert_eq!(outcome.cause, CloseCause::Handshake);
         assert!(end.out.is_empty(), "a close frame is answered once");
@@ -47,22 +44,14 @@ fn s7_1_2_we_close_first() {
 /// CC-01, BY-08, row 41: the answer repeats the peer's code, whatever code may be sent.
 #[test]
 fn s5_5_1_peer_closes_first() {
-    let codes = (1000..=1003)
-        .chain(1007..=1014)
-        .chain([3000, 3999, 4000, 4999]);
+    let codes = (1000..=1003).chain(1007..=1014).chain([3000, 3999, 4000, 4999]);
     for (code, role) in codes.flat_map(|code| ROLES.map(|role| (code, role))) {
         let mut end = End::new(role);
-        assert_eq!(
-            end.receive(&to(role, &[close(code, "wiedersehen")])),
-            [Seen::Closed]
-        );
+        assert_eq!(end.receive(&to(role, &[close(code, "wiedersehen")])), [Seen::Closed]);
         assert_eq!(end.state(), State::Closed);
         assert_eq!(only_close(&mut end)[..2], code.to_be_bytes());
         let outcome = end.outcome();
-        assert_eq!(
-            (outcome.code.as_u16(), outcome.reason.as_str()),
-            (code, "wiedersehen")
-        );
+        assert_eq!((outcome.code.as_u16(), outcome.reason.as_str()), (code, "wiedersehen"));
         assert_eq!((outcome.initiator, outcome.clean), (Initiator::Peer, true));
         assert_eq!(outcome.cause, CloseCause::Handshake);
     }
@@ -73,10 +62,7 @@ fn s5_5_1_peer_closes_first() {
 fn s7_1_5_close_without_body() {
     for role in ROLES {
         let mut end = End::new(role);
-        assert_eq!(
-            end.receive(&to(role, &[Frame::new(Opcode::Close, "")])),
-            [Seen::Closed]
-        );
+        assert_eq!(end.receive(&to(role, &[Frame::new(Opcode::Close, "")])), [Seen::Closed]);
         assert_eq!(only_close(&mut end), b"");
         assert_eq!(end.outcome().code, CloseCode::NoStatus);
         assert!(end.outcome().clean);
@@ -114,10 +100,7 @@ fn s7_1_2_both_close_at_once() {
     for (end, code) in [(&pair.client, 1000), (&pair.server, 1001)] {
         assert_eq!(end.state(), State::Closed);
         assert_eq!(end.outcome().code.as_u16(), code);
-        assert_eq!(
-            (end.outcome().initiator, end.outcome().clean),
-            (Initiator::Local, true)
-        );
+        assert_eq!((end.outcome().initiator, end.outcome().clean), (Initiator::Local, true));
         assert!(end.out.is_empty());
     }
 }
@@ -141,20 +124,10 @@ fn s7_1_4_one_close_ends_both() {
         };
         for (end, initiator) in [(from, Initiator::Local), (to, Initiator::Peer)] {
             assert_eq!(end.state(), State::Closed);
-            assert_eq!(
-                (end.outcome().code.as_u16(), end.outcome().reason.as_str()),
-                (3000, "why")
-            );
-            assert_eq!(
-                (end.outcome().initiator, end.outcome().clean),
-                (initiator, true)
-            );
+            assert_eq!((end.outcome().code.as_u16(), end.outcome().reason.as_str()), (3000, "why"));
+            assert_eq!((end.outcome().initiator, end.outcome().clean), (initiator, true));
         }
-        let seen = if first == Role::Client {
-            &pair.server_seen
-        } else {
-            &pair.client_seen
-        };
+        let seen = if first == Role::Client { &pair.server_seen } else { &pair.client_seen };
         assert_eq!(
             seen,
             &[text("last words"), Seen::Closed],
@@ -181,15 +154,8 @@ fn s5_5_1_close_inside_a_fragmented_message() {
 #[test]
 fn s5_5_1_nothing_is_read_after_a_close_frame() {
     for role in ROLES {
-        let after = to(
-            role,
-            &[
-                Frame::text("x"),
-                Frame::ping("?"),
-                close(1002, "again"),
-                Frame::text("y"),
-            ],
-        );
+        let after =
+            to(role, &[Frame::text("x"), Frame::ping("?"), close(1002, "again"), Frame::text("y")]);
         let after = [&after[..], &[0xff; 20]].concat();
         let bytes = [to(role, &[close(1000, "")]), after].concat();
         for cut in 0..bytes.len() {
@@ -244,10 +210,7 @@ fn s1_4_we_close_inside_the_peers_message() {
         for cut in 0..bytes.len() - 1 {
             let mut end = End::new(role);
             let before = end.receive(&bytes[..cut]);
-            assert!(
-                before.iter().all(|seen| *seen == text("abcd")),
-                "{before:?}"
-            );
+            assert!(before.iter().all(|seen| *seen == text("abcd")), "{before:?}");
             if end.state() == State::Open {
                 end.close(1001, "");
                 assert_eq!(end.receive(&bytes[cut..]), [Seen::Closed]);
@@ -265,21 +228,9 @@ fn s7_1_5_first_close_is_the_reason() {
         let mut end = End::new(role);
         end.close(1000, "first");
         end.close(1001, "second");
-        assert!(
-            end.endpoint
-                .send(MessageRef::Text("x"), &mut end.out)
-                .is_err()
-        );
-        assert!(
-            end.endpoint
-                .send_owned(&Message::Close(None), &mut end.out)
-                .is_err()
-        );
-        assert!(
-            end.endpoint
-                .send_owned(&Message::Ping("x".into()), &mut end.out)
-                .is_err()
-        );
+        assert!(end.endpoint.send(MessageRef::Text("x"), &mut end.out).is_err());
+        assert!(end.endpoint.send_owned(&Message::Close(None), &mut end.out).is_err());
+        assert!(end.endpoint.send_owned(&Message::Ping("x".into()), &mut end.out).is_err());
         end.endpoint.ping(&mut end.out, 0);
         assert_eq!(only_close(&mut end), b"\x03\xe8first");
         assert_eq!(end.outcome().reason, "first");
@@ -292,9 +243,7 @@ fn s7_1_2_close_message_begins_the_handshake() {
     for role in ROLES {
         let mut end = End::new(role);
         let frame = CloseFrame::new(1001, "bye").unwrap();
-        end.endpoint
-            .send_owned(&Message::Close(Some(frame)), &mut end.out)
-            .unwrap();
+        end.endpoint.send_owned(&Message::Close(Some(frame)), &mut end.out).unwrap();
         assert_eq!(end.state(), State::Closing);
         assert_eq!(only_close(&mut end), b"\x03\xe9bye");
         assert_eq!(end.receive(&to(role, &[close(1001, "")])), [Seen::Closed]);
@@ -316,10 +265,7 @@ fn s7_1_7_violation_while_closing_is_not_answered() {
             end.receive(&to(role, &[bad, close(1000, "")]));
             assert_eq!(end.state(), State::Closed);
             assert!(end.out.is_empty());
-            assert_eq!(
-                (end.outcome().code, end.outcome().clean),
-                (CloseCode::Normal, false)
-            );
+            assert_eq!((end.outcome().code, end.outcome().clean), (CloseCode::Normal, false));
             assert_eq!(end.outcome().cause, CloseCause::Handshake);
         }
     }
@@ -345,10 +291,7 @@ fn s7_1_5_eof_while_open_is_1006() {
             end.endpoint.receive_eof();
             assert_eq!(end.state(), State::Closed);
             assert_eq!(end.outcome().code, CloseCode::Abnormal);
-            assert_eq!(
-                (end.outcome().initiator, end.outcome().clean),
-                (Initiator::Peer, false)
-            );
+            assert_eq!((end.outcome().initiator, end.outcome().clean), (Initiator::Peer, false));
             assert_eq!(end.outcome().cause, CloseCause::Eof);
             assert!(end.out.is_empty(), "1006 is never sent");
             assert_eq!(end.receive(&bytes[cut..]), []);
@@ -368,10 +311,7 @@ fn s7_1_4_eof_while_closing_is_not_clean() {
         end.flush();
         end.endpoint.receive_eof();
         assert_eq!(end.state(), State::Closed);
-        assert_eq!(
-            (end.outcome().code, end.outcome().clean),
-            (CloseCode::Other(4000), false)
-        );
+        assert_eq!((end.outcome().code, end.outcome().clean), (CloseCode::Other(4000), false));
         assert_eq!(end.due_ms(), None);
     }
 }
@@ -412,10 +352,7 @@ fn s7_1_1_silent_peer_has_the_close_timeout() {
         end.run_until(6_000);
         assert_eq!(end.state(), State::Closed);
         assert_eq!(end.outcome().cause, CloseCause::Timeout(TimeoutKind::Close));
-        assert_eq!(
-            (end.outcome().code, end.outcome().clean),
-            (CloseCode::Normal, false)
-        );
+        assert_eq!((end.outcome().code, end.outcome().clean), (CloseCode::Normal, false));
         assert_eq!(end.receive(&to(role, &[close(1000, "")])), [], "too late");
         assert!(!end.outcome().clean);
     }
@@ -426,9 +363,7 @@ fn s7_1_1_silent_peer_has_the_close_timeout() {
 fn s7_1_1_close_message_waits_from_its_flush() {
     for role in ROLES {
         let mut end = End::new(role);
-        end.endpoint
-            .send_owned(&Message::Close(None), &mut end.out)
-            .unwrap();
+        end.endpoint.send_owned(&Message::Close(None), &mut end.out).unwrap();
         assert_eq!(end.due_ms(), None);
         end.run_until(3_000);
         end.flush();

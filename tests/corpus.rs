@@ -8,16 +8,14 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 
 fn corpus(target: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
-        .join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let entries = std::fs::read_dir(&folder).expect("every target has a corpus");
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("a file").path()).collect();
     files.sort();
     files
 }
 
-/// Part 5 of the attacks: what was once found stays found.
+/// What was once found stays found.
 #[test]
 fn every_seed_passes_its_oracles() {
     for (target, run) in targets::TARGETS {
@@ -40,10 +38,7 @@ fn corpora_and_targets_belong_together() {
         let entries = std::fs::read_dir(folder).expect("a folder");
         let name = |entry: std::io::Result<std::fs::DirEntry>| {
             let path = entry.expect("an entry").path();
-            path.file_stem()
-                .expect("a name")
-                .to_string_lossy()
-                .into_owned()
+            path.file_stem().expect("a name").to_string_lossy().into_owned()
         };
         let mut names: Vec<String> = entries.map(name).collect();
         names.sort();

@@ -8,14 +8,8 @@ use sockeye::frame::{
     Utf8Validator, Violation, apply_mask,
 };
 
-const OPCODES: [Opcode; 6] = [
-    Opcode::Continuation,
-    Opcode::Text,
-    Opcode::Binary,
-    Opcode::Close,
-    Opcode::Ping,
-    Opcode::Pong,
-];
+const OPCODES: [Opcode; 6] =
+    [Opcode::Continuation, Opcode::Text, Opcode::Binary, Opcode::Close, Opcode::Ping, Opcode::Pong];
 
 /// FR-01: what stands in a frame that was not told otherwise.
 #[test]
@@ -34,30 +28,19 @@ fn s5_2_fields_have_their_defaults() {
 fn s5_5_1_constructors() {
     assert_eq!(Frame::text("é").payload, "é");
     assert_eq!(Frame::binary(vec![1, 2]).opcode, Opcode::Binary);
-    assert_eq!(
-        (Frame::ping("a").opcode, Frame::pong("a").opcode),
-        (Opcode::Ping, Opcode::Pong)
-    );
+    assert_eq!((Frame::ping("a").opcode, Frame::pong("a").opcode), (Opcode::Ping, Opcode::Pong));
     let close = Frame::close(1000, "bye").unwrap();
-    assert_eq!(
-        (close.opcode, &close.payload[..]),
-        (Opcode::Close, &b"\x03\xe8bye"[..])
-    );
+    assert_eq!((close.opcode, &close.payload[..]), (Opcode::Close, &b"\x03\xe8bye"[..]));
     for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000] {
         assert_eq!(Frame::close(code, ""), Err(CloseFrameError::Code(code)));
     }
-    assert_eq!(
-        Frame::close(1000, &"é".repeat(62)),
-        Err(CloseFrameError::Reason { bytes: 124 })
-    );
+    assert_eq!(Frame::close(1000, &"é".repeat(62)), Err(CloseFrameError::Reason { bytes: 124 }));
 }
 
 /// FR-02, FR-07: every opcode, with every bit, round trips.
 #[test]
 fn s5_2_every_first_byte_round_trips() {
-    for (opcode, bits) in OPCODES
-        .iter()
-        .flat_map(|opcode| (0..16).map(move |bits| (*opcode, bits)))
+    for (opcode, bits) in OPCODES.iter().flat_map(|opcode| (0..16).map(move |bits| (*opcode, bits)))
     {
         let mut frame = Frame::new(opcode, "payload");
         (frame.fin, frame.rsv1) = (bits & 8 != 0 || opcode.is_control(), bits & 4 != 0);
@@ -74,14 +57,9 @@ fn s5_2_every_first_byte_round_trips() {
 /// FR-01: the shortest form of the length, on both sides of each border.
 #[test]
 fn s5_2_lengths_are_written_in_the_fewest_bytes() {
-    for (payload_len, expected) in [
-        (0, 2),
-        (125, 2),
-        (126, 4),
-        (65_535, 4),
-        (65_536, 10),
-        (u64::MAX >> 1, 10),
-    ] {
+    for (payload_len, expected) in
+        [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10), (u64::MAX >> 1, 10)]
+    {
         let mut header = FrameHeader::new(Opcode::Binary, payload_len);
         let mut bytes = [0; FrameHeader::BYTES_MAX];
         assert_eq!(header.encode(&mut bytes), expected);
@@ -102,31 +80,19 @@ fn s5_2_bad_headers_show_at_their_byte() {
         (&[0x8a, 0xfe], Violation::LongControl),
         (&[0x82, 126, 0, 125], Violation::LengthNotMinimal),
         (&[0x82, 0xfe, 0, 125], Violation::LengthNotMinimal),
-        (
-            &[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff],
-            Violation::LengthNotMinimal,
-        ),
-        (
-            &[0x82, 127, 0xff, 0, 0, 0, 0, 0, 0, 0],
-            Violation::LengthOverflow,
-        ),
+        (&[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff], Violation::LengthNotMinimal),
+        (&[0x82, 127, 0xff, 0, 0, 0, 0, 0, 0, 0], Violation::LengthOverflow),
     ] {
         assert_eq!(FrameHeader::parse(bytes), Err(violation));
         assert_eq!(Frame::decode(bytes), Err(violation));
-        assert_eq!(
-            FrameHeader::parse(&bytes[..bytes.len() - 1]),
-            Ok(None),
-            "{bytes:x?}"
-        );
+        assert_eq!(FrameHeader::parse(&bytes[..bytes.len() - 1]), Ok(None), "{bytes:x?}");
     }
 }
 
 /// Row 18: what is announced and not there is neither allocated nor an error.
 #[test]
 fn s5_2_decode_waits_for_the_payload() {
-    let bytes = [
-        0x82, 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3,
-    ];
+    let bytes = [0x82, 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3];
     assert_eq!(Frame::decode(&bytes), Ok(None));
 }
 
@@ -147,22 +113,10 @@ fn s5_3_masking_is_an_involution() {
 #[test]
 fn s10_3_sources_of_masks() {
     let keys = |mut source: MaskingKeys| [(); 8].map(|()| source.next_key());
-    assert_eq!(
-        keys(MaskingKeys::from_seed([1; 32])),
-        keys(MaskingKeys::from_seed([1; 32]))
-    );
-    assert_ne!(
-        keys(MaskingKeys::from_seed([1; 32])),
-        keys(MaskingKeys::from_seed([2; 32]))
-    );
-    assert_ne!(
-        keys(MaskingKeys::from_os().unwrap()),
-        keys(MaskingKeys::from_os().unwrap())
-    );
-    assert_eq!(
-        format!("{:?}", MaskingKeys::from_seed([1; 32])),
-        "MaskingKeys(..)"
-    );
+    assert_eq!(keys(MaskingKeys::from_seed([1; 32])), keys(MaskingKeys::from_seed([1; 32])));
+    assert_ne!(keys(MaskingKeys::from_seed([1; 32])), keys(MaskingKeys::from_seed([2; 32])));
+    assert_ne!(keys(MaskingKeys::from_os().unwrap()), keys(MaskingKeys::from_os().unwrap()));
+    assert_eq!(format!("{:?}", MaskingKeys::from_seed([1; 32])), "MaskingKeys(..)");
 }
 
 /// CC-01..CC-14: the names have the numbers of the registry, and only some of them may be sent or
@@ -188,11 +142,7 @@ fn s7_4_1_names_and_numbers() {
         (CloseCode::Other(4321), 4321, true, false),
     ] {
         assert_eq!((u16::from(code), CloseCode::from(number)), (number, code));
-        assert_eq!(
-            (code.is_sendable(), code.is_retryable()),
-            (sendable, retryable),
-            "{code}"
-        );
+        assert_eq!((code.is_sendable(), code.is_retryable()), (sendable, retryable), "{code}");
         assert_eq!(code.to_string(), number.to_string());
     }
 }
@@ -202,20 +152,11 @@ fn s7_4_1_names_and_numbers() {
 fn s5_5_1_close_body_is_code_and_reason() {
     let frame = CloseFrame::new(CloseCode::ServiceRestart, "à bientôt").unwrap();
     let read = CloseFrame::parse(&frame.encode()).unwrap().expect("a body");
-    assert_eq!(
-        (read.code(), read.reason()),
-        (CloseCode::ServiceRestart, "à bientôt")
-    );
+    assert_eq!((read.code(), read.reason()), (CloseCode::ServiceRestart, "à bientôt"));
     assert_eq!(CloseFrame::parse(b""), Ok(None));
     assert_eq!(CloseFrame::parse(b"\x03"), Err(Violation::CloseTooShort));
-    assert_eq!(
-        CloseFrame::parse(b"\x03\xed"),
-        Err(Violation::CloseCode(1005))
-    );
-    assert_eq!(
-        CloseFrame::parse(b"\x03\xe8\xff"),
-        Err(Violation::CloseReason)
-    );
+    assert_eq!(CloseFrame::parse(b"\x03\xed"), Err(Violation::CloseCode(1005)));
+    assert_eq!(CloseFrame::parse(b"\x03\xe8\xff"), Err(Violation::CloseReason));
 }
 
 /// Row 29: the first byte that no text has there is the one that fails, alone or among others.

@@ -140,23 +140,11 @@ fn s4_4_another_version_is_answered_with_13() {
 #[test]
 fn s4_2_1_a_request_line_is_get_and_http_1_1() {
     for (status, table) in [
-        (
-            405,
-            "POST / HTTP/1.1|get / HTTP/1.1|HEAD / HTTP/1.1|CONNECT a:80 HTTP/1.1",
-        ),
+        (405, "POST / HTTP/1.1|get / HTTP/1.1|HEAD / HTTP/1.1|CONNECT a:80 HTTP/1.1"),
         (505, "GET / HTTP/1.0|GET / HTTP/2.0|PRI * HTTP/2.0"),
-        (
-            400,
-            "G@T / HTTP/1.1|GET / HTTP/1|GET /|GET|GET  / HTTP/1.1|GET /  HTTP/1.1",
-        ),
-        (
-            400,
-            "GET / a HTTP/1.1|GET\t/ HTTP/1.1|GET /#f HTTP/1.1|GET * HTTP/1.1",
-        ),
-        (
-            400,
-            " GET / HTTP/1.1|\r\nGET / HTTP/1.1|\u{16}\u{3}\u{1}|GET / http/1.1",
-        ),
+        (400, "G@T / HTTP/1.1|GET / HTTP/1|GET /|GET|GET  / HTTP/1.1|GET /  HTTP/1.1"),
+        (400, "GET / a HTTP/1.1|GET\t/ HTTP/1.1|GET /#f HTTP/1.1|GET * HTTP/1.1"),
+        (400, " GET / HTTP/1.1|\r\nGET / HTTP/1.1|\u{16}\u{3}\u{1}|GET / http/1.1"),
     ] {
         for start in table.split('|') {
             let error = serve(head_of(start, REQUEST).as_bytes()).expect_err(start);
@@ -187,10 +175,7 @@ fn rfc_9112_s3_2_exactly_one_valid_host() {
     let bad = "|Host: a\r\nHost: a|Host: a\r\nHost: b|Host:|Host: a, b:c|Host: a b|Host: u@a|\
         Host: a/b|Host: a:99999|Host: http://a";
     assert_refused("Host", bad, &Error::Host);
-    assert_taken(
-        "Host",
-        "Host: a:8080|Host: [::1]:80|Host: A.example.|Host: 127.0.0.1",
-    );
+    assert_taken("Host", "Host: a:8080|Host: [::1]:80|Host: A.example.|Host: 127.0.0.1");
 }
 
 /// Row 8: whatever announces a body, or lies about one.
@@ -217,10 +202,7 @@ fn bytes_behind_a_refused_head_are_never_parsed() {
     }
     let mut head = HeadReader::new(HeadLimits::default());
     let error = head.receive(b"GET / HTTP/1.1\n").unwrap_err();
-    assert_eq!(
-        head.receive(request("-", "").as_bytes()),
-        Err(error.clone())
-    );
+    assert_eq!(head.receive(request("-", "").as_bytes()), Err(error.clone()));
     assert_eq!(head.request().unwrap_err(), error);
 }
 
@@ -265,12 +247,7 @@ fn a_long_head_is_refused_at_the_limit() {
     assert_eq!(error.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     let line = format!("a: {}", "b".repeat(1_000));
     let error = request_error("-", &[line.as_str(); 20].join("\r\n"));
-    assert_eq!(
-        error,
-        Error::HeadTooLong {
-            limit_bytes: 16 << 10
-        }
-    );
+    assert_eq!(error, Error::HeadTooLong { limit_bytes: 16 << 10 });
     assert_eq!(error.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     assert_taken("-", &["a: b"; 95].join("\r\n"));
 }
@@ -280,17 +257,10 @@ fn a_long_head_is_refused_at_the_limit() {
 fn s4_2_2_only_an_offered_subprotocol_is_chosen() {
     let lines = "Sec-WebSocket-Protocol: graphql-ws\r\nSec-WebSocket-Protocol: ,chat, v2.x";
     let accept = |chosen: &str| upgrade(lines).accept(Acceptance::default().subprotocol(chosen));
-    assert_eq!(
-        upgrade(lines).subprotocols(),
-        ["graphql-ws", "chat", "v2.x"]
-    );
+    assert_eq!(upgrade(lines).subprotocols(), ["graphql-ws", "chat", "v2.x"]);
     assert_eq!(accept("v2.x").unwrap().subprotocol(), Some("v2.x"));
     for chosen in ["Chat", "soap", "", "chat\r\nSet-Cookie: a", "chat, v2.x"] {
-        assert_eq!(
-            accept(chosen).unwrap_err(),
-            Error::ChosenSubprotocol,
-            "{chosen}"
-        );
+        assert_eq!(accept(chosen).unwrap_err(), Error::ChosenSubprotocol, "{chosen}");
     }
     let nothing = upgrade(lines).accept(Acceptance::default()).unwrap();
     assert_eq!(nothing.subprotocol(), None);
@@ -300,22 +270,10 @@ fn s4_2_2_only_an_offered_subprotocol_is_chosen() {
 /// HS-12, row 11: subprotocols are different tokens, and not without end.
 #[test]
 fn s4_1_malformed_subprotocols_are_refused() {
-    let names = |count: u32| {
-        (0..count)
-            .map(|n| n.to_string())
-            .collect::<Vec<_>>()
-            .join(",")
-    };
-    for value in [
-        "",
-        ",,",
-        "a b",
-        "a;b",
-        "\"a\"",
-        "a, a",
-        "a\r\nSec-WebSocket-Protocol: a",
-        &names(65),
-    ] {
+    let names = |count: u32| (0..count).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    for value in
+        ["", ",,", "a b", "a;b", "\"a\"", "a, a", "a\r\nSec-WebSocket-Protocol: a", &names(65)]
+    {
         let line = format!("Sec-WebSocket-Protocol: {value}");
         assert_refused("-", &line, &Error::Subprotocols);
     }
@@ -330,10 +288,7 @@ fn s9_1_extensions_are_offered_and_answered() {
         let choose = |chosen: Acceptance, choice: &&Extension| chosen.extension((*choice).clone());
         upgrade(line).accept(choices.iter().fold(Acceptance::default(), choose))
     };
-    assert_eq!(
-        upgrade(line).extensions()[1],
-        Extension::new("x-a").param("b", Some("1"))
-    );
+    assert_eq!(upgrade(line).extensions()[1], Extension::new("x-a").param("b", Some("1")));
 
     let answer = Extension::new("permessage-deflate").param("server_max_window_bits", Some("12"));
     let negotiated = accept(&[&answer]).unwrap();
@@ -341,14 +296,8 @@ fn s9_1_extensions_are_offered_and_answered() {
     let written = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=12\r\n";
     assert!(encoded(&negotiated).contains(written));
 
-    assert_eq!(
-        accept(&[&Extension::new("x-b")]).unwrap_err(),
-        Error::ChosenExtension
-    );
-    assert_eq!(
-        accept(&[&answer, &answer]).unwrap_err(),
-        Error::ChosenExtension
-    );
+    assert_eq!(accept(&[&Extension::new("x-b")]).unwrap_err(), Error::ChosenExtension);
+    assert_eq!(accept(&[&answer, &answer]).unwrap_err(), Error::ChosenExtension);
     let injected = Extension::new("x-a").param("b", Some("1\r\nSet-Cookie: c"));
     assert_eq!(accept(&[&injected]).unwrap_err(), Error::InvalidExtension);
 }
@@ -356,11 +305,7 @@ fn s9_1_extensions_are_offered_and_answered() {
 /// HS-08, row 11: a malformed list is 400, however long it is.
 #[test]
 fn s9_1_malformed_extensions_are_refused() {
-    let long = [
-        "a;".repeat(4_000),
-        "a,".repeat(4_000),
-        format!("a; b=\"{}", "\\".repeat(8_000)),
-    ];
+    let long = ["a;".repeat(4_000), "a,".repeat(4_000), format!("a; b=\"{}", "\\".repeat(8_000))];
     let short = ["", "a;", "a; b=", "a; b=\"", "a b", "a; b=\"1 2\""];
     for value in short.into_iter().chain(long.iter().map(String::as_str)) {
         let line = format!("Sec-WebSocket-Extensions: {value}");
@@ -372,26 +317,16 @@ fn s9_1_malformed_extensions_are_refused() {
 /// HS-07, row 12: two origins are malformed, whoever may connect.
 #[test]
 fn s4_2_1_two_origins_are_refused() {
-    assert_refused(
-        "-",
-        "Origin: https://a\r\nOrigin: https://a",
-        &Error::TwoOrigins,
-    );
+    assert_refused("-", "Origin: https://a\r\nOrigin: https://a", &Error::TwoOrigins);
 }
 
 /// BY-21, row 10: the application adds headers, but none of the handshake's own.
 #[test]
 fn s4_2_2_the_handshakes_headers_cannot_be_set() {
-    let header = |name: &'static str| {
-        (
-            HeaderName::from_static(name),
-            HeaderValue::from_static("a=1"),
-        )
-    };
+    let header =
+        |name: &'static str| (HeaderName::from_static(name), HeaderValue::from_static("a=1"));
     let (name, value) = header("set-cookie");
-    let twice = Acceptance::default()
-        .header(name.clone(), value.clone())
-        .header(name, value);
+    let twice = Acceptance::default().header(name.clone(), value.clone()).header(name, value);
     let text = encoded(&upgrade("").accept(twice).unwrap());
     assert_eq!(text.matches("\r\nSet-Cookie: a=1").count(), 2, "{text}");
 
@@ -416,10 +351,7 @@ fn headers_and_query_are_readable() {
     assert_eq!(request.uri().query(), Some("room=a&token=b"));
     assert_eq!(request.headers()["authorization"], "Bearer c");
     assert_eq!(request.headers()["x-user-id"], "7");
-    assert_eq!(
-        Upgrade::from_request(&request).unwrap_err(),
-        Error::UpgradeMissing
-    );
+    assert_eq!(Upgrade::from_request(&request).unwrap_err(), Error::UpgradeMissing);
 }
 
 /// BY-20: a request of any `http` user is checked as strictly as our own.
@@ -447,40 +379,21 @@ fn a_request_of_another_library_is_checked() {
 #[test]
 fn rfc_8441_s5_an_extended_connect_is_accepted() {
     let check = |method: &str, version, protocol| {
-        let request = Request::builder()
-            .method(method)
-            .version(version)
-            .uri("https://a/chat");
+        let request = Request::builder().method(method).version(version).uri("https://a/chat");
         let request = request.header("sec-websocket-version", "13");
-        let request = request
-            .header("sec-websocket-protocol", "chat")
-            .body(())
-            .unwrap();
+        let request = request.header("sec-websocket-protocol", "chat").body(()).unwrap();
         Upgrade::from_extended_connect(&request, protocol)
     };
     let upgrade = check("CONNECT", Version::HTTP_2, "websocket").unwrap();
-    let negotiated = upgrade
-        .accept(Acceptance::default().subprotocol("chat"))
-        .unwrap();
+    let negotiated = upgrade.accept(Acceptance::default().subprotocol("chat")).unwrap();
     assert_eq!(negotiated.response().status(), StatusCode::OK);
     assert_eq!(negotiated.response().headers().len(), 1);
-    let hostless = Request::builder()
-        .method("CONNECT")
-        .version(Version::HTTP_2);
-    let hostless = hostless
-        .uri("/chat")
-        .header("sec-websocket-version", "13")
-        .body(())
-        .unwrap();
+    let hostless = Request::builder().method("CONNECT").version(Version::HTTP_2);
+    let hostless = hostless.uri("/chat").header("sec-websocket-version", "13").body(()).unwrap();
     let error = Upgrade::from_extended_connect(&hostless, "websocket").unwrap_err();
     assert_eq!(error, Error::Host);
     for (method, version, protocol, error) in [
-        (
-            "CONNECT",
-            Version::HTTP_2,
-            "connect-udp",
-            Error::UpgradeMissing,
-        ),
+        ("CONNECT", Version::HTTP_2, "connect-udp", Error::UpgradeMissing),
         ("GET", Version::HTTP_2, "websocket", Error::Method),
         ("CONNECT", Version::HTTP_11, "websocket", Error::HttpVersion),
     ] {
@@ -497,53 +410,23 @@ fn refusals_are_complete_responses() {
         (Error::OriginRefused, "403 Forbidden", ""),
         (Error::Method, "405 Method Not Allowed", "Allow: GET"),
         (Error::Timeout, "408 Request Timeout", ""),
-        (
-            Error::StartLineTooLong { limit_bytes: 1 },
-            "414 URI Too Long",
-            "",
-        ),
-        (
-            Error::UpgradeMissing,
-            "426 Upgrade Required",
-            "Sec-WebSocket-Version: 13",
-        ),
-        (
-            Error::UpgradeMissing,
-            "426 Upgrade Required",
-            "Upgrade: websocket",
-        ),
-        (
-            Error::RateLimited { retry_after },
-            "429 Too Many Requests",
-            "Retry-After: 2",
-        ),
-        (
-            Error::HeadTooLong { limit_bytes: 1 },
-            "431 Request Header Fields Too Large",
-            "",
-        ),
-        (
-            Error::Busy { retry_after },
-            "503 Service Unavailable",
-            "Retry-After: 2",
-        ),
+        (Error::StartLineTooLong { limit_bytes: 1 }, "414 URI Too Long", ""),
+        (Error::UpgradeMissing, "426 Upgrade Required", "Sec-WebSocket-Version: 13"),
+        (Error::UpgradeMissing, "426 Upgrade Required", "Upgrade: websocket"),
+        (Error::RateLimited { retry_after }, "429 Too Many Requests", "Retry-After: 2"),
+        (Error::HeadTooLong { limit_bytes: 1 }, "431 Request Header Fields Too Large", ""),
+        (Error::Busy { retry_after }, "503 Service Unavailable", "Retry-After: 2"),
         (Error::HttpVersion, "505 HTTP Version Not Supported", ""),
     ] {
         let mut out = Vec::new();
         encode_response(&error.to_response(), &mut out);
         let text = String::from_utf8(out).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(
-            head.starts_with(&format!("HTTP/1.1 {status}\r\n")),
-            "{head}"
-        );
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{head}");
         assert!(head.contains(header), "{head}");
         let connection = head.lines().find(|line| line.starts_with("Connection: "));
         assert!(connection.unwrap().ends_with("close"), "{head}");
-        assert!(
-            head.ends_with(&format!("Content-Length: {}", body.len())),
-            "{head}"
-        );
+        assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}");
         assert!(!body.is_empty() && body.len() < 100);
     }
 }
@@ -566,15 +449,9 @@ fn secrets_of_a_request_are_not_shown() {
     let lines = "Cookie: marker\r\nSec-WebSocket-Protocol: marker\r\nOrigin: https://marker";
     let upgrade = upgrade(lines);
     let mut shown = format!("{upgrade:?}");
-    let (name, value) = (
-        HeaderName::from_static("set-cookie"),
-        HeaderValue::from_static("marker"),
-    );
+    let (name, value) = (HeaderName::from_static("set-cookie"), HeaderValue::from_static("marker"));
     let acceptance = Acceptance::default().header(name, value);
-    shown += &format!(
-        "{acceptance:?}{:?}",
-        upgrade.accept(acceptance.clone()).unwrap()
-    );
+    shown += &format!("{acceptance:?}{:?}", upgrade.accept(acceptance.clone()).unwrap());
     let table = "marker : a|Host: marker|Sec-WebSocket-Key: marker|Content-Length: marker|\
         Sec-WebSocket-Extensions: marker;|Sec-WebSocket-Protocol: marker, marker";
     for line in table.split('|') {
@@ -587,9 +464,7 @@ fn secrets_of_a_request_are_not_shown() {
 fn offer() -> Offer {
     let deflate = Extension::new("permessage-deflate");
     let offer = Offer::default().subprotocol("chat").subprotocol("soap");
-    offer
-        .extension(deflate.clone().param("client_max_window_bits", None))
-        .extension(deflate)
+    offer.extension(deflate.clone().param("client_max_window_bits", None)).extension(deflate)
 }
 
 fn start(uri: &str, offer: Offer) -> Result<ClientHandshake, Error> {
@@ -607,38 +482,25 @@ fn finish(bytes: &str) -> Result<Negotiated, Error> {
 
 /// A good 101 with other lines in the place of those of one name.
 fn answer(name: &str, lines: &str) -> Result<Negotiated, Error> {
-    finish(&head_of(
-        "HTTP/1.1 101 Switching Protocols",
-        &replaced(ANSWER, name, lines),
-    ))
+    finish(&head_of("HTTP/1.1 101 Switching Protocols", &replaced(ANSWER, name, lines)))
 }
 
 fn assert_answer_refused(name: &str, table: &str, expected: &Error) {
     for lines in table.split('|') {
-        assert_eq!(
-            &answer(name, lines).expect_err(lines),
-            expected,
-            "{lines:?}"
-        );
+        assert_eq!(&answer(name, lines).expect_err(lines), expected, "{lines:?}");
     }
 }
 
 /// HS-06: the request a client writes, in full.
 #[test]
 fn s4_1_the_request_is_written() {
-    let (name, value) = (
-        HeaderName::from_static("origin"),
-        HeaderValue::from_static("https://a"),
-    );
+    let (name, value) = (HeaderName::from_static("origin"), HeaderValue::from_static("https://a"));
     let client = start("ws://Example.com:80/chat?x=1", offer().header(name, value)).unwrap();
     let lines = "Sec-WebSocket-Protocol: chat, soap\r\n\
         Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, permessage-deflate\r\n\
         Origin: https://a";
     let expected = head_of("GET /chat?x=1 HTTP/1.1", &replaced(REQUEST, "-", lines));
-    assert_eq!(
-        std::str::from_utf8(client.request_bytes()).unwrap(),
-        expected
-    );
+    assert_eq!(std::str::from_utf8(client.request_bytes()).unwrap(), expected);
 }
 
 /// HS-06: host, port, path and security of a URI.
@@ -649,12 +511,7 @@ fn s3_uris_say_where_to_connect() {
         ("wss://a:443?b", "/?b", "a", ("a", 443, true)),
         ("WSS://A:80/", "/", "a:80", ("a", 80, true)),
         ("http://a:8080/b/c", "/b/c", "a:8080", ("a", 8080, false)),
-        (
-            "https://127.0.0.1/%20",
-            "/%20",
-            "127.0.0.1",
-            ("127.0.0.1", 443, true),
-        ),
+        ("https://127.0.0.1/%20", "/%20", "127.0.0.1", ("127.0.0.1", 443, true)),
         ("ws://[::1]:9000/", "/", "[::1]:9000", ("::1", 9000, false)),
     ] {
         let client = start(uri, Offer::default()).unwrap();
@@ -682,18 +539,11 @@ fn s4_1_bad_uris_and_offers_are_refused_at_once() {
         transfer-encoding";
     for name in owned.split('|').map(HeaderName::from_static) {
         let offer = Offer::default().header(name.clone(), HeaderValue::from_static("1"));
-        assert_eq!(
-            start("ws://a", offer).unwrap_err(),
-            Error::HeaderOwned(name)
-        );
+        assert_eq!(start("ws://a", offer).unwrap_err(), Error::HeaderOwned(name));
     }
     for names in ["", "a b", "a,b", "a\r\nX: 1", "a|a"] {
         let offer = names.split('|').fold(Offer::default(), Offer::subprotocol);
-        assert_eq!(
-            start("ws://a", offer).unwrap_err(),
-            Error::OfferedSubprotocol,
-            "{names}"
-        );
+        assert_eq!(start("ws://a", offer).unwrap_err(), Error::OfferedSubprotocol, "{names}");
     }
     let offer = Offer::default().extension(Extension::new("a\r\nX: 1"));
     assert_eq!(start("ws://a", offer).unwrap_err(), Error::InvalidExtension);
@@ -704,13 +554,7 @@ fn s4_1_bad_uris_and_offers_are_refused_at_once() {
 fn s4_1_the_answer_must_prove_itself() {
     assert!(answer("-", "").is_ok());
     assert!(answer("Upgrade", "upgrade: WebSocket").is_ok());
-    assert!(
-        answer(
-            "Connection",
-            "connection: keep-alive\r\nConnection: ,UPGRADE"
-        )
-        .is_ok()
-    );
+    assert!(answer("Connection", "connection: keep-alive\r\nConnection: ,UPGRADE").is_ok());
     let bad = "|Upgrade:|Upgrade: h2c|Upgrade: websocket, h2c|Upgrade: websocket/13";
     assert_answer_refused("Upgrade", bad, &Error::ResponseUpgrade);
     let bad = "|Connection: close|Connection: not-upgrade";
@@ -738,11 +582,7 @@ fn s4_1_only_an_offered_subprotocol_is_taken() {
 #[test]
 fn s4_1_only_offered_extensions_are_taken() {
     let line = |value: &str| format!("Sec-WebSocket-Extensions: {value}");
-    let taken = answer(
-        "-",
-        &line("permessage-deflate; server_max_window_bits=\"12\""),
-    )
-    .unwrap();
+    let taken = answer("-", &line("permessage-deflate; server_max_window_bits=\"12\"")).unwrap();
     let expected = Extension::new("permessage-deflate").param("server_max_window_bits", Some("12"));
     assert_eq!(taken.extensions(), [expected]);
     for value in [
@@ -763,43 +603,26 @@ fn s4_1_only_offered_extensions_are_taken() {
 fn s4_1_another_status_is_told() {
     let lines = "WWW-Authenticate: Basic\r\nContent-Length: 1073741824";
     let error = finish(&head_of("HTTP/1.1 401 Unauthorized", lines)).unwrap_err();
-    let Error::UnexpectedStatus(refused) = error else {
-        panic!("{error}")
-    };
+    let Error::UnexpectedStatus(refused) = error else { panic!("{error}") };
     assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(refused.headers()["www-authenticate"], "Basic");
 
     let error = finish(&head_of("HTTP/1.1 307 Temporary", "Location: wss://b/")).unwrap_err();
-    let Error::Redirect(refused) = error else {
-        panic!("{error}")
-    };
+    let Error::Redirect(refused) = error else { panic!("{error}") };
     assert_eq!(refused.location(), Some("wss://b/"));
 
     for (start, lines) in [
-        (
-            "HTTP/1.1 302 Found",
-            "Location: wss://b/\r\nLocation: wss://c/",
-        ),
+        ("HTTP/1.1 302 Found", "Location: wss://b/\r\nLocation: wss://c/"),
         ("HTTP/1.1 302 Found", ""),
         ("HTTP/1.1 200 OK", ANSWER),
     ] {
         let error = finish(&head_of(start, lines)).unwrap_err();
-        assert!(
-            matches!(error, Error::UnexpectedStatus(_)),
-            "{start}: {error}"
-        );
+        assert!(matches!(error, Error::UnexpectedStatus(_)), "{start}: {error}");
     }
     let old = head_of("HTTP/1.0 101 Switching Protocols", ANSWER);
     assert_eq!(finish(&old).unwrap_err(), Error::HttpVersion);
-    let old = Response::builder()
-        .status(101)
-        .version(Version::HTTP_10)
-        .body(())
-        .unwrap();
-    assert_eq!(
-        start("ws://a", offer()).unwrap().finish(&old).unwrap_err(),
-        Error::HttpVersion
-    );
+    let old = Response::builder().status(101).version(Version::HTTP_10).body(()).unwrap();
+    assert_eq!(start("ws://a", offer()).unwrap().finish(&old).unwrap_err(), Error::HttpVersion);
 }
 
 /// E02: some interim responses are waited through, a flood is not.
@@ -820,19 +643,9 @@ fn a_long_response_is_refused_at_the_limit() {
     let error = finish(&head_of("HTTP/1.1 101", &["a:"; 20_000].join("\r\n"))).unwrap_err();
     assert_eq!(error, Error::TooManyHeaders { limit: 100 });
     let error = finish(&format!("HTTP/1.1 101 {long}")).unwrap_err();
-    assert_eq!(
-        error,
-        Error::StartLineTooLong {
-            limit_bytes: 8 << 10
-        }
-    );
+    assert_eq!(error, Error::StartLineTooLong { limit_bytes: 8 << 10 });
     let error = finish(&format!("HTTP/1.1 101\r\na: {long}")).unwrap_err();
-    assert_eq!(
-        error,
-        Error::HeaderLineTooLong {
-            limit_bytes: 8 << 10
-        }
-    );
+    assert_eq!(error, Error::HeaderLineTooLong { limit_bytes: 8 << 10 });
 }
 
 /// E10: frames in the same segment as the 101 are left alone, whatever length it claims.

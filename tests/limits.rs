@@ -22,20 +22,11 @@ fn empty() -> Frame {
 fn s10_4_defaults() {
     let config = Config::default();
     assert_eq!(config.message_bytes_max, 16 * 1024 * 1024);
-    assert_eq!(
-        (config.fragments_max, config.empty_fragments_max),
-        (131_072, 64)
-    );
+    assert_eq!((config.fragments_max, config.empty_fragments_max), (131_072, 64));
     assert_eq!(config.message_timeout, millis(60_000));
     assert_eq!(config.pings_per_second_max, 100);
-    assert_eq!(
-        (config.ping_interval, config.pong_timeout),
-        (Some(millis(30_000)), millis(10_000))
-    );
-    assert_eq!(
-        (config.close_timeout, config.write_timeout),
-        (millis(5_000), millis(10_000))
-    );
+    assert_eq!((config.ping_interval, config.pong_timeout), (Some(millis(30_000)), millis(10_000)));
+    assert_eq!((config.close_timeout, config.write_timeout), (millis(5_000), millis(10_000)));
 }
 
 /// ER-04, FR-06, CC-09, row 19: a message of the limit is taken; one byte more is refused on the
@@ -45,9 +36,8 @@ fn s10_4_message_limit_on_one_frame() {
     for bytes_max in PIECES {
         let mut config = quiet();
         config.message_bytes_max = bytes_max;
-        for (role, opcode) in ROLES
-            .into_iter()
-            .flat_map(|role| [(role, Opcode::Text), (role, Opcode::Binary)])
+        for (role, opcode) in
+            ROLES.into_iter().flat_map(|role| [(role, Opcode::Text), (role, Opcode::Binary)])
         {
             let fits = to(role, &[Frame::new(opcode, vec![b'x'; bytes_max])]);
             assert_eq!(End::with(role, config.clone()).receive(&fits).len(), 1);
@@ -56,10 +46,7 @@ fn s10_4_message_limit_on_one_frame() {
             header.mask_key = (role == Role::Server).then_some([1, 2, 3, 4]);
             let mut encoded = [0; FrameHeader::BYTES_MAX];
             let len = header.encode(&mut encoded);
-            let violation = Violation::MessageTooBig {
-                bytes,
-                bytes_max: bytes_max as u64,
-            };
+            let violation = Violation::MessageTooBig { bytes, bytes_max: bytes_max as u64 };
             assert_eq!(fails_bytes(role, &config, &encoded[..len], violation), []);
             let whole = to(role, &[Frame::new(opcode, vec![b'x'; bytes_max + 1])]);
             let mut end = End::with(role, config.clone());
@@ -86,10 +73,7 @@ fn s10_4_message_limit_on_fragments() {
         assert_eq!(sees(role, &config, &to(role, &fits)).len(), 3);
     }
     for over in [last(b"01"), fragment(Opcode::Continuation, b"01")] {
-        let violation = Violation::MessageTooBig {
-            bytes: 11,
-            bytes_max: 10,
-        };
+        let violation = Violation::MessageTooBig { bytes: 11, bytes_max: 10 };
         fails_with(&config, &[&start[..], &[over]].concat(), violation);
     }
 }
@@ -100,19 +84,9 @@ fn s10_4_message_limit_of_zero() {
     let mut config = quiet();
     config.message_bytes_max = 0;
     for role in ROLES {
-        assert_eq!(
-            sees(role, &config, &to(role, &[Frame::text("")])),
-            [text("")]
-        );
+        assert_eq!(sees(role, &config, &to(role, &[Frame::text("")])), [text("")]);
     }
-    fails_with(
-        &config,
-        &[Frame::text("x")],
-        Violation::MessageTooBig {
-            bytes: 1,
-            bytes_max: 0,
-        },
-    );
+    fails_with(&config, &[Frame::text("x")], Violation::MessageTooBig { bytes: 1, bytes_max: 0 });
 }
 
 /// FR-06: the frame limit holds for each fragment, not for the message; control frames are not
@@ -125,22 +99,12 @@ fn s10_4_frame_limit() {
     for role in ROLES {
         let whole = to(role, &[Frame::binary(long[1..].to_vec())]);
         assert_eq!(sees(role, &config, &whole).len(), 1);
-        let parts = to(
-            role,
-            &[fragment(Opcode::Binary, &long[1..]), last(&long[1..])],
-        );
+        let parts = to(role, &[fragment(Opcode::Binary, &long[1..]), last(&long[1..])]);
         assert_eq!(sees(role, &config, &parts), [Seen::Binary(vec![b'x'; 400])]);
     }
-    let violation = Violation::FrameTooBig {
-        bytes: 201,
-        bytes_max: 200,
-    };
+    let violation = Violation::FrameTooBig { bytes: 201, bytes_max: 200 };
     fails_with(&config, &[Frame::binary(long.clone())], violation);
-    fails_with(
-        &config,
-        &[fragment(Opcode::Text, b""), last(&long)],
-        violation,
-    );
+    fails_with(&config, &[fragment(Opcode::Text, b""), last(&long)], violation);
     assert_eq!(violation.close_code(), CloseCode::MessageTooBig);
 }
 
@@ -154,19 +118,12 @@ fn s10_4_fragments_are_counted() {
     fits.push(last(b"5"));
     for role in ROLES {
         let twice = to(role, &[&fits[..], &[Frame::text("6")], &fits[..]].concat());
-        assert_eq!(
-            sees(role, &config, &twice),
-            [text("12345"), text("6"), text("12345")]
-        );
+        assert_eq!(sees(role, &config, &twice), [text("12345"), text("6"), text("12345")]);
     }
     fits[4].fin = false;
     let violation = Violation::TooManyFragments { fragments_max: 5 };
     fails_with(&config, &[&fits[..], &[last(b"6")]].concat(), violation);
-    fails_with(
-        &config,
-        &[&fits[..], &[Frame::ping("p"), empty()]].concat(),
-        violation,
-    );
+    fails_with(&config, &[&fits[..], &[Frame::ping("p"), empty()]].concat(), violation);
     assert_eq!(violation.close_code(), CloseCode::PolicyViolation);
 }
 
@@ -178,12 +135,7 @@ fn s10_4_default_fragments_are_let_through() {
     assert_eq!(end.receive(&b"\x00\x01x".repeat(131_071)), []);
     assert_eq!(end.state(), State::Open);
     end.receive(b"\x00\x01x");
-    assert_failed(
-        &mut end,
-        Violation::TooManyFragments {
-            fragments_max: 131_072,
-        },
-    );
+    assert_failed(&mut end, Violation::TooManyFragments { fragments_max: 131_072 });
 }
 
 /// BY-10, row 24: empty fragments in a row, the first and the last included; one byte begins a new
@@ -211,22 +163,10 @@ fn s10_4_empty_fragments_are_counted_in_a_row() {
         let expected = [Seen::Ping(vec![]), text("x"), text(""), text("")];
         assert_eq!(sees(role, &config, &bytes), expected);
     }
-    let violation = Violation::EmptyFragments {
-        empty_fragments_max: 3,
-    };
-    fails_with(
-        &config,
-        &[fragment(Opcode::Text, b""), empty(), empty(), empty()],
-        violation,
-    );
-    let at_the_end = [
-        fragment(Opcode::Text, b"x"),
-        empty(),
-        Frame::ping(""),
-        empty(),
-        empty(),
-        last(b""),
-    ];
+    let violation = Violation::EmptyFragments { empty_fragments_max: 3 };
+    fails_with(&config, &[fragment(Opcode::Text, b""), empty(), empty(), empty()], violation);
+    let at_the_end =
+        [fragment(Opcode::Text, b"x"), empty(), Frame::ping(""), empty(), empty(), last(b"")];
     fails_with(&config, &at_the_end, violation);
     assert_eq!(violation.close_code(), CloseCode::PolicyViolation);
 }
@@ -238,10 +178,7 @@ fn s10_4_message_time_runs_from_its_first_byte() {
     for role in ROLES {
         let bytes = to(
             role,
-            &[
-                fragment(Opcode::Text, &[b'x'; 40]),
-                fragment(Opcode::Continuation, &[b'y'; 80]),
-            ],
+            &[fragment(Opcode::Text, &[b'x'; 40]), fragment(Opcode::Continuation, &[b'y'; 80])],
         );
         let mut end = End::new(role);
         end.run_until(5_000);
@@ -250,19 +187,9 @@ fn s10_4_message_time_runs_from_its_first_byte() {
             end.run_until(end.now_ms + 1_000);
             end.receive(&[]);
         }
-        assert_eq!(
-            end.violation(),
-            Some(Violation::SlowMessage {
-                message_timeout_ms: 60_000
-            })
-        );
+        assert_eq!(end.violation(), Some(Violation::SlowMessage { message_timeout_ms: 60_000 }));
         assert_eq!(end.now_ms, 65_000);
-        assert_failed(
-            &mut end,
-            Violation::SlowMessage {
-                message_timeout_ms: 60_000,
-            },
-        );
+        assert_failed(&mut end, Violation::SlowMessage { message_timeout_ms: 60_000 });
         assert_eq!(end.outcome().code, CloseCode::PolicyViolation);
     }
 }
@@ -273,10 +200,7 @@ fn s10_4_message_time_runs_from_its_first_byte() {
 fn s10_4_message_time_ends_with_the_message() {
     for role in ROLES {
         let mut end = End::new(role);
-        let (first, rest) = (
-            to(role, &[fragment(Opcode::Text, b"a")]),
-            to(role, &[last(b"b")]),
-        );
+        let (first, rest) = (to(role, &[fragment(Opcode::Text, b"a")]), to(role, &[last(b"b")]));
         for start_ms in [0, 100_000] {
             end.run_until(start_ms);
             assert_eq!(end.receive(&first), []);
@@ -298,10 +222,7 @@ fn s10_4_unfinished_frames_have_the_same_time() {
             let mut end = End::new(role);
             end.receive(&ping[..cut]);
             assert_eq!(end.due_ms(), Some(60_000), "cut {cut}");
-            assert_eq!(
-                end.receive(&ping[cut..]),
-                [Seen::Ping(b"question".to_vec())]
-            );
+            assert_eq!(end.receive(&ping[cut..]), [Seen::Ping(b"question".to_vec())]);
             assert_eq!(end.due_ms(), None);
         }
     }
@@ -327,17 +248,8 @@ fn s10_4_pings_have_a_rate_and_a_burst() {
     server.run_until(server.now_ms + 9);
     let mut seen = server.receive(&ping);
     assert_eq!(seen.pop(), Some(Seen::Closed));
-    assert_eq!(
-        server.flush_frames().len(),
-        701,
-        "every ping before it was answered"
-    );
-    assert_eq!(
-        server.violation(),
-        Some(Violation::PingFlood {
-            pings_per_second_max: 100
-        })
-    );
+    assert_eq!(server.flush_frames().len(), 701, "every ping before it was answered");
+    assert_eq!(server.violation(), Some(Violation::PingFlood { pings_per_second_max: 100 }));
     assert_eq!(server.outcome().code, CloseCode::PolicyViolation);
 }
 

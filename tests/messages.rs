@@ -58,42 +58,22 @@ fn s5_6_conversions() {
         assert_eq!(binary, same);
     }
     assert_eq!(MessageRef::from("text").as_text(), Some("text"));
-    assert_eq!(
-        (borrowed.as_text(), borrowed.as_bytes()),
-        (None, &b"bytes"[..])
-    );
-    assert_eq!(
-        (MessageRef::from("").opcode(), borrowed.opcode()),
-        (Opcode::Text, Opcode::Binary)
-    );
+    assert_eq!((borrowed.as_text(), borrowed.as_bytes()), (None, &b"bytes"[..]));
+    assert_eq!((MessageRef::from("").opcode(), borrowed.opcode()), (Opcode::Text, Opcode::Binary));
 }
 
 /// MS-08: text is checked on its way in, and the payload is not lost when it is none.
 #[test]
 fn s8_1_message_by_opcode() {
     let bytes = Bytes::from_static(b"\xff");
-    assert_eq!(
-        Message::from_opcode(Opcode::Text, bytes.clone()),
-        Err(bytes.clone())
-    );
+    assert_eq!(Message::from_opcode(Opcode::Text, bytes.clone()), Err(bytes.clone()));
     assert_eq!(
         Message::from_opcode(Opcode::Binary, bytes.clone()),
         Ok(Message::Binary(bytes.clone()))
     );
-    assert_eq!(
-        Message::from_opcode(Opcode::Text, "é".into()),
-        Ok(Message::text("é"))
-    );
-    for opcode in [
-        Opcode::Continuation,
-        Opcode::Close,
-        Opcode::Ping,
-        Opcode::Pong,
-    ] {
-        assert_eq!(
-            Message::from_opcode(opcode, bytes.clone()),
-            Err(bytes.clone())
-        );
+    assert_eq!(Message::from_opcode(Opcode::Text, "é".into()), Ok(Message::text("é")));
+    for opcode in [Opcode::Continuation, Opcode::Close, Opcode::Ping, Opcode::Pong] {
+        assert_eq!(Message::from_opcode(opcode, bytes.clone()), Err(bytes.clone()));
     }
 }
 
@@ -114,32 +94,16 @@ fn s5_6_utf8_bytes_are_a_string() {
         ("naïve".to_owned(), "\"naïve\"".to_owned())
     );
     const FIXED: Utf8Bytes = Utf8Bytes::from_static("fixed");
-    assert_eq!(
-        (FIXED.as_str(), Utf8Bytes::default().as_str()),
-        ("fixed", "")
-    );
+    assert_eq!((FIXED.as_str(), Utf8Bytes::default().as_str()), ("fixed", ""));
 }
 
 /// FR-03: a prepared message is, byte for byte, the frame that a server sends; a client masks it
 /// anew each time.
 #[test]
 fn s5_1_prepared_message_is_the_frame_a_server_sends() {
-    for len in [
-        0,
-        1,
-        125,
-        126,
-        16 * 1024 - 1,
-        16 * 1024,
-        65_535,
-        65_536,
-        100_000,
-    ] {
+    for len in [0, 1, 125, 126, 16 * 1024 - 1, 16 * 1024, 65_535, 65_536, 100_000] {
         let payload = "x".repeat(len);
-        for message in [
-            MessageRef::Text(&payload),
-            MessageRef::Binary(payload.as_bytes()),
-        ] {
+        for message in [MessageRef::Text(&payload), MessageRef::Binary(payload.as_bytes())] {
             let prepared = PreparedMessage::new(message);
             let mut server = End::new(Role::Server);
             server.send(message);
@@ -169,17 +133,7 @@ fn s5_1_prepared_message_is_the_frame_a_server_sends() {
 /// MS-05: borrowed, owned or written in pieces, the same bytes are on the wire.
 #[test]
 fn s5_6_every_way_of_sending_writes_the_same() {
-    for len in [
-        0,
-        1,
-        125,
-        126,
-        16 * 1024 - 1,
-        16 * 1024,
-        65_535,
-        65_536,
-        100_000,
-    ] {
+    for len in [0, 1, 125, 126, 16 * 1024 - 1, 16 * 1024, 65_535, 65_536, 100_000] {
         let payload = vec![b'x'; len];
         for role in ROLES {
             let mut borrowed = End::new(role);
@@ -204,9 +158,8 @@ fn s5_6_every_way_of_sending_writes_the_same() {
 /// FR-04, CN-12: pings and pongs of the application, cut to what a control frame may have.
 #[test]
 fn s5_5_control_messages_are_cut_to_125_bytes() {
-    for (role, len) in ROLES
-        .into_iter()
-        .flat_map(|role| [0, 125, 126, 70_000].map(|len| (role, len)))
+    for (role, len) in
+        ROLES.into_iter().flat_map(|role| [0, 125, 126, 70_000].map(|len| (role, len)))
     {
         let mut end = End::new(role);
         let payload = Bytes::from(vec![b'x'; len]);
@@ -214,15 +167,8 @@ fn s5_5_control_messages_are_cut_to_125_bytes() {
             end.endpoint.send_owned(&message, &mut end.out).unwrap();
         }
         let written = end.flush_frames();
-        assert_eq!(
-            (written[0].opcode, written[1].opcode),
-            (Opcode::Ping, Opcode::Pong)
-        );
-        assert!(
-            written
-                .iter()
-                .all(|frame| frame.payload.len() == len.min(125))
-        );
+        assert_eq!((written[0].opcode, written[1].opcode), (Opcode::Ping, Opcode::Pong));
+        assert!(written.iter().all(|frame| frame.payload.len() == len.min(125)));
     }
 }
 
@@ -258,11 +204,7 @@ fn streams() -> impl Strategy<Value = Vec<(Seen, Vec<prop::sample::Index>, bool)
         (0..3_usize).prop_map(|i| Seen::Binary(vec![7; [126, 65_535, 65_536][i]])),
     ];
     prop::collection::vec(
-        (
-            payload,
-            prop::collection::vec(any::<prop::sample::Index>(), 0..5),
-            any::<bool>(),
-        ),
+        (payload, prop::collection::vec(any::<prop::sample::Index>(), 0..5), any::<bool>()),
         0..6,
     )
 }
@@ -274,10 +216,7 @@ fn fragments(message: &Seen, cuts: &[prop::sample::Index], with_ping: bool) -> V
         Seen::Binary(payload) => (Opcode::Binary, &payload[..]),
         other => panic!("no message: {other:?}"),
     };
-    let mut ends: Vec<usize> = cuts
-        .iter()
-        .map(|cut| cut.index(payload.len() + 1))
-        .collect();
+    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(payload.len() + 1)).collect();
     ends.sort_unstable();
     let (mut start, mut opcode, mut all) = (0, first, Vec::new());
     for end in ends {

@@ -33,12 +33,7 @@ fn s5_1_a_client_refuses_masked_frames() {
             Frame::ping(""),
             Frame::close(1000, "").unwrap(),
         ] {
-            fails_bytes(
-                Role::Client,
-                &quiet(),
-                &frame.masked(key).encode(),
-                Violation::Masked,
-            );
+            fails_bytes(Role::Client, &quiet(), &frame.masked(key).encode(), Violation::Masked);
         }
     }
 }
@@ -52,11 +47,8 @@ fn s5_3_masks_differ_from_frame_to_frame() {
         client.receive(&Frame::ping("same").encode());
     }
     client.close(1000, "");
-    let mut keys: Vec<_> = client
-        .flush_frames()
-        .iter()
-        .map(|frame| frame.mask_key.unwrap())
-        .collect();
+    let mut keys: Vec<_> =
+        client.flush_frames().iter().map(|frame| frame.mask_key.unwrap()).collect();
     assert_eq!(keys.len(), 401);
     keys.sort_unstable();
     keys.dedup();
@@ -73,14 +65,8 @@ fn s5_2_reserved_bits_need_an_extension() {
         };
         fails(&[with_bit(Frame::text("x"))], Violation::ReservedBit);
         fails(&[with_bit(Frame::ping("x"))], Violation::ReservedBit);
-        fails(
-            &[with_bit(Frame::close(1000, "").unwrap())],
-            Violation::ReservedBit,
-        );
-        fails(
-            &[fragment(Opcode::Text, b"x"), with_bit(last(b"y"))],
-            Violation::ReservedBit,
-        );
+        fails(&[with_bit(Frame::close(1000, "").unwrap())], Violation::ReservedBit);
+        fails(&[fragment(Opcode::Text, b"x"), with_bit(last(b"y"))], Violation::ReservedBit);
     }
 }
 
@@ -91,12 +77,7 @@ fn s5_2_reserved_opcodes_are_refused_at_their_byte() {
         for role in ROLES {
             let mask = if role == Role::Server { 0x80 } else { 0 };
             let bytes = [0x80 | nibble, mask, 0, 0, 0, 0];
-            fails_bytes(
-                role,
-                &quiet(),
-                &bytes[..1],
-                Violation::ReservedOpcode(nibble),
-            );
+            fails_bytes(role, &quiet(), &bytes[..1], Violation::ReservedOpcode(nibble));
             fails_bytes(role, &quiet(), &bytes, Violation::ReservedOpcode(nibble));
         }
     }
@@ -107,14 +88,7 @@ fn s5_2_reserved_opcodes_are_refused_at_their_byte() {
 fn s5_2_lengths_are_minimal() {
     let short = |len: u16| [&[0x82, 126][..], &len.to_be_bytes()].concat();
     let long = |len: u64| [&[0x82, 127][..], &len.to_be_bytes()].concat();
-    for mut bytes in [
-        short(0),
-        short(125),
-        long(0),
-        long(125),
-        long(126),
-        long(65_535),
-    ] {
+    for mut bytes in [short(0), short(125), long(0), long(125), long(126), long(65_535)] {
         fails_bytes(Role::Client, &quiet(), &bytes, Violation::LengthNotMinimal);
         bytes[1] |= 0x80;
         bytes.extend([1, 2, 3, 4]);
@@ -125,9 +99,7 @@ fn s5_2_lengths_are_minimal() {
 /// Row 17: the bytes that made other servers panic or loop.
 #[test]
 fn s5_2_length_with_the_highest_bit_is_refused() {
-    let all = [
-        0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0,
-    ];
+    let all = [0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
     fails_bytes(Role::Server, &quiet(), &all, Violation::LengthOverflow);
     fails_bytes(
         Role::Client,
@@ -136,9 +108,7 @@ fn s5_2_length_with_the_highest_bit_is_refused() {
         Violation::LengthOverflow,
     );
     let started = to(Role::Server, &[fragment(Opcode::Binary, b"x")]);
-    let continued = [
-        0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0,
-    ];
+    let continued = [0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
     fails_bytes(
         Role::Server,
         &quiet(),
@@ -152,10 +122,7 @@ fn s5_2_length_with_the_highest_bit_is_refused() {
 fn s5_2_longest_length_does_not_overflow() {
     let bytes = [&[0x02, 1, b'x'][..], &[0x80, 127, 0x7f], &[0xff; 7]].concat();
     let bytes_max = 16 * 1024 * 1024;
-    let violation = Violation::MessageTooBig {
-        bytes: 1 << 63,
-        bytes_max,
-    };
+    let violation = Violation::MessageTooBig { bytes: 1 << 63, bytes_max };
     fails_bytes(Role::Client, &quiet(), &bytes, violation);
 }
 
@@ -164,10 +131,7 @@ fn s5_2_longest_length_does_not_overflow() {
 fn s5_5_control_frames_are_not_fragmented() {
     for opcode in [Opcode::Close, Opcode::Ping, Opcode::Pong] {
         fails(&[fragment(opcode, b"")], Violation::FragmentedControl);
-        fails(
-            &[fragment(Opcode::Text, b"x"), fragment(opcode, b"")],
-            Violation::FragmentedControl,
-        );
+        fails(&[fragment(Opcode::Text, b"x"), fragment(opcode, b"")], Violation::FragmentedControl);
     }
 }
 
@@ -175,32 +139,16 @@ fn s5_5_control_frames_are_not_fragmented() {
 #[test]
 fn s5_5_control_frames_have_at_most_125_bytes() {
     for opcode in [Opcode::Close, Opcode::Ping, Opcode::Pong] {
-        fails(
-            &[Frame::new(opcode, vec![b'x'; 126])],
-            Violation::LongControl,
-        );
+        fails(&[Frame::new(opcode, vec![b'x'; 126])], Violation::LongControl);
         for role in ROLES {
             let mask = if role == Role::Server { 0x80 } else { 0 };
-            fails_bytes(
-                role,
-                &quiet(),
-                &[0x80 | opcode as u8, mask | 126],
-                Violation::LongControl,
-            );
-            fails_bytes(
-                role,
-                &quiet(),
-                &[0x80 | opcode as u8, mask | 127],
-                Violation::LongControl,
-            );
+            fails_bytes(role, &quiet(), &[0x80 | opcode as u8, mask | 126], Violation::LongControl);
+            fails_bytes(role, &quiet(), &[0x80 | opcode as u8, mask | 127], Violation::LongControl);
         }
     }
     for role in ROLES {
         let payload = vec![b'x'; 125];
-        let bytes = to(
-            role,
-            &[Frame::ping(payload.clone()), Frame::pong(payload.clone())],
-        );
+        let bytes = to(role, &[Frame::ping(payload.clone()), Frame::pong(payload.clone())]);
         assert_eq!(
             sees(role, &quiet(), &bytes),
             [Seen::Ping(payload.clone()), Seen::Pong(payload)]
@@ -216,10 +164,7 @@ fn s5_4_continuation_needs_a_message() {
     fails(&[last(b"")], stray);
     fails(&[fragment(Opcode::Continuation, b"x")], stray);
     fails(&[Frame::text("x"), last(b"y")], stray);
-    fails(
-        &[fragment(Opcode::Text, b"x"), last(b"y"), last(b"z")],
-        stray,
-    );
+    fails(&[fragment(Opcode::Text, b"x"), last(b"y"), last(b"z")], stray);
     fails(&[Frame::ping("x"), last(b"y")], stray);
 }
 
@@ -229,21 +174,8 @@ fn s5_4_message_does_not_begin_inside_another() {
     let nested = Violation::NestedMessage;
     fails(&[fragment(Opcode::Text, b"x"), Frame::text("y")], nested);
     fails(&[fragment(Opcode::Text, b""), Frame::text("")], nested);
-    fails(
-        &[
-            fragment(Opcode::Binary, b"x"),
-            fragment(Opcode::Binary, b"y"),
-        ],
-        nested,
-    );
-    fails(
-        &[
-            fragment(Opcode::Text, b"x"),
-            Frame::ping("p"),
-            Frame::binary("y"),
-        ],
-        nested,
-    );
+    fails(&[fragment(Opcode::Binary, b"x"), fragment(Opcode::Binary, b"y")], nested);
+    fails(&[fragment(Opcode::Text, b"x"), Frame::ping("p"), Frame::binary("y")], nested);
 }
 
 /// CC-03, CC-07, row 40: every bad body of a close frame has its violation and code.
@@ -251,64 +183,25 @@ fn s5_4_message_does_not_begin_inside_another() {
 fn s5_5_1_bad_close_bodies_are_refused() {
     let close = |body: &[u8]| [Frame::new(Opcode::Close, body.to_vec())];
     fails(&close(&[3]), Violation::CloseTooShort);
-    for code in [
-        0,
-        1,
-        999,
-        1004,
-        1005,
-        1006,
-        1015,
-        1016,
-        1100,
-        2000,
-        2999,
-        5000,
-        u16::MAX,
-    ] {
+    for code in [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, u16::MAX] {
         fails(&close(&code.to_be_bytes()), Violation::CloseCode(code));
     }
     for reason in [&b"\xff"[..], b"ok\xc3", b"\xed\xa0\x80"] {
-        fails(
-            &close(&[&[3, 232], reason].concat()),
-            Violation::CloseReason,
-        );
+        fails(&close(&[&[3, 232], reason].concat()), Violation::CloseReason);
     }
-    assert_eq!(
-        Violation::CloseReason.close_code(),
-        CloseCode::InvalidPayload
-    );
+    assert_eq!(Violation::CloseReason.close_code(), CloseCode::InvalidPayload);
 }
 
 /// CN-12, row 26: what lawfully came before a violation is delivered and answered first.
 #[test]
 fn s7_1_7_what_came_before_a_violation_is_delivered() {
     for role in ROLES {
-        let bytes = to(
-            role,
-            &[
-                Frame::text("a"),
-                Frame::ping("p"),
-                Frame::binary("b"),
-                last(b""),
-            ],
-        );
+        let bytes = to(role, &[Frame::text("a"), Frame::ping("p"), Frame::binary("b"), last(b"")]);
         let seen = fails_bytes(role, &quiet(), &bytes, Violation::StrayContinuation);
-        assert_eq!(
-            seen,
-            [
-                text("a"),
-                Seen::Ping(b"p".to_vec()),
-                Seen::Binary(b"b".to_vec())
-            ]
-        );
+        assert_eq!(seen, [text("a"), Seen::Ping(b"p".to_vec()), Seen::Binary(b"b".to_vec())]);
         let mut end = End::new(role);
         end.receive(&bytes);
-        let opcodes: Vec<_> = end
-            .flush_frames()
-            .iter()
-            .map(|frame| frame.opcode)
-            .collect();
+        let opcodes: Vec<_> = end.flush_frames().iter().map(|frame| frame.opcode).collect();
         assert_eq!(opcodes, [Opcode::Pong, Opcode::Close]);
     }
 }
@@ -316,14 +209,8 @@ fn s7_1_7_what_came_before_a_violation_is_delivered() {
 /// BY-08: a second violation behind the first is not even looked at.
 #[test]
 fn s7_1_7_first_violation_is_the_reason() {
-    fails(
-        &[last(b""), Frame::new(Opcode::Close, vec![3])],
-        Violation::StrayContinuation,
-    );
-    fails(
-        &[Frame::new(Opcode::Close, vec![3]), last(b"")],
-        Violation::CloseTooShort,
-    );
+    fails(&[last(b""), Frame::new(Opcode::Close, vec![3])], Violation::StrayContinuation);
+    fails(&[Frame::new(Opcode::Close, vec![3]), last(b"")], Violation::CloseTooShort);
 }
 
 /// Row 23, MS-05: pings are answered at once, the message goes on.
@@ -343,27 +230,15 @@ fn s5_4_control_frame_may_interrupt_fragments() {
                 Frame::text("next"),
             ],
         );
-        let control = [
-            Seen::Ping(b"one".to_vec()),
-            Seen::Pong(b"two".to_vec()),
-            Seen::Ping(vec![]),
-        ];
-        let expected: Vec<_> = control
-            .into_iter()
-            .chain([text("κόσμε"), text("next")])
-            .collect();
+        let control =
+            [Seen::Ping(b"one".to_vec()), Seen::Pong(b"two".to_vec()), Seen::Ping(vec![])];
+        let expected: Vec<_> = control.into_iter().chain([text("κόσμε"), text("next")]).collect();
         assert_eq!(sees(role, &quiet(), &bytes), expected);
         let mut end = End::new(role);
         end.receive(&bytes);
-        let pongs: Vec<_> = end
-            .flush_frames()
-            .into_iter()
-            .map(|frame| (frame.opcode, frame.payload))
-            .collect();
-        assert_eq!(
-            pongs,
-            [(Opcode::Pong, "one".into()), (Opcode::Pong, "".into())]
-        );
+        let pongs: Vec<_> =
+            end.flush_frames().into_iter().map(|frame| (frame.opcode, frame.payload)).collect();
+        assert_eq!(pongs, [(Opcode::Pong, "one".into()), (Opcode::Pong, "".into())]);
     }
 }
 
@@ -380,10 +255,7 @@ fn s5_2_every_form_of_length_is_read() {
                 let near_ends = (0..20.min(bytes.len())).flat_map(|at| [at, bytes.len() - at]);
                 for cut in near_ends.chain([bytes.len() / 2]) {
                     let mut end = End::new(role);
-                    assert_eq!(
-                        end.receive_cut(&bytes, &[cut]),
-                        [Seen::Binary(payload.clone())]
-                    );
+                    assert_eq!(end.receive_cut(&bytes, &[cut]), [Seen::Binary(payload.clone())]);
                 }
             }
         }
@@ -407,18 +279,13 @@ fn s5_4_many_frames_in_one_block() {
 fn s5_5_3_pong_repeats_the_ping() {
     for role in ROLES {
         let mut end = End::new(role);
-        let pings: Vec<Frame> = (0..126)
-            .map(|len| Frame::ping(vec![len; usize::from(len)]))
-            .collect();
+        let pings: Vec<Frame> =
+            (0..126).map(|len| Frame::ping(vec![len; usize::from(len)])).collect();
         end.receive(&to(role, &pings));
         let written = end.flush_frames();
         assert!(written.iter().all(|frame| frame.opcode == Opcode::Pong));
-        let payloads = |frames: &[Frame]| {
-            frames
-                .iter()
-                .map(|frame| frame.payload.clone())
-                .collect::<Vec<_>>()
-        };
+        let payloads =
+            |frames: &[Frame]| frames.iter().map(|frame| frame.payload.clone()).collect::<Vec<_>>();
         assert_eq!(payloads(&written), payloads(&pings));
     }
 }
@@ -451,12 +318,7 @@ fn s5_6_empty_messages_are_messages() {
                 last(b""),
             ],
         );
-        let expected = [
-            text(""),
-            Seen::Binary(vec![]),
-            text(""),
-            Seen::Binary(vec![]),
-        ];
+        let expected = [text(""), Seen::Binary(vec![]), text(""), Seen::Binary(vec![])];
         assert_eq!(sees(role, &quiet(), &bytes), expected);
     }
 }
@@ -467,19 +329,12 @@ fn s5_6_empty_messages_are_messages() {
 fn s8_1_bad_utf8_shows_at_its_byte() {
     for role in ROLES {
         let start = to(role, &[fragment(Opcode::Text, "κόσμε".as_bytes())]);
-        let rest = to(
-            role,
-            &[last(&[&b"\xed\xa0\x80edited"[..], &[b'x'; 500]].concat())],
-        );
+        let rest = to(role, &[last(&[&b"\xed\xa0\x80edited"[..], &[b'x'; 500]].concat())]);
         let header = rest.len() - 509;
         let bytes = [&start[..], &rest].concat();
         let bad = start.len() + header + 1;
         let mut end = End::new(role);
-        assert_eq!(
-            end.receive(&bytes[..bad]),
-            [],
-            "0xed alone may begin a character"
-        );
+        assert_eq!(end.receive(&bytes[..bad]), [], "0xed alone may begin a character");
         assert_eq!(end.state(), State::Open);
         assert_eq!(end.receive(&bytes[bad..=bad]), [Seen::Closed]);
         assert_eq!(end.violation(), Some(Violation::InvalidUtf8));
@@ -491,26 +346,15 @@ fn s8_1_bad_utf8_shows_at_its_byte() {
 /// Row 29: whole in a block, in fragments, at the end of the message, inside an unfinished one.
 #[test]
 fn s8_1_bad_utf8_is_refused_everywhere() {
-    for bad in [
-        &b"\xff"[..],
-        b"\xc0\xaf",
-        b"\xed\xa0\x80",
-        b"\xf4\x90\x80\x80",
-        b"a\x80",
-        b"\xe1\xbd",
-    ] {
+    for bad in
+        [&b"\xff"[..], b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"a\x80", b"\xe1\xbd"]
+    {
         let whole = Frame::new(Opcode::Text, bad.to_vec());
         fails(&[whole], Violation::InvalidUtf8);
-        fails(
-            &[fragment(Opcode::Text, b"ok"), last(bad)],
-            Violation::InvalidUtf8,
-        );
+        fails(&[fragment(Opcode::Text, b"ok"), last(bad)], Violation::InvalidUtf8);
         for split in 1..bad.len() {
-            let parts = [
-                fragment(Opcode::Text, &bad[..split]),
-                Frame::ping(""),
-                last(&bad[split..]),
-            ];
+            let parts =
+                [fragment(Opcode::Text, &bad[..split]), Frame::ping(""), last(&bad[split..])];
             fails(&parts, Violation::InvalidUtf8);
         }
     }
@@ -522,11 +366,7 @@ fn s8_1_binary_is_not_checked() {
     for role in ROLES {
         let bytes = to(
             role,
-            &[
-                Frame::binary(vec![0xff; 9]),
-                fragment(Opcode::Binary, b"\xff"),
-                last(b"\xc0"),
-            ],
+            &[Frame::binary(vec![0xff; 9]), fragment(Opcode::Binary, b"\xff"), last(b"\xc0")],
         );
         assert_eq!(
             sees(role, &quiet(), &bytes),
@@ -538,13 +378,8 @@ fn s8_1_binary_is_not_checked() {
 /// ER-05, CC-03..CC-09: every violation names its section and a code that may be sent.
 #[test]
 fn s7_4_1_violations_have_codes_and_sections() {
-    let big = Violation::FrameTooBig {
-        bytes: 2,
-        bytes_max: 1,
-    };
-    let slow = Violation::SlowMessage {
-        message_timeout_ms: 1,
-    };
+    let big = Violation::FrameTooBig { bytes: 2, bytes_max: 1 };
+    let slow = Violation::SlowMessage { message_timeout_ms: 1 };
     for (violation, code, section) in [
         (Violation::Unmasked, 1002, "RFC 6455 5.1"),
         (Violation::ReservedBit, 1002, "RFC 6455 5.2"),

@@ -18,11 +18,7 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) fn new(rooms: Rooms, request: Request) -> Self {
-        Self {
-            rooms,
-            request,
-            seat: None,
-        }
+        Self { rooms, request, seat: None }
     }
 
     /// The seat is free at once, however long the client takes to answer.

@@ -27,14 +27,10 @@ impl Options {
                 _ => return Err(format!("unknown option {name}")),
             }
         }
-        Ok(Self {
-            addr: SocketAddr::new(address, port),
-        })
+        Ok(Self { addr: SocketAddr::new(address, port) })
     }
 }
 
 fn parse<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
-    value
-        .parse()
-        .map_err(|_| format!("{name}: {value:?} is not understood"))
+    value.parse().map_err(|_| format!("{name}: {value:?} is not understood"))
 }

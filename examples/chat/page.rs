@@ -32,11 +32,7 @@ impl Page {
     pub(crate) fn new() -> Self {
         let (html, style) = cut(PAGE, "style", r#"<link rel="stylesheet" href="/chat.css">"#);
         let (html, script) = cut(&html, "script", r#"<script src="/chat.js"></script>"#);
-        Self {
-            html: html.into(),
-            script: script.into(),
-            style: style.into(),
-        }
+        Self { html: html.into(), script: script.into(), style: style.into() }
     }
 
     pub(crate) fn answer(&self, path: &str) -> Answer {

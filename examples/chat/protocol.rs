@@ -10,20 +10,11 @@ const TEXT_CHARS_MAX: usize = 2000;
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(crate) enum ServerMessage<'a> {
     /// The first message to a member. `id` is on its own messages too.
-    Joined {
-        id: &'a str,
-        room: &'a str,
-        name: &'a str,
-        people: usize,
-    },
+    Joined { id: &'a str, room: &'a str, name: &'a str, people: usize },
     /// How many are in the room.
     People { people: usize },
     /// Somebody said something.
-    Message {
-        id: &'a str,
-        name: &'a str,
-        text: &'a str,
-    },
+    Message { id: &'a str, name: &'a str, text: &'a str },
     /// Something happened.
     Notice { text: &'a str },
 }

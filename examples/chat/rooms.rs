@@ -38,12 +38,7 @@ impl Rooms {
         let membership = room.join(sender);
         self.announce(&room, format!("{} joined", guest.name), id);
         drop(order);
-        Seat {
-            rooms: self.clone(),
-            membership: Some(membership),
-            id,
-            name: guest.name.clone(),
-        }
+        Seat { rooms: self.clone(), membership: Some(membership), id, name: guest.name.clone() }
     }
 
     /// Tells a room that somebody came or went; `except` knows already.
@@ -98,11 +93,7 @@ impl Seat {
         let Some(membership) = &self.membership else {
             return Ok(());
         };
-        let message = ServerMessage::Message {
-            id: &self.id.to_string(),
-            name: &self.name,
-            text,
-        };
+        let message = ServerMessage::Message { id: &self.id.to_string(), name: &self.name, text };
         let json = message.to_json();
         let _order = self.rooms.lock();
         membership.room().broadcast(&*json)
@@ -125,7 +116,6 @@ impl Drop for Seat {
         let room = membership.room().clone();
         let _order = self.rooms.lock();
         drop(membership);
-        self.rooms
-            .announce(&room, format!("{} left", self.name), self.id);
+        self.rooms.announce(&room, format!("{} left", self.name), self.id);
     }
 }

@@ -64,9 +64,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut threads = Vec::new();
     for index in 0..options.threads {
         // Nothing is shared: a runtime, a listener and a hub worker for each thread.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let server = runtime.block_on(async { listen(addr, options.threads > 1).await })?;
         addr = server.local_addr()?;
         if index == 0 {
@@ -74,9 +72,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let server = server.acceptor(acceptor(&options));
         let hub = hub.clone();
-        threads.push(std::thread::spawn(move || {
-            runtime.block_on(serve(server, hub))
-        }));
+        threads.push(std::thread::spawn(move || runtime.block_on(serve(server, hub))));
     }
     for thread in threads {
         thread.join().map_err(|_| "a server thread panicked")??;
@@ -85,11 +81,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn listen(addr: SocketAddr, is_shared: bool) -> std::io::Result<Server> {
-    if is_shared {
-        Server::bind_shared(addr)
-    } else {
-        Server::bind(addr).await
-    }
+    if is_shared { Server::bind_shared(addr) } else { Server::bind(addr).await }
 }
 
 fn acceptor(options: &Options) -> Acceptor {

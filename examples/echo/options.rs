@@ -83,7 +83,5 @@ fn origins(allowed: &[String]) -> Result<Origins, String> {
 }
 
 fn parse<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
-    value
-        .parse()
-        .map_err(|_| format!("{name}: {value:?} is not understood"))
+    value.parse().map_err(|_| format!("{name}: {value:?} is not understood"))
 }

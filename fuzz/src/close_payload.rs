@@ -52,9 +52,7 @@ fn answered(data: &[u8], role: Role, parsed: &Result<Option<CloseFrame>, Violati
     let (mut block, mut out) = (frame.encode(), WriteBuffer::new());
     assert!(endpoint.receive(&mut block, &mut 0, &mut out, 0).is_some());
     assert_eq!(endpoint.state(), State::Closed);
-    let answer = assert_lawful(&out.into_vec(), role)
-        .pop()
-        .expect("an answer");
+    let answer = assert_lawful(&out.into_vec(), role).pop().expect("an answer");
     let code = match parsed {
         Ok(None) => {
             assert!(answer.payload.is_empty());

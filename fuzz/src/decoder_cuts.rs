@@ -14,23 +14,11 @@ pub fn run(data: &[u8]) {
     let mut source = Source::new(data);
     let (choice, seed) = (source.byte(), source.byte());
     let stream = source.rest();
-    let role = if choice & 1 == 0 {
-        Role::Client
-    } else {
-        Role::Server
-    };
+    let role = if choice & 1 == 0 { Role::Client } else { Role::Server };
     let config = Arc::new(config(choice));
     let whole = trace(role, &config, &[stream]);
-    assert_eq!(
-        whole,
-        trace(role, &config, &pieces(stream, seed)),
-        "in pieces"
-    );
-    assert_eq!(
-        whole,
-        trace(role, &config, &pieces(stream, 1)),
-        "byte by byte"
-    );
+    assert_eq!(whole, trace(role, &config, &pieces(stream, seed)), "in pieces");
+    assert_eq!(whole, trace(role, &config, &pieces(stream, 1)), "byte by byte");
 }
 
 fn config(choice: u8) -> Config {
@@ -57,14 +45,9 @@ fn trace(role: Role, config: &Arc<Config>, blocks: &[&[u8]]) -> Trace {
         let (mut block, mut at) = (block.to_vec(), 0);
         loop {
             let before = at;
-            let event = endpoint
-                .receive(&mut block, &mut at, &mut out, 0)
-                .map(Seen::from);
+            let event = endpoint.receive(&mut block, &mut at, &mut out, 0).map(Seen::from);
             let Some(event) = event else { break };
-            assert!(
-                at > before || event == Seen::Closed,
-                "an event that took nothing"
-            );
+            assert!(at > before || event == Seen::Closed, "an event that took nothing");
             assert_ne!(seen.last(), Some(&Seen::Closed), "an event after the end");
             seen.push(event);
         }
@@ -72,13 +55,6 @@ fn trace(role: Role, config: &Arc<Config>, blocks: &[&[u8]]) -> Trace {
     }
     let written = out.into_vec();
     assert_lawful(&written, role);
-    assert_eq!(
-        endpoint.state() == State::Closed,
-        seen.last() == Some(&Seen::Closed)
-    );
-    Trace {
-        seen,
-        outcome: endpoint.outcome().cloned(),
-        written,
-    }
+    assert_eq!(endpoint.state() == State::Closed, seen.last() == Some(&Seen::Closed));
+    Trace { seen, outcome: endpoint.outcome().cloned(), written }
 }

@@ -46,27 +46,16 @@ fn read(bytes: &[u8], seed: u8, limits: HeadLimits) -> (HeadReader, Verdict) {
         match reader.receive(piece) {
             Ok(None) => taken += piece.len(),
             Ok(Some(len)) => {
-                assert_eq!(
-                    reader.receive(b"more"),
-                    Ok(Some(0)),
-                    "a complete head takes nothing"
-                );
+                assert_eq!(reader.receive(b"more"), Ok(Some(0)), "a complete head takes nothing");
                 return (reader, Ok(Some(taken + len)));
             }
             Err(error) => {
-                assert_eq!(
-                    reader.receive(b"more"),
-                    Err(error.clone()),
-                    "a refusal stays"
-                );
+                assert_eq!(reader.receive(b"more"), Err(error.clone()), "a refusal stays");
                 return (reader, Err(error));
             }
         }
     }
-    assert!(
-        taken <= limits.head_bytes_max,
-        "more is held than the limit"
-    );
+    assert!(taken <= limits.head_bytes_max, "more is held than the limit");
     (reader, Ok(None))
 }
 
@@ -106,18 +95,12 @@ fn assert_request(head: &[u8], request: &Request<()>) {
     assert_eq!(len, head.len());
     assert_eq!(reference.method, Some("GET"));
     assert_eq!(reference.headers.len(), request.headers().len());
-    for header in reference
-        .headers
-        .iter()
-        .filter(|header| !header.name.eq_ignore_ascii_case("host"))
+    for header in
+        reference.headers.iter().filter(|header| !header.name.eq_ignore_ascii_case("host"))
     {
         assert!(is_token(header.name.as_bytes()));
         let mut values = request.headers().get_all(header.name).iter();
-        assert!(
-            values.any(|value| value.as_bytes() == header.value),
-            "{}",
-            header.name
-        );
+        assert!(values.any(|value| value.as_bytes() == header.value), "{}", header.name);
     }
 }
 
@@ -131,19 +114,14 @@ fn upgrade(request: &Request<()>) -> Result<(), HandshakeError> {
         acceptance = acceptance.extension(extension.clone());
     }
     let mut out = Vec::new();
-    upgrade
-        .accept(acceptance)
-        .expect("we chose what was offered")
-        .encode(&mut out);
+    upgrade.accept(acceptance).expect("we chose what was offered").encode(&mut out);
     assert_answer(&out, 101);
     Ok(())
 }
 
 fn client() -> ClientHandshake {
     let uri = parse_uri("ws://example.com/chat").expect("a URI");
-    let offer = Offer::default()
-        .subprotocol("chat")
-        .subprotocol("superchat");
+    let offer = Offer::default().subprotocol("chat").subprotocol("superchat");
     ClientHandshake::new(&uri, KEY, offer).expect("an offer")
 }
 
@@ -151,19 +129,13 @@ fn response(bytes: &[u8], seed: u8, limits: HeadLimits) {
     let whole = read_response(bytes, 0, limits);
     for seed in [1, seed] {
         let again = read_response(bytes, seed, limits);
-        assert_eq!(
-            whole.as_ref().map(|whole| whole.0),
-            again.as_ref().map(|again| again.0)
-        );
+        assert_eq!(whole.as_ref().map(|whole| whole.0), again.as_ref().map(|again| again.0));
     }
     let Ok((Some(_), reader)) = whole else { return };
     let response = reader.response().expect("it was read before");
     if let Ok(negotiated) = client().finish(&response) {
         assert_accepted(&response);
-        assert!(matches!(
-            negotiated.subprotocol(),
-            None | Some("chat" | "superchat")
-        ));
+        assert!(matches!(negotiated.subprotocol(), None | Some("chat" | "superchat")));
         assert!(negotiated.extensions().is_empty(), "none was offered");
     }
 }
@@ -192,10 +164,7 @@ fn assert_accepted(response: &Response<()>) {
         let value = values.next().expect(name);
         (values.next().is_none()).then_some(value)
     };
-    assert_eq!(
-        only("sec-websocket-accept").expect("once"),
-        "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-    );
+    assert_eq!(only("sec-websocket-accept").expect("once"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     assert!(
         response.headers().contains_key("connection") && response.headers().contains_key("upgrade")
     );
@@ -220,15 +189,13 @@ fn uri(bytes: &[u8]) {
     assert_eq!(verdict, Ok(Some(head.len())), "one head and nothing else");
     let request = reader.request().expect("a request of ours");
     let upgrade = Upgrade::from_request(&request).expect("an upgrade of ours");
-    let negotiated = upgrade
-        .accept(Acceptance::default().subprotocol("chat"))
-        .expect("it was offered");
+    let negotiated =
+        upgrade.accept(Acceptance::default().subprotocol("chat")).expect("it was offered");
     let mut answer = Vec::new();
     negotiated.encode(&mut answer);
     let mut reader = ResponseReader::new(HeadLimits::default());
     assert_eq!(reader.receive(&answer), Ok(Some(answer.len())));
-    let agreed = client
-        .finish(&reader.response().expect("a response of ours"))
-        .expect("our own answer");
+    let agreed =
+        client.finish(&reader.response().expect("a response of ours")).expect("our own answer");
     assert_eq!(agreed.subprotocol(), Some("chat"));
 }

@@ -13,17 +13,8 @@ pub fn run(data: &[u8]) {
         }
     }
     match (&verdict, reference(data)) {
-        (
-            Ok(Some((header, len))),
-            Reference::Header {
-                len: expected,
-                payload_len,
-            },
-        ) => {
-            assert_eq!(
-                (*len, u128::from(header.payload_len)),
-                (expected, payload_len)
-            );
+        (Ok(Some((header, len))), Reference::Header { len: expected, payload_len }) => {
+            assert_eq!((*len, u128::from(header.payload_len)), (expected, payload_len));
             assert_eq!(FrameHeader::len_of(data[1]), *len);
             let mut encoded = [0; FrameHeader::BYTES_MAX];
             assert_eq!(header.encode(&mut encoded), *len);
@@ -70,14 +61,8 @@ fn reference(data: &[u8]) -> Reference {
     let Some(extended) = data.get(2..2 + width) else {
         return Reference::Short;
     };
-    let written = extended
-        .iter()
-        .fold(0_u128, |sum, byte| sum << 8 | u128::from(*byte));
-    let payload_len = if width == 0 {
-        u128::from(marker)
-    } else {
-        written
-    };
+    let written = extended.iter().fold(0_u128, |sum, byte| sum << 8 | u128::from(*byte));
+    let payload_len = if width == 0 { u128::from(marker) } else { written };
     let fewest = if payload_len <= 125 {
         0
     } else if payload_len <= 65_535 {
@@ -89,9 +74,5 @@ fn reference(data: &[u8]) -> Reference {
         return Reference::Bad;
     }
     let len = 2 + width + if second >> 7 == 1 { 4 } else { 0 };
-    if data.len() < len {
-        Reference::Short
-    } else {
-        Reference::Header { len, payload_len }
-    }
+    if data.len() < len { Reference::Short } else { Reference::Header { len, payload_len } }
 }

@@ -3,9 +3,7 @@
 /// RFC 9110 5.6.2.
 pub(super) fn is_token(text: &[u8]) -> bool {
     !text.is_empty()
-        && text
-            .iter()
-            .all(|byte| byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(byte))
+        && text.iter().all(|byte| byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(byte))
 }
 
 /// The bytes are one response with this status and nothing else: every CR and LF is one of ours,
@@ -31,19 +29,10 @@ pub(super) fn assert_answer(bytes: &[u8], status: u16) {
     assert_eq!(response.code, Some(status));
     assert_eq!(response.version, Some(1));
     for header in response.headers.iter() {
-        assert!(
-            OURS.iter()
-                .any(|name| header.name.eq_ignore_ascii_case(name)),
-            "{}",
-            header.name
-        );
+        assert!(OURS.iter().any(|name| header.name.eq_ignore_ascii_case(name)), "{}", header.name);
     }
     let text = std::str::from_utf8(&bytes[..head]).expect("ASCII");
-    assert_eq!(
-        text.matches('\n').count(),
-        2 + response.headers.len(),
-        "one line a header"
-    );
+    assert_eq!(text.matches('\n').count(), 2 + response.headers.len(), "one line a header");
     assert_eq!(
         text.matches("\r\n").count(),
         text.matches(['\r', '\n']).count() / 2,

@@ -18,8 +18,11 @@ mod http_check;
 mod source;
 mod wire;
 
+/// What is done with the bytes.
+pub type Body = fn(&[u8]);
+
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, Body); 7] = [
     ("header", header::run),
     ("decoder_cuts", decoder_cuts::run),
     ("handshake_head", handshake_head::run),

@@ -24,10 +24,7 @@ pub fn run(data: &[u8]) {
     let mut source = Source::new(data);
     let config = Arc::new(config(source.byte()));
     let mut line = Line {
-        ends: [
-            End::new(Role::Client, &config),
-            End::new(Role::Server, &config),
-        ],
+        ends: [End::new(Role::Client, &config), End::new(Role::Server, &config)],
         now_ms: 0,
         is_faulty: false,
     };
@@ -89,8 +86,7 @@ impl End {
             _ => (MessageRef::Binary(&payload), Seen::Binary(payload.clone())),
         };
         let sent = if is_owned {
-            self.endpoint
-                .send_owned(&message.to_message(), &mut self.out)
+            self.endpoint.send_owned(&message.to_message(), &mut self.out)
         } else {
             self.endpoint.send(message, &mut self.out)
         };
@@ -121,25 +117,16 @@ impl End {
         let rest = self.incoming.split_off(len.min(self.incoming.len()));
         let mut block = std::mem::replace(&mut self.incoming, rest);
         let mut at = 0;
-        while let Some(event) = self
-            .endpoint
-            .receive(&mut block, &mut at, &mut self.out, now_ms)
-        {
+        while let Some(event) = self.endpoint.receive(&mut block, &mut at, &mut self.out, now_ms) {
             self.seen.push(event.into());
         }
-        assert!(
-            at == block.len() || self.endpoint.state() == State::Closed,
-            "all is taken"
-        );
+        assert!(at == block.len() || self.endpoint.state() == State::Closed, "all is taken");
     }
 
     fn time_out(&mut self, now_ms: u64) {
         self.endpoint.handle_timeout(&mut self.out, now_ms);
         let next_ms = self.endpoint.poll_timeout();
-        assert!(
-            next_ms.is_none_or(|next_ms| next_ms > now_ms),
-            "a timeout that stays due spins"
-        );
+        assert!(next_ms.is_none_or(|next_ms| next_ms > now_ms), "a timeout that stays due spins");
     }
 
     /// What holds after every operation.
@@ -151,20 +138,11 @@ impl End {
             State::Closed => 3,
         };
         let state = self.endpoint.state();
-        assert!(
-            order(state) >= order(self.state),
-            "{:?} after {:?}",
-            state,
-            self.state
-        );
+        assert!(order(state) >= order(self.state), "{:?} after {:?}", state, self.state);
         self.state = state;
         assert_eq!(self.endpoint.outcome().is_some(), state != State::Open);
         if state == State::Closed {
-            assert_eq!(
-                self.endpoint.poll_timeout(),
-                None,
-                "nothing is due at the end"
-            );
+            assert_eq!(self.endpoint.poll_timeout(), None, "nothing is due at the end");
         }
         let Some(now) = self.endpoint.outcome() else {
             return;
@@ -180,10 +158,7 @@ impl End {
     }
 
     fn messages(&self) -> Vec<&Seen> {
-        self.seen
-            .iter()
-            .filter(|seen| matches!(seen, Seen::Text(_) | Seen::Binary(_)))
-            .collect()
+        self.seen.iter().filter(|seen| matches!(seen, Seen::Text(_) | Seen::Binary(_))).collect()
     }
 }
 
@@ -201,16 +176,8 @@ impl Line {
         let end = &mut self.ends[index];
         match choice & 0x0f {
             0 => end.send(Opcode::Text, usize::from(source.byte()), false),
-            1 => end.send(
-                Opcode::Binary,
-                usize::from(source.byte()),
-                choice & 0x10 != 0,
-            ),
-            2 => end.send(
-                Opcode::Binary,
-                usize::from(source.word()),
-                choice & 0x10 != 0,
-            ),
+            1 => end.send(Opcode::Binary, usize::from(source.byte()), choice & 0x10 != 0),
+            2 => end.send(Opcode::Binary, usize::from(source.word()), choice & 0x10 != 0),
             3 => end.endpoint.ping(&mut end.out, now_ms),
             4 => {
                 let ping = Message::Ping(source.take(5).to_vec().into());
@@ -234,15 +201,11 @@ impl Line {
                 end.time_out(self.now_ms);
             }
             12 => {
-                self.now_ms = end
-                    .endpoint
-                    .poll_timeout()
-                    .filter(|ms| *ms < 1 << 62)
-                    .unwrap_or(0)
-                    .max(now_ms);
+                self.now_ms =
+                    end.endpoint.poll_timeout().filter(|ms| *ms < 1 << 62).unwrap_or(0).max(now_ms);
                 end.time_out(self.now_ms);
             }
-            13 if choice & 0x10 != 0 => end.endpoint.pause(),
+            13 if choice & 0x10 != 0 => end.endpoint.pause(self.now_ms),
             13 => end.endpoint.resume(now_ms),
             14 => self.damage(index, source),
             _ if choice & 0x70 == 0x70 => {
@@ -258,13 +221,11 @@ impl Line {
         let code = source.word() % 5001;
         let reason = String::from_utf8_lossy(source.take(3)).into_owned();
         match CloseFrame::new(code, &reason) {
-            Ok(frame) if code % 2 == 0 => {
-                end.endpoint.close(Some(&frame), &mut end.out, self.now_ms)
+            Ok(frame) if code & 1 == 0 => {
+                end.endpoint.close(Some(&frame), &mut end.out, self.now_ms);
             }
             Ok(frame) => {
-                let _ = end
-                    .endpoint
-                    .send_owned(&Message::Close(Some(frame)), &mut end.out);
+                let _ = end.endpoint.send_owned(&Message::Close(Some(frame)), &mut end.out);
             }
             Err(_) => end.endpoint.close(None, &mut end.out, self.now_ms),
         }
@@ -301,9 +262,7 @@ impl Line {
             }
         }
         assert!(
-            self.ends
-                .iter()
-                .all(|end| end.out.is_empty() && end.incoming.is_empty()),
+            self.ends.iter().all(|end| end.out.is_empty() && end.incoming.is_empty()),
             "it never ends"
         );
     }
@@ -312,17 +271,11 @@ impl Line {
         for (index, end) in self.ends.iter().enumerate() {
             let role = end.endpoint.role();
             let frames = assert_lawful(&end.written, role);
-            let closes = frames
-                .iter()
-                .filter(|frame| frame.opcode == Opcode::Close)
-                .count();
-            let is_lost = end
-                .endpoint
-                .outcome()
-                .is_some_and(|outcome| match outcome.cause {
-                    CloseCause::Timeout(_) | CloseCause::Eof => !outcome.clean,
-                    _ => false,
-                });
+            let closes = frames.iter().filter(|frame| frame.opcode == Opcode::Close).count();
+            let is_lost = end.endpoint.outcome().is_some_and(|outcome| match outcome.cause {
+                CloseCause::Timeout(_) | CloseCause::Eof => !outcome.clean,
+                _ => false,
+            });
             assert!(
                 closes == usize::from(end.state != State::Open) || is_lost,
                 "{:?}",
@@ -333,11 +286,7 @@ impl Line {
             }
             let sent: Vec<&Seen> = self.ends[1 - index].sent.iter().collect();
             let seen = end.messages();
-            assert_eq!(
-                seen,
-                sent[..seen.len().min(sent.len())],
-                "in order and nothing else"
-            );
+            assert_eq!(seen, sent[..seen.len().min(sent.len())], "in order and nothing else");
             if self.ends.iter().all(|end| end.state == State::Open) {
                 assert_eq!(seen.len(), sent.len(), "everything arrives");
             }

@@ -13,12 +13,7 @@ pub fn run(data: &[u8]) {
     if let Ok(list) = Extension::parse_list(data) {
         assert!(!list.is_empty() && list.len() <= 32);
         let value = Extension::encode_list(&list).expect("what was read can be written");
-        assert!(
-            value
-                .as_bytes()
-                .iter()
-                .all(|byte| (b' '..=b'~').contains(byte))
-        );
+        assert!(value.as_bytes().iter().all(|byte| (b' '..=b'~').contains(byte)));
         assert_eq!(Extension::parse_list(value.as_bytes()), Ok(list));
     }
     let Ok(value) = HeaderValue::from_bytes(data) else {
@@ -52,19 +47,14 @@ fn elements(value: &HeaderValue) -> Vec<&[u8]> {
         Some((start, end))
     };
     let split = value.as_bytes().split(|byte| *byte == b',');
-    split
-        .filter_map(|element| trim(element).map(|(start, end)| &element[start..=end]))
-        .collect()
+    split.filter_map(|element| trim(element).map(|(start, end)| &element[start..=end])).collect()
 }
 
 fn connection(value: &HeaderValue) {
     let elements = elements(value);
     let is_upgrade = |element: &&[u8]| element.eq_ignore_ascii_case(b"upgrade");
     if upgrade(CONNECTION, value).is_ok() {
-        assert!(
-            elements.iter().any(is_upgrade),
-            "{value:?} does not name upgrade"
-        );
+        assert!(elements.iter().any(is_upgrade), "{value:?} does not name upgrade");
     } else if elements.iter().all(|element| is_token(element)) {
         assert!(!elements.iter().any(is_upgrade), "{value:?} names upgrade");
     }
@@ -74,17 +64,13 @@ fn subprotocols(value: &HeaderValue) {
     let Ok(upgrade) = upgrade(SEC_WEBSOCKET_PROTOCOL, value) else {
         return;
     };
-    let offered: Vec<Vec<u8>> = upgrade
-        .subprotocols()
-        .iter()
-        .map(|name| name.clone().into_bytes())
-        .collect();
+    let offered: Vec<Vec<u8>> =
+        upgrade.subprotocols().iter().map(|name| name.clone().into_bytes()).collect();
     assert_eq!(offered, elements(value));
     assert!(offered.iter().all(|name| is_token(name)));
     let chosen = upgrade.subprotocols()[0].clone();
-    let negotiated = upgrade
-        .accept(Acceptance::default().subprotocol(chosen.clone()))
-        .expect("it was offered");
+    let negotiated =
+        upgrade.accept(Acceptance::default().subprotocol(chosen.clone())).expect("it was offered");
     assert_eq!(negotiated.subprotocol(), Some(chosen.as_str()));
     assert_encoded(&negotiated);
 }
@@ -92,16 +78,12 @@ fn subprotocols(value: &HeaderValue) {
 fn extensions(value: &HeaderValue) {
     let mut headers = HeaderMap::new();
     headers.insert(SEC_WEBSOCKET_EXTENSIONS, value.clone());
-    match (
-        upgrade(SEC_WEBSOCKET_EXTENSIONS, value),
-        Extension::parse_list(value.as_bytes()),
-    ) {
+    match (upgrade(SEC_WEBSOCKET_EXTENSIONS, value), Extension::parse_list(value.as_bytes())) {
         (Ok(upgrade), Ok(list)) => {
             assert_eq!(upgrade.extensions(), list);
             let chosen = list[0].clone();
-            let negotiated = upgrade
-                .accept(Acceptance::default().extension(chosen))
-                .expect("it was offered");
+            let negotiated =
+                upgrade.accept(Acceptance::default().extension(chosen)).expect("it was offered");
             assert_encoded(&negotiated);
         }
         (Err(_), Err(_)) => {}

@@ -13,9 +13,7 @@ pub fn run(data: &[u8]) {
     let expected = first_bad(text);
 
     let mut validator = Utf8Validator::new();
-    let found = text
-        .iter()
-        .position(|byte| validator.push(&[*byte]).is_err());
+    let found = text.iter().position(|byte| validator.push(&[*byte]).is_err());
     assert_eq!(found, expected, "byte by byte");
     if found.is_none() {
         assert_eq!(validator.is_complete(), std::str::from_utf8(text).is_ok());

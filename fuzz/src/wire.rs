@@ -43,9 +43,7 @@ pub(super) fn endpoint(role: Role, config: &Arc<Config>) -> Endpoint {
 pub(super) fn assert_lawful(mut written: &[u8], from: Role) -> Vec<Frame> {
     let mut frames: Vec<Frame> = Vec::new();
     while !written.is_empty() {
-        let (frame, len) = Frame::decode(written)
-            .expect("lawful output")
-            .expect("whole output");
+        let (frame, len) = Frame::decode(written).expect("lawful output").expect("whole output");
         assert_eq!(
             frame.mask_key.is_some(),
             from == Role::Client,

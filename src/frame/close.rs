@@ -171,23 +171,15 @@ impl CloseFrame {
             return Err(CloseFrameError::Code(code.as_u16()));
         }
         if reason.len() > REASON_BYTES_MAX {
-            return Err(CloseFrameError::Reason {
-                bytes: reason.len(),
-            });
+            return Err(CloseFrameError::Reason { bytes: reason.len() });
         }
-        Ok(Self {
-            code,
-            reason: reason.into(),
-        })
+        Ok(Self { code, reason: reason.into() })
     }
 
     /// The close frame of a connection that has done its work: 1000, no reason.
     #[must_use]
     pub fn normal() -> Self {
-        Self {
-            code: CloseCode::Normal,
-            reason: Box::default(),
-        }
+        Self { code: CloseCode::Normal, reason: Box::default() }
     }
 
     /// What a violation is answered with. The text of the violation fits: it is ours.
@@ -195,10 +187,7 @@ impl CloseFrame {
     pub fn from_violation(violation: &Violation) -> Self {
         let mut reason = violation.to_string();
         reason.truncate(REASON_BYTES_MAX);
-        Self {
-            code: violation.close_code(),
-            reason: reason.into(),
-        }
+        Self { code: violation.close_code(), reason: reason.into() }
     }
 
     /// Reads the payload of a received close frame; `None` for an empty one.
@@ -216,10 +205,7 @@ impl CloseFrame {
             return Err(Violation::CloseCode(number));
         }
         let reason = std::str::from_utf8(reason).map_err(|_| Violation::CloseReason)?;
-        Ok(Some(Self {
-            code,
-            reason: reason.into(),
-        }))
+        Ok(Some(Self { code, reason: reason.into() }))
     }
 
     /// The payload of the frame: two bytes of code, then the reason. At most 125 bytes.
@@ -264,11 +250,7 @@ mod tests {
         for number in 0..=u16::MAX {
             let sendable = matches!(number, 1000..=1003 | 1007..=1014 | 3000..=4999);
             assert_eq!(CloseFrame::new(number, "").is_ok(), sendable, "{number}");
-            assert_eq!(
-                CloseFrame::parse(&number.to_be_bytes()).is_ok(),
-                sendable,
-                "{number}"
-            );
+            assert_eq!(CloseFrame::parse(&number.to_be_bytes()).is_ok(), sendable, "{number}");
         }
     }
 
@@ -295,10 +277,7 @@ mod tests {
     /// Our own answers always fit a close frame.
     #[test]
     fn violation_reasons_fit() {
-        let violation = Violation::MessageTooBig {
-            bytes: u64::MAX,
-            bytes_max: u64::MAX,
-        };
+        let violation = Violation::MessageTooBig { bytes: u64::MAX, bytes_max: u64::MAX };
         let frame = CloseFrame::from_violation(&violation);
         assert!(CloseFrame::new(frame.code(), frame.reason()).is_ok());
     }

@@ -167,27 +167,17 @@ mod tests {
             Opcode::Ping,
             Opcode::Pong,
         ]);
-        (
-            any::<[bool; 4]>(),
-            opcodes,
-            any::<Option<[u8; 4]>>(),
-            lengths,
+        (any::<[bool; 4]>(), opcodes, any::<Option<[u8; 4]>>(), lengths).prop_map(
+            |([fin, rsv1, rsv2, rsv3], opcode, mask_key, length)| FrameHeader {
+                fin: fin || opcode.is_control(),
+                rsv1,
+                rsv2,
+                rsv3,
+                opcode,
+                mask_key,
+                payload_len: if opcode.is_control() { length % 126 } else { length },
+            },
         )
-            .prop_map(
-                |([fin, rsv1, rsv2, rsv3], opcode, mask_key, length)| FrameHeader {
-                    fin: fin || opcode.is_control(),
-                    rsv1,
-                    rsv2,
-                    rsv3,
-                    opcode,
-                    mask_key,
-                    payload_len: if opcode.is_control() {
-                        length % 126
-                    } else {
-                        length
-                    },
-                },
-            )
     }
 
     proptest! {
@@ -225,17 +215,9 @@ mod tests {
         assert_eq!(parse(&[0x09]), Violation::FragmentedControl);
         assert_eq!(parse(&[0x89, 126]), Violation::LongControl);
         assert_eq!(parse(&[0x82, 126, 0, 125]), Violation::LengthNotMinimal);
-        assert_eq!(
-            parse(&[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff]),
-            Violation::LengthNotMinimal
-        );
-        assert_eq!(
-            parse(&[0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0]),
-            Violation::LengthOverflow
-        );
-        let actix = [
-            0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0,
-        ];
+        assert_eq!(parse(&[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff]), Violation::LengthNotMinimal);
+        assert_eq!(parse(&[0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0]), Violation::LengthOverflow);
+        let actix = [0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
         assert_eq!(parse(&actix), Violation::LengthOverflow);
     }
 }

@@ -98,25 +98,16 @@ mod tests {
     #[test]
     fn s10_3_keys_are_even_and_do_not_repeat() {
         let mut keys = MaskingKeys::from_os().unwrap();
-        let drawn: Vec<u32> = (0..10_000)
-            .map(|_| u32::from_ne_bytes(keys.next_key()))
-            .collect();
+        let drawn: Vec<u32> = (0..10_000).map(|_| u32::from_ne_bytes(keys.next_key())).collect();
         for bit in 0..32 {
             let ones = drawn.iter().filter(|key| *key >> bit & 1 == 1).count();
-            assert!(
-                (4_700..=5_300).contains(&ones),
-                "bit {bit}: {ones} of 10000"
-            );
+            assert!((4_700..=5_300).contains(&ones), "bit {bit}: {ones} of 10000");
         }
         let mut distinct = drawn.clone();
         distinct.sort_unstable();
         distinct.dedup();
         assert!(distinct.len() >= 9_997, "{} distinct", distinct.len());
         let other = MaskingKeys::from_os().unwrap().next_key();
-        assert_ne!(
-            other,
-            drawn[0].to_ne_bytes(),
-            "two sources gave the same first key"
-        );
+        assert_ne!(other, drawn[0].to_ne_bytes(), "two sources gave the same first key");
     }
 }

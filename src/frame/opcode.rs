@@ -49,9 +49,7 @@ mod tests {
     /// FR-02: the numbers of RFC 6455 5.2, and no others.
     #[test]
     fn s5_2_six_opcodes_and_no_other() {
-        let known: Vec<u8> = (0..16)
-            .filter(|n| Opcode::from_nibble(*n).is_some())
-            .collect();
+        let known: Vec<u8> = (0..16).filter(|n| Opcode::from_nibble(*n).is_some()).collect();
         assert_eq!(known, [0x0, 0x1, 0x2, 0x8, 0x9, 0xA]);
         for nibble in known {
             let opcode = Opcode::from_nibble(nibble).unwrap();

@@ -20,10 +20,7 @@ impl Utf8Validator {
     /// A validator at the beginning of a text.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            cut: [0; 3],
-            held: 0,
-        }
+        Self { cut: [0; 3], held: 0 }
     }
 
     /// Takes the next piece.
@@ -83,9 +80,7 @@ mod tests {
 
     fn first_error(bytes: &[u8]) -> Option<usize> {
         let mut validator = Utf8Validator::new();
-        bytes
-            .iter()
-            .position(|byte| validator.push(&[*byte]).is_err())
+        bytes.iter().position(|byte| validator.push(&[*byte]).is_err())
     }
 
     /// MS-08, fuzz oracle 10: fails at the first impossible byte, as std sees it.

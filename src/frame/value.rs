@@ -42,15 +42,7 @@ impl Frame {
     #[must_use]
     pub fn new(opcode: Opcode, payload: impl Into<Bytes>) -> Self {
         let payload = payload.into();
-        Self {
-            fin: true,
-            rsv1: false,
-            rsv2: false,
-            rsv3: false,
-            opcode,
-            mask_key: None,
-            payload,
-        }
+        Self { fin: true, rsv1: false, rsv2: false, rsv3: false, opcode, mask_key: None, payload }
     }
 
     /// A text message.
@@ -82,10 +74,7 @@ impl Frame {
     /// # Errors
     /// As [`CloseFrame::new`].
     pub fn close(code: u16, reason: &str) -> Result<Self, CloseFrameError> {
-        Ok(Self::new(
-            Opcode::Close,
-            CloseFrame::new(code, reason)?.encode(),
-        ))
+        Ok(Self::new(Opcode::Close, CloseFrame::new(code, reason)?.encode()))
     }
 
     /// The same frame masked with `key`, as a client sends it.
@@ -166,24 +155,12 @@ mod tests {
     fn s5_7_examples_of_the_rfc() {
         assert_eq!(Frame::text("Hello").encode(), b"\x81\x05Hello");
         let masked = Frame::text("Hello").masked([0x37, 0xfa, 0x21, 0x3d]);
-        assert_eq!(
-            masked.encode(),
-            b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"
-        );
+        assert_eq!(masked.encode(), b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
         assert_eq!(Frame::ping("Hello").encode(), b"\x89\x05Hello");
         assert_eq!(Frame::pong("").encode(), b"\x8a\x00");
-        assert_eq!(
-            &Frame::binary(vec![0; 256]).encode()[..4],
-            b"\x82\x7e\x01\x00"
-        );
-        assert_eq!(
-            &Frame::binary(vec![0; 65_536]).encode()[..10],
-            b"\x82\x7f\0\0\0\0\0\x01\0\0"
-        );
-        assert_eq!(
-            Frame::close(1000, "bye").unwrap().encode(),
-            b"\x88\x05\x03\xe8bye"
-        );
+        assert_eq!(&Frame::binary(vec![0; 256]).encode()[..4], b"\x82\x7e\x01\x00");
+        assert_eq!(&Frame::binary(vec![0; 65_536]).encode()[..10], b"\x82\x7f\0\0\0\0\0\x01\0\0");
+        assert_eq!(Frame::close(1000, "bye").unwrap().encode(), b"\x88\x05\x03\xe8bye");
         assert!(Frame::close(1005, "").is_err());
     }
 

@@ -119,9 +119,7 @@ impl ClientHandshake {
         let server = Server::of(uri)?;
         let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
         if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(HandshakeError::Uri(
-                "the path and query must be visible ASCII",
-            ));
+            return Err(HandshakeError::Uri("the path and query must be visible ASCII"));
         }
         let mut headers = offer.headers.keys();
         if let Some(owned) = headers.find(|name| is_owned(name) || *name == HOST) {
@@ -132,18 +130,8 @@ impl ClientHandshake {
         }
         let key = ClientKey::new(key);
         let request = encode_request(path, &server.host, key, &offer)?;
-        let Offer {
-            subprotocols,
-            extensions,
-            ..
-        } = offer;
-        Ok(Self {
-            server,
-            request,
-            key,
-            subprotocols,
-            extensions,
-        })
+        let Offer { subprotocols, extensions, .. } = offer;
+        Ok(Self { server, request, key, subprotocols, extensions })
     }
 
     /// Checks the server's final response.
@@ -206,11 +194,7 @@ impl ClientHandshake {
     /// The host to connect to: a name or an IPv4 address as written, in lower case, or an IPv6
     /// address without its brackets.
     pub fn host(&self) -> &str {
-        self.server
-            .host
-            .name
-            .trim_start_matches('[')
-            .trim_end_matches(']')
+        self.server.host.name.trim_start_matches('[').trim_end_matches(']')
     }
 
     /// The port to connect to: the URI's, else 443 for `wss` and 80 for `ws`.
@@ -232,10 +216,7 @@ impl ClientHandshake {
             .subprotocols
             .iter()
             .find(|offer| chosen.is_some_and(|chosen| chosen == offer.as_str()));
-        offer
-            .cloned()
-            .map(Some)
-            .ok_or(HandshakeError::SubprotocolNotOffered)
+        offer.cloned().map(Some).ok_or(HandshakeError::SubprotocolNotOffered)
     }
 }
 
@@ -263,10 +244,7 @@ pub struct ResponseReader {
 impl ResponseReader {
     /// A reader that holds nothing yet.
     pub fn new(limits: HeadLimits) -> Self {
-        Self {
-            head: HeadReader::new(limits),
-            interim: 0,
-        }
+        Self { head: HeadReader::new(limits), interim: 0 }
     }
 
     /// Takes bytes up to and including the empty line of the final response: see
@@ -326,24 +304,15 @@ impl Server {
     fn of(uri: &Uri) -> Result<Self, HandshakeError> {
         let default = uri.scheme_str().and_then(default_port);
         let default = default.ok_or(HandshakeError::Uri("the scheme must be ws or wss"))?;
-        let authority = uri
-            .authority()
-            .ok_or(HandshakeError::Uri("there is no host"))?
-            .as_str();
+        let authority = uri.authority().ok_or(HandshakeError::Uri("there is no host"))?.as_str();
         if authority.contains('@') {
-            return Err(HandshakeError::Uri(
-                "user information: use an Authorization header",
-            ));
+            return Err(HandshakeError::Uri("user information: use an Authorization header"));
         }
         let host = Host::parse(authority.as_bytes());
         let mut host = host.ok_or(HandshakeError::Uri("the host or port is not valid"))?;
         let port = host.port.unwrap_or(default);
         host.port = host.port.filter(|_| port != default);
-        Ok(Self {
-            host,
-            port,
-            is_secure: default == 443,
-        })
+        Ok(Self { host, port, is_secure: default == 443 })
     }
 }
 
@@ -360,11 +329,7 @@ fn encode_request(
 ) -> Result<Vec<u8>, HandshakeError> {
     let mut request = Vec::with_capacity(REQUEST_BYTES_MIN);
     // A URI may leave out the slash before its query; a path may not.
-    request.extend_from_slice(if path.starts_with('/') {
-        b"GET "
-    } else {
-        b"GET /"
-    });
+    request.extend_from_slice(if path.starts_with('/') { b"GET " } else { b"GET /" });
     request.extend_from_slice(path.as_bytes());
     request.extend_from_slice(b" HTTP/1.1\r\n");
     encode_header(&HOST, host.to_string().as_bytes(), &mut request);
@@ -424,11 +389,7 @@ mod tests {
             assert_eq!(reader.receive(&bytes[..cut]), Ok(None), "{cut}");
             assert_eq!(reader.is_empty(), cut == 0);
             assert_eq!(reader.response().unwrap_err(), HandshakeError::Closed);
-            assert_eq!(
-                reader.receive(&bytes[cut..]),
-                Ok(Some(bytes.len() - cut)),
-                "{cut}"
-            );
+            assert_eq!(reader.receive(&bytes[cut..]), Ok(Some(bytes.len() - cut)), "{cut}");
             assert_eq!(reader.response().unwrap().headers().len(), 1);
         }
     }
@@ -436,9 +397,8 @@ mod tests {
     #[test]
     fn nothing_of_an_offer_or_a_handshake_is_shown() {
         let secret = HeaderValue::from_static("marker");
-        let offer = Offer::default()
-            .header(http::header::AUTHORIZATION, secret)
-            .subprotocol("marker");
+        let offer =
+            Offer::default().header(http::header::AUTHORIZATION, secret).subprotocol("marker");
         assert!(!format!("{offer:?}").contains("marker"));
         let uri = "ws://a/?token=marker".parse().unwrap();
         let handshake = ClientHandshake::new(&uri, [0; 16], offer).unwrap();

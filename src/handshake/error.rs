@@ -241,10 +241,7 @@ impl HandshakeError {
         let mut response = Response::new(Bytes::from(text));
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("GET"));
@@ -322,10 +319,7 @@ impl RefusedResponse {
     pub fn retry_after(&self) -> Option<Duration> {
         let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?;
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        digits
-            .then(|| text.parse().ok())
-            .flatten()
-            .map(Duration::from_secs)
+        digits.then(|| text.parse().ok()).flatten().map(Duration::from_secs)
     }
 }
 
@@ -349,9 +343,7 @@ impl fmt::Debug for HeaderNames<'_> {
 }
 
 fn seconds_up(duration: Duration) -> u64 {
-    duration
-        .as_secs()
-        .saturating_add(u64::from(duration.subsec_nanos() > 0))
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
 #[cfg(test)]
@@ -359,9 +351,7 @@ mod tests {
     use super::*;
 
     fn refused(status: u16, header: (HeaderName, &'static str)) -> RefusedResponse {
-        let headers = [(header.0, HeaderValue::from_static(header.1))]
-            .into_iter()
-            .collect();
+        let headers = [(header.0, HeaderValue::from_static(header.1))].into_iter().collect();
         RefusedResponse::new(StatusCode::from_u16(status).unwrap(), headers)
     }
 
@@ -377,14 +367,8 @@ mod tests {
     fn retry_after_is_read_in_seconds_only() {
         let of = |text| refused(503, (RETRY_AFTER, text)).retry_after();
         assert_eq!(of("120"), Some(Duration::from_secs(120)));
-        for text in [
-            "",
-            "-1",
-            "+1",
-            "1.5",
-            "99999999999999999999",
-            "Fri, 31 Dec 1999 23:59:59 GMT",
-        ] {
+        for text in ["", "-1", "+1", "1.5", "99999999999999999999", "Fri, 31 Dec 1999 23:59:59 GMT"]
+        {
             assert_eq!(of(text), None, "{text}");
         }
     }

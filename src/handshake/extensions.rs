@@ -36,10 +36,7 @@ impl Extension {
     /// # Ok::<(), sockeye::handshake::HandshakeError>(())
     /// ```
     pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            params: Vec::new(),
-        }
+        Self { name: name.into(), params: Vec::new() }
     }
 
     /// The same with one more parameter.
@@ -59,11 +56,7 @@ impl Extension {
     pub fn parse_list(value: &[u8]) -> Result<Vec<Self>, HandshakeError> {
         let mut list = Vec::new();
         Scanner { rest: value }.append_to(&mut list)?;
-        if list.is_empty() {
-            Err(HandshakeError::Extensions)
-        } else {
-            Ok(list)
-        }
+        if list.is_empty() { Err(HandshakeError::Extensions) } else { Ok(list) }
     }
 
     /// Writes a list as one header value.
@@ -79,11 +72,7 @@ impl Extension {
             extension.encode(&mut text);
         }
         let tokens = !list.is_empty() && list.iter().all(Self::is_tokens);
-        let value = if tokens {
-            HeaderValue::try_from(text).ok()
-        } else {
-            None
-        };
+        let value = if tokens { HeaderValue::try_from(text).ok() } else { None };
         value.ok_or(HandshakeError::InvalidExtension)
     }
 
@@ -103,9 +92,7 @@ impl Extension {
         is_token(self.name.as_bytes())
             && self.params.iter().all(|(name, value)| {
                 is_token(name.as_bytes())
-                    && value
-                        .as_ref()
-                        .is_none_or(|value| is_token(value.as_bytes()))
+                    && value.as_ref().is_none_or(|value| is_token(value.as_bytes()))
             })
     }
 }
@@ -116,25 +103,16 @@ pub(super) fn from_headers(headers: &HeaderMap) -> Result<Vec<Extension>, Handsh
     let mut is_present = false;
     for line in headers.get_all(SEC_WEBSOCKET_EXTENSIONS) {
         is_present = true;
-        Scanner {
-            rest: line.as_bytes(),
-        }
-        .append_to(&mut list)?;
+        Scanner { rest: line.as_bytes() }.append_to(&mut list)?;
     }
-    if is_present && list.is_empty() {
-        Err(HandshakeError::Extensions)
-    } else {
-        Ok(list)
-    }
+    if is_present && list.is_empty() { Err(HandshakeError::Extensions) } else { Ok(list) }
 }
 
 /// Whether every choice has an offer of the same name, and no name is chosen twice.
 pub(super) fn are_offered(chosen: &[Extension], offers: &[Extension]) -> bool {
     chosen.iter().enumerate().all(|(index, choice)| {
         offers.iter().any(|offer| offer.name == choice.name)
-            && !chosen[..index]
-                .iter()
-                .any(|earlier| earlier.name == choice.name)
+            && !chosen[..index].iter().any(|earlier| earlier.name == choice.name)
     })
 }
 
@@ -184,20 +162,12 @@ impl Scanner<'_> {
             return Ok((name, None));
         }
         self.skip_white();
-        let value = if self.take(b'"') {
-            self.quoted_token()?
-        } else {
-            self.token()?
-        };
+        let value = if self.take(b'"') { self.quoted_token()? } else { self.token()? };
         Ok((name, Some(value)))
     }
 
     fn token(&mut self) -> Result<String, HandshakeError> {
-        let len = self
-            .rest
-            .iter()
-            .take_while(|&&byte| is_token_byte(byte))
-            .count();
+        let len = self.rest.iter().take_while(|&&byte| is_token_byte(byte)).count();
         let (token, rest) = self.rest.split_at(len);
         self.rest = rest;
         text_of(token.to_vec())
@@ -253,13 +223,7 @@ mod tests {
 
     fn parse(value: &str) -> Option<String> {
         let list = Extension::parse_list(value.as_bytes()).ok()?;
-        Some(
-            Extension::encode_list(&list)
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned(),
-        )
+        Some(Extension::encode_list(&list).unwrap().to_str().unwrap().to_owned())
     }
 
     #[test]
@@ -338,10 +302,7 @@ mod tests {
         for _ in 0..EXTENSIONS_MAX {
             headers.append(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static("a;b"));
         }
-        assert_eq!(
-            from_headers(&headers).map(|list| list.len()),
-            Ok(EXTENSIONS_MAX)
-        );
+        assert_eq!(from_headers(&headers).map(|list| list.len()), Ok(EXTENSIONS_MAX));
         headers.append(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static("a"));
         assert_eq!(from_headers(&headers), Err(HandshakeError::Extensions));
     }
@@ -355,15 +316,9 @@ mod tests {
             Extension::new("a").param("b", Some("")),
             Extension::new("a").param("b", Some("1; c")),
         ] {
-            assert_eq!(
-                Extension::encode_list(&[extension]),
-                Err(HandshakeError::InvalidExtension)
-            );
+            assert_eq!(Extension::encode_list(&[extension]), Err(HandshakeError::InvalidExtension));
         }
-        assert_eq!(
-            Extension::encode_list(&[]),
-            Err(HandshakeError::InvalidExtension)
-        );
+        assert_eq!(Extension::encode_list(&[]), Err(HandshakeError::InvalidExtension));
     }
 
     fn extension() -> impl Strategy<Value = Extension> {

@@ -129,10 +129,7 @@ impl HeadReader {
     /// Forgets the head and is ready for the next one, with the same limits and the same memory.
     pub fn clear(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
-        *self = Self {
-            buffer,
-            ..Self::new(self.limits)
-        };
+        *self = Self { buffer, ..Self::new(self.limits) };
         self.buffer.clear();
     }
 
@@ -189,10 +186,7 @@ impl HeadReader {
         let mut taken = 0;
         while taken < room {
             let rest = &bytes[taken..room];
-            let text_bytes = rest
-                .iter()
-                .position(|&byte| !is_text(byte))
-                .unwrap_or(rest.len());
+            let text_bytes = rest.iter().position(|&byte| !is_text(byte)).unwrap_or(rest.len());
             if text_bytes > 0 {
                 self.add_to_line(&rest[..text_bytes])?;
                 taken += text_bytes;
@@ -239,12 +233,8 @@ impl HeadReader {
 
     /// Adds text, at least one byte, to the line that is being read.
     fn add_to_line(&mut self, text: &[u8]) -> Result<(), HandshakeError> {
-        let HeadLimits {
-            start_line_bytes_max,
-            header_line_bytes_max,
-            headers_max,
-            ..
-        } = self.limits;
+        let HeadLimits { start_line_bytes_max, header_line_bytes_max, headers_max, .. } =
+            self.limits;
         if self.after_cr {
             return Err(BARE_CR);
         }
@@ -258,11 +248,7 @@ impl HeadReader {
             }
             self.header_lines += 1;
         }
-        let limit_bytes = if is_start_line {
-            start_line_bytes_max
-        } else {
-            header_line_bytes_max
-        };
+        let limit_bytes = if is_start_line { start_line_bytes_max } else { header_line_bytes_max };
         if text.len() <= limit_bytes - self.line_bytes {
             self.line_bytes += text.len();
             Ok(())
@@ -277,11 +263,9 @@ impl HeadReader {
     fn keep(&mut self, piece: &[u8]) {
         let needed = self.buffer.len() + piece.len();
         if needed > self.buffer.capacity() {
-            let doubled = (self.buffer.capacity() * 2)
-                .max(HEAD_BYTES_MIN)
-                .min(self.limits.head_bytes_max);
-            self.buffer
-                .reserve_exact(doubled.max(needed) - self.buffer.len());
+            let doubled =
+                (self.buffer.capacity() * 2).max(HEAD_BYTES_MIN).min(self.limits.head_bytes_max);
+            self.buffer.reserve_exact(doubled.max(needed) - self.buffer.len());
         }
         self.buffer.extend_from_slice(piece);
     }
@@ -293,11 +277,8 @@ impl HeadReader {
             Scan::Refused(error) => return Err(error.clone()),
             Scan::StartLine | Scan::HeaderLine => return Err(HandshakeError::Closed),
         }
-        let line_bytes = self
-            .buffer
-            .iter()
-            .position(|&byte| byte == b'\r')
-            .unwrap_or(self.buffer.len());
+        let line_bytes =
+            self.buffer.iter().position(|&byte| byte == b'\r').unwrap_or(self.buffer.len());
         let (line, rest) = self.buffer.split_at(line_bytes);
         Ok((line, rest.strip_prefix(b"\r\n").unwrap_or_default()))
     }
@@ -335,11 +316,8 @@ mod tests {
 
     #[test]
     fn nothing_is_allocated_before_the_first_byte_and_no_more_than_the_limit_after_it() {
-        let limits = HeadLimits {
-            head_bytes_max: 10_000,
-            headers_max: 1_000,
-            ..HeadLimits::default()
-        };
+        let limits =
+            HeadLimits { head_bytes_max: 10_000, headers_max: 1_000, ..HeadLimits::default() };
         let mut head = HeadReader::new(limits);
         assert_eq!(head.receive(b""), Ok(None));
         assert_eq!(head.buffer.capacity(), 0);
@@ -360,11 +338,7 @@ mod tests {
             ("GET / HTTP/1.1\r", "\r", "a CR without LF"),
             ("GET / HTTP/1.1\r", "X", "a CR without LF"),
             ("GET / HTTP/1.1\r\n", " ", "a folded header line"),
-            (
-                "GET / HTTP/1.1\r\nHost: a\r\n",
-                "\t",
-                "a folded header line",
-            ),
+            ("GET / HTTP/1.1\r\nHost: a\r\n", "\t", "a folded header line"),
             ("GET /", "\0", "a control byte"),
             ("", "\x16", "a control byte"),
             ("\r", "\n", "an empty start line"),
@@ -373,10 +347,7 @@ mod tests {
             assert_eq!(head.receive(start.as_bytes()), Ok(None), "{start:?}");
             let error = HandshakeError::Malformed(rule);
             assert_eq!(head.receive(byte.as_bytes()), Err(error.clone()));
-            assert_eq!(
-                read((start.to_owned() + byte).as_bytes()).unwrap_err(),
-                error
-            );
+            assert_eq!(read((start.to_owned() + byte).as_bytes()).unwrap_err(), error);
         }
     }
 
@@ -400,11 +371,8 @@ mod tests {
     #[test]
     fn a_long_head_in_single_bytes_is_looked_at_once() {
         let len = 4 << 20;
-        let limits = HeadLimits {
-            header_line_bytes_max: len,
-            head_bytes_max: len,
-            ..HeadLimits::default()
-        };
+        let limits =
+            HeadLimits { header_line_bytes_max: len, head_bytes_max: len, ..HeadLimits::default() };
         let mut head = HeadReader::new(limits);
         head.receive(b"GET / HTTP/1.1\r\nHost: a\r\nX: ").unwrap();
         for _ in 0..len - 100 {
@@ -448,26 +416,14 @@ mod tests {
         let error = HandshakeError::StartLineTooLong { limit_bytes: 16 };
         assert_eq!(first_error("GET /234 HTTP/1.1\r\n"), Some((16, error)));
         let error = HandshakeError::HeaderLineTooLong { limit_bytes: 8 };
-        assert_eq!(
-            first_error("GET / HTTP/1.1\r\nHost: abc"),
-            Some((24, error))
-        );
+        assert_eq!(first_error("GET / HTTP/1.1\r\nHost: abc"), Some((24, error)));
         let error = HandshakeError::TooManyHeaders { limit: 3 };
-        assert_eq!(
-            first_error("GET / HTTP/1.1\r\na:\r\nb:\r\nc:\r\nd:\r\n"),
-            Some((28, error))
-        );
+        assert_eq!(first_error("GET / HTTP/1.1\r\na:\r\nb:\r\nc:\r\nd:\r\n"), Some((28, error)));
         // 16 + 10 + 10 + 10 and the last CRLF are 48.
         let line = "a: 12345\r\n";
-        assert_eq!(
-            first_error(&format!("GET / HTTP/1.1\r\n{line}{line}{line}\r\n")),
-            None
-        );
+        assert_eq!(first_error(&format!("GET / HTTP/1.1\r\n{line}{line}{line}\r\n")), None);
         let error = HandshakeError::HeadTooLong { limit_bytes: 50 };
-        let mut head = HeadReader::new(HeadLimits {
-            headers_max: 9,
-            ..limits
-        });
+        let mut head = HeadReader::new(HeadLimits { headers_max: 9, ..limits });
         assert_eq!(
             head.receive(format!("GET / HTTP/1.1\r\n{line}{line}{line}a: 1").as_bytes()),
             Ok(None)

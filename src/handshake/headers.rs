@@ -42,34 +42,23 @@ mod tests {
     use super::*;
 
     fn lengths(values: &[&'static str]) -> HeaderMap {
-        values
-            .iter()
-            .map(|value| (CONTENT_LENGTH, HeaderValue::from_static(value)))
-            .fold(HeaderMap::new(), |mut headers, (name, value)| {
+        values.iter().map(|value| (CONTENT_LENGTH, HeaderValue::from_static(value))).fold(
+            HeaderMap::new(),
+            |mut headers, (name, value)| {
                 headers.append(name, value);
                 headers
-            })
+            },
+        )
     }
 
     #[test]
     fn only_a_single_length_of_zero_is_no_body() {
         assert_eq!(refuse_body(&lengths(&[])), Ok(()));
         assert_eq!(refuse_body(&lengths(&["0"])), Ok(()));
-        for values in [
-            &["1"][..],
-            &["0", "0"],
-            &["0", "1"],
-            &["0, 0"],
-            &[""],
-            &["-0"],
-            &["+0"],
-            &["0x0"],
-        ] {
-            assert_eq!(
-                refuse_body(&lengths(values)),
-                Err(HandshakeError::Body),
-                "{values:?}"
-            );
+        for values in
+            [&["1"][..], &["0", "0"], &["0", "1"], &["0, 0"], &[""], &["-0"], &["+0"], &["0x0"]]
+        {
+            assert_eq!(refuse_body(&lengths(values)), Err(HandshakeError::Body), "{values:?}");
         }
         let mut chunked = HeaderMap::new();
         chunked.insert(TRANSFER_ENCODING, HeaderValue::from_static("identity"));
@@ -79,10 +68,7 @@ mod tests {
     #[test]
     fn only_means_exactly_one() {
         assert_eq!(only(&lengths(&[]), CONTENT_LENGTH), None);
-        assert_eq!(
-            only(&lengths(&["1"]), CONTENT_LENGTH),
-            Some(&HeaderValue::from_static("1"))
-        );
+        assert_eq!(only(&lengths(&["1"]), CONTENT_LENGTH), Some(&HeaderValue::from_static("1")));
         assert_eq!(only(&lengths(&["1", "1"]), CONTENT_LENGTH), None);
     }
 }

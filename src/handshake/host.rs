@@ -31,21 +31,14 @@ impl Host {
             let address: Ipv6Addr = address.parse().ok()?;
             (
                 format!("[{address}]"),
-                if port.is_empty() {
-                    None
-                } else {
-                    Some(port.strip_prefix(':')?)
-                },
+                if port.is_empty() { None } else { Some(port.strip_prefix(':')?) },
             )
         } else {
             let (name, port) = match text.split_once(':') {
                 Some((name, port)) => (name, Some(port)),
                 None => (text, None),
             };
-            (
-                is_registered_name(name).then(|| name.to_ascii_lowercase())?,
-                port,
-            )
+            (is_registered_name(name).then(|| name.to_ascii_lowercase())?, port)
         };
         // RFC 3986 3.2.3: a port may be written with no digits, which is none.
         let port = match port {
@@ -93,11 +86,7 @@ impl fmt::Display for Host {
 /// 3.1).
 pub(super) fn default_port(scheme: &str) -> Option<u16> {
     let is = |known| scheme.eq_ignore_ascii_case(known);
-    if is("ws") || is("http") {
-        Some(80)
-    } else {
-        (is("wss") || is("https")).then_some(443)
-    }
+    if is("ws") || is("http") { Some(80) } else { (is("wss") || is("https")).then_some(443) }
 }
 
 /// `1*( unreserved / pct-encoded / sub-delims )`; an IPv4 address is one as well.
@@ -139,9 +128,7 @@ mod tests {
             ("my_host~1", "my_host~1"),
         ] {
             assert_eq!(
-                Host::parse(text.as_bytes())
-                    .map(|host| host.to_string())
-                    .as_deref(),
+                Host::parse(text.as_bytes()).map(|host| host.to_string()).as_deref(),
                 Some(shown),
                 "{text}"
             );

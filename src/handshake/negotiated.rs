@@ -23,11 +23,7 @@ impl Negotiated {
         subprotocol: Option<String>,
         extensions: Vec<Extension>,
     ) -> Self {
-        Self {
-            response,
-            subprotocol,
-            extensions,
-        }
+        Self { response, subprotocol, extensions }
     }
 
     /// The 101: the one to send on the server, the one that came on the client.

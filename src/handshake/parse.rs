@@ -57,17 +57,13 @@ pub(super) fn parse_response(
 ) -> Result<Response<()>, HandshakeError> {
     let mut parts = line.splitn(3, |&byte| byte == b' ');
     let (Some(version), Some(status)) = (parts.next(), parts.next()) else {
-        return Err(HandshakeError::Malformed(
-            "a status line has a version and a status",
-        ));
+        return Err(HandshakeError::Malformed("a status line has a version and a status"));
     };
     check_version(version)?;
     let status = match (status, StatusCode::from_bytes(status)) {
         ([b'1'..=b'5', _, _], Ok(status)) => status,
         _ => {
-            return Err(HandshakeError::Malformed(
-                "the status is no number from 100 to 599",
-            ));
+            return Err(HandshakeError::Malformed("the status is no number from 100 to 599"));
         }
     };
     let headers = parse_headers(block, header_lines)?;
@@ -81,9 +77,7 @@ pub(super) fn parse_response(
 fn parse_headers(block: &[u8], header_lines: usize) -> Result<HeaderMap, HandshakeError> {
     const MALFORMED: HandshakeError =
         HandshakeError::Malformed("a header line is no name, colon, value");
-    let too_many = |_| HandshakeError::TooManyHeaders {
-        limit: HEADER_MAP_MAX,
-    };
+    let too_many = |_| HandshakeError::TooManyHeaders { limit: HEADER_MAP_MAX };
     let mut parsed = vec![httparse::EMPTY_HEADER; header_lines];
     let lines = match httparse::parse_headers(block, &mut parsed) {
         Ok(httparse::Status::Complete((len, lines))) if len == block.len() => lines,
@@ -105,18 +99,13 @@ fn check_version(version: &[u8]) -> Result<(), HandshakeError> {
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
             Err(HandshakeError::HttpVersion)
         }
-        _ => Err(HandshakeError::Malformed(
-            "the version is not HTTP/digit.digit",
-        )),
+        _ => Err(HandshakeError::Malformed("the version is not HTTP/digit.digit")),
     }
 }
 
 /// The target as a path and query, and the value `Host` gets if the target was in absolute form.
 fn parse_target(target: &[u8]) -> Result<(Uri, Option<HeaderValue>), HandshakeError> {
-    if !target
-        .iter()
-        .all(|&byte| byte.is_ascii_graphic() && byte != b'#')
-    {
+    if !target.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'#') {
         return Err(HandshakeError::Target);
     }
     let uri = Uri::try_from(target).map_err(|_| HandshakeError::Target)?;
@@ -124,12 +113,9 @@ fn parse_target(target: &[u8]) -> Result<(Uri, Option<HeaderValue>), HandshakeEr
         return Ok((uri, None));
     }
     let parts = uri.into_parts();
-    let is_known = parts
-        .scheme
-        .is_some_and(|scheme| default_port(scheme.as_str()).is_some());
-    let authority = parts
-        .authority
-        .and_then(|authority| Host::parse(authority.as_str().as_bytes()));
+    let is_known = parts.scheme.is_some_and(|scheme| default_port(scheme.as_str()).is_some());
+    let authority =
+        parts.authority.and_then(|authority| Host::parse(authority.as_str().as_bytes()));
     let (true, Some(authority), Some(path)) = (is_known, authority, parts.path_and_query) else {
         return Err(HandshakeError::Target);
     };
@@ -141,11 +127,8 @@ fn parse_target(target: &[u8]) -> Result<(Uri, Option<HeaderValue>), HandshakeEr
 /// An absolute URI may leave out the slash before its query or its end; a path may not.
 fn with_slash(path: &PathAndQuery) -> Result<Uri, HandshakeError> {
     let path = path.as_str();
-    let uri = if path.starts_with('/') {
-        Uri::try_from(path)
-    } else {
-        Uri::try_from(format!("/{path}"))
-    };
+    let uri =
+        if path.starts_with('/') { Uri::try_from(path) } else { Uri::try_from(format!("/{path}")) };
     uri.map_err(|_| HandshakeError::Target)
 }
 
@@ -157,11 +140,7 @@ mod tests {
 
     fn read(text: &str) -> HeadReader {
         let mut head = HeadReader::new(HeadLimits::default());
-        assert_eq!(
-            head.receive(text.as_bytes()),
-            Ok(Some(text.len())),
-            "{text}"
-        );
+        assert_eq!(head.receive(text.as_bytes()), Ok(Some(text.len())), "{text}");
         head
     }
 
@@ -213,35 +192,23 @@ mod tests {
         for version in "HTTP/1.|HTTP/11|HTTP/1.1 |http/1.1|HTTP/1.10|HTTP/1,1|| HTTP/1.1".split('|')
         {
             let error = request(&format!("GET / {version}")).unwrap_err();
-            assert!(
-                matches!(error, HandshakeError::Malformed(_)),
-                "{version}: {error}"
-            );
+            assert!(matches!(error, HandshakeError::Malformed(_)), "{version}: {error}");
         }
     }
 
     #[test]
     fn rfc_9112_s4_a_status_line_has_three_digits_and_any_reason() {
-        for (line, status) in [
-            ("101", 101),
-            ("200 ", 200),
-            ("404 Not  Found", 404),
-            ("599 \u{e9}", 599),
-        ] {
+        for (line, status) in
+            [("101", 101), ("200 ", 200), ("404 Not  Found", 404), ("599 \u{e9}", 599)]
+        {
             let response = response(&format!("HTTP/1.1 {line}")).unwrap();
             assert_eq!(response.status(), status);
         }
         for line in "| 101|1010|10|099|600|1x1|+10".split('|') {
             let error = response(&format!("HTTP/1.1 {line}")).unwrap_err();
-            assert!(
-                matches!(error, HandshakeError::Malformed(_)),
-                "{line}: {error}"
-            );
+            assert!(matches!(error, HandshakeError::Malformed(_)), "{line}: {error}");
         }
-        assert!(matches!(
-            response("HTTP/1.1"),
-            Err(HandshakeError::Malformed(_))
-        ));
+        assert!(matches!(response("HTTP/1.1"), Err(HandshakeError::Malformed(_))));
     }
 
     /// Rows 7, 8: also where the request is no upgrade, and for an application's page.
@@ -250,29 +217,19 @@ mod tests {
         let parse = |lines| read(&format!("GET / HTTP/1.1\r\n{lines}\r\n")).request();
         assert!(parse("Host: a\r\n").is_ok());
         assert_eq!(parse("").unwrap_err(), HandshakeError::Host);
-        assert_eq!(
-            parse("Host: a\r\nHost: a\r\n").unwrap_err(),
-            HandshakeError::Host
-        );
+        assert_eq!(parse("Host: a\r\nHost: a\r\n").unwrap_err(), HandshakeError::Host);
         let body = "Host: a\r\nContent-Length: 1\r\n";
         assert_eq!(parse(body).unwrap_err(), HandshakeError::Body);
     }
 
     #[test]
     fn more_headers_than_a_map_holds_are_refused() {
-        let limits = HeadLimits {
-            head_bytes_max: 1 << 20,
-            headers_max: 100_000,
-            ..HeadLimits::default()
-        };
+        let limits =
+            HeadLimits { head_bytes_max: 1 << 20, headers_max: 100_000, ..HeadLimits::default() };
         let mut head = HeadReader::new(limits);
         let lines: String = (0..40_000).map(|n| format!("x{n}:\r\n")).collect();
-        head.receive(format!("HTTP/1.1 101\r\n{lines}\r\n").as_bytes())
-            .unwrap();
-        assert!(matches!(
-            head.response(),
-            Err(HandshakeError::TooManyHeaders { .. })
-        ));
+        head.receive(format!("HTTP/1.1 101\r\n{lines}\r\n").as_bytes()).unwrap();
+        assert!(matches!(head.response(), Err(HandshakeError::TooManyHeaders { .. })));
     }
 
     proptest! {

@@ -24,10 +24,8 @@ pub(super) fn encode(status: StatusCode, headers: &HeaderMap, body: &[u8], out: 
     let has_body = !status.is_informational()
         && status != StatusCode::NO_CONTENT
         && status != StatusCode::NOT_MODIFIED;
-    let lines: usize = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
+    let lines: usize =
+        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     out.reserve(128 + lines + if has_body { body.len() } else { 0 });
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
@@ -45,11 +43,7 @@ pub(super) fn encode(status: StatusCode, headers: &HeaderMap, body: &[u8], out: 
         encode_header(&CONNECTION, b"close", out);
     }
     if has_body {
-        encode_header(
-            &CONTENT_LENGTH,
-            HeaderValue::from(body.len()).as_bytes(),
-            out,
-        );
+        encode_header(&CONTENT_LENGTH, HeaderValue::from(body.len()).as_bytes(), out);
     }
     out.extend_from_slice(b"\r\n");
     if has_body {
@@ -108,9 +102,7 @@ mod tests {
     #[test]
     fn a_status_without_body_has_none() {
         for status in [100, 103, 204, 304] {
-            let response = Response::builder()
-                .status(status)
-                .body(Bytes::from_static(b"no"));
+            let response = Response::builder().status(status).body(Bytes::from_static(b"no"));
             let text = encoded(&response.unwrap());
             assert!(text.ends_with("Connection: close\r\n\r\n"), "{text}");
             assert!(!text.contains("Content-Length"), "{text}");
@@ -125,9 +117,8 @@ mod tests {
 
     #[test]
     fn close_is_not_said_twice() {
-        let response = Response::builder()
-            .header("connection", "upgrade, Close")
-            .body(Bytes::new());
+        let response =
+            Response::builder().header("connection", "upgrade, Close").body(Bytes::new());
         let text = encoded(&response.unwrap());
         assert_eq!(text.matches("Connection").count(), 1, "{text}");
     }
@@ -138,10 +129,7 @@ mod tests {
         for name in ["sec-websocket-accept", "host", "sec-websocket", "x--y"] {
             encode_header(&HeaderName::from_static(name), b"1", &mut out);
         }
-        assert_eq!(
-            out,
-            b"Sec-WebSocket-Accept: 1\r\nHost: 1\r\nSec-Websocket: 1\r\nX--Y: 1\r\n"
-        );
+        assert_eq!(out, b"Sec-WebSocket-Accept: 1\r\nHost: 1\r\nSec-Websocket: 1\r\nX--Y: 1\r\n");
     }
 
     proptest! {

@@ -123,11 +123,7 @@ impl Upgrade {
     /// [`HeaderOwned`](HandshakeError::HeaderOwned) for `Upgrade`, `Connection`, `Sec-WebSocket-*`,
     /// `Content-Length`, `Transfer-Encoding`. Source: RFC 6455 4.2.2.
     pub fn accept(self, acceptance: Acceptance) -> Result<Negotiated, HandshakeError> {
-        let Acceptance {
-            subprotocol,
-            headers: extra,
-            extensions,
-        } = acceptance;
+        let Acceptance { subprotocol, headers: extra, extensions } = acceptance;
         if let Some(owned) = extra.keys().find(|name| is_owned(name)) {
             return Err(HandshakeError::HeaderOwned(owned.clone()));
         }
@@ -136,19 +132,13 @@ impl Upgrade {
         if let Some(chosen) = &subprotocol {
             let is_offered = self.subprotocols.contains(chosen);
             let value = HeaderValue::try_from(chosen).ok().filter(|_| is_offered);
-            headers.insert(
-                SEC_WEBSOCKET_PROTOCOL,
-                value.ok_or(HandshakeError::ChosenSubprotocol)?,
-            );
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, value.ok_or(HandshakeError::ChosenSubprotocol)?);
         }
         if !extensions.is_empty() {
             if !are_offered(&extensions, &self.extensions) {
                 return Err(HandshakeError::ChosenExtension);
             }
-            headers.insert(
-                SEC_WEBSOCKET_EXTENSIONS,
-                Extension::encode_list(&extensions)?,
-            );
+            headers.insert(SEC_WEBSOCKET_EXTENSIONS, Extension::encode_list(&extensions)?);
         }
         headers.extend(extra);
         Ok(Negotiated::new(response, subprotocol, extensions))
@@ -276,8 +266,6 @@ fn origin(headers: &HeaderMap) -> Result<Option<String>, HandshakeError> {
     let mut values = headers.get_all(ORIGIN).iter();
     match (values.next(), values.next()) {
         (_, Some(_)) => Err(HandshakeError::TwoOrigins),
-        (first, None) => Ok(first
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned)),
+        (first, None) => Ok(first.and_then(|value| value.to_str().ok()).map(str::to_owned)),
     }
 }

@@ -119,10 +119,7 @@ mod tests {
             &[",, ,\tupGrade\t,,"],
             &["", "h2c/1 , upgrade"],
         ] {
-            assert!(
-                list_names(&connection(lines), CONNECTION, "upgrade"),
-                "{lines:?}"
-            );
+            assert!(list_names(&connection(lines), CONNECTION, "upgrade"), "{lines:?}");
         }
         for lines in [
             &[][..],
@@ -136,10 +133,7 @@ mod tests {
             &["upgrade/1"],
             &["keep-alive; upgrade"],
         ] {
-            assert!(
-                !list_names(&connection(lines), CONNECTION, "upgrade"),
-                "{lines:?}"
-            );
+            assert!(!list_names(&connection(lines), CONNECTION, "upgrade"), "{lines:?}");
         }
     }
 }

@@ -78,12 +78,7 @@ impl Hub {
         let key = self.shared.next_room.fetch_add(1, Ordering::Relaxed);
         let name: Arc<str> = name.into();
         let hub = self.shared.clone();
-        let state = Arc::new(State {
-            hub,
-            name: name.clone(),
-            key,
-            members: AtomicUsize::new(0),
-        });
+        let state = Arc::new(State { hub, name: name.clone(), key, members: AtomicUsize::new(0) });
         rooms.insert(name, Arc::downgrade(&state));
         Room { state }
     }
@@ -95,12 +90,9 @@ impl Hub {
         // Handles are let go after the lock: a room that ends takes it.
         let states: Vec<_> = rooms.values().filter_map(Weak::upgrade).collect();
         drop(rooms);
-        let counts = states.iter().map(|state| {
-            (
-                state.name.to_string(),
-                state.members.load(Ordering::Relaxed),
-            )
-        });
+        let counts = states
+            .iter()
+            .map(|state| (state.name.to_string(), state.members.load(Ordering::Relaxed)));
         counts.filter(|(_, members)| *members > 0).collect()
     }
 }
@@ -117,22 +109,14 @@ impl Shared {
         let index = usize::try_from(id).unwrap_or(0) % wanted;
         let mut workers = self.workers.lock();
         workers.retain(|(_, jobs)| !jobs.is_over());
-        while workers
-            .iter()
-            .filter(|(known, _)| *known == runtime)
-            .count()
-            <= index
-        {
+        while workers.iter().filter(|(known, _)| *known == runtime).count() <= index {
             let jobs = Arc::new(Jobs::default());
             workers.push((runtime, jobs.clone()));
             // It ends with the hub, whose last handle stops it.
             handle.spawn(Worker::new(jobs));
         }
         let mut of_runtime = workers.iter().filter(|(known, _)| *known == runtime);
-        of_runtime
-            .nth(index)
-            .map(|(_, jobs)| jobs.clone())
-            .unwrap_or_default()
+        of_runtime.nth(index).map(|(_, jobs)| jobs.clone()).unwrap_or_default()
     }
 
     fn publish(
@@ -174,15 +158,8 @@ impl Room {
         let id = sender.id();
         let worker = self.state.hub.worker(id);
         self.state.members.fetch_add(1, Ordering::Relaxed);
-        worker.push(Job::Join {
-            room: self.state.key,
-            sender,
-        });
-        Membership {
-            room: self.clone(),
-            worker,
-            id,
-        }
+        worker.push(Job::Join { room: self.state.key, sender });
+        Membership { room: self.clone(), worker, id }
     }
 
     /// Sends a message to every member. Encoded once; returns at once.
@@ -212,9 +189,7 @@ impl Room {
         message: impl Into<MessageRef<'a>>,
         id: u64,
     ) -> Result<(), BroadcastError> {
-        self.state
-            .hub
-            .publish(self.state.key, &PreparedMessage::new(message), id)
+        self.state.hub.publish(self.state.key, &PreparedMessage::new(message), id)
     }
 
     /// Pending while the job queue is more than half full: what a handler answers in its own
@@ -250,10 +225,7 @@ impl Drop for State {
     /// A room that nobody is in and nobody holds is forgotten, unless it has begun anew.
     fn drop(&mut self) {
         let mut rooms = self.hub.rooms.lock();
-        if rooms
-            .get(&self.name)
-            .is_some_and(|state| state.strong_count() == 0)
-        {
+        if rooms.get(&self.name).is_some_and(|state| state.strong_count() == 0) {
             rooms.remove(&self.name);
         }
     }
@@ -279,9 +251,6 @@ impl Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         self.room.state.members.fetch_sub(1, Ordering::Relaxed);
-        self.worker.push(Job::Leave {
-            room: self.room.state.key,
-            id: self.id,
-        });
+        self.worker.push(Job::Leave { room: self.room.state.key, id: self.id });
     }
 }

@@ -24,19 +24,9 @@ const BATCH_MESSAGES_MAX: usize = 256;
 /// What a worker does, in the order it was asked.
 #[derive(Debug)]
 pub(super) enum Job {
-    Join {
-        room: u64,
-        sender: Sender,
-    },
-    Leave {
-        room: u64,
-        id: u64,
-    },
-    Publish {
-        room: u64,
-        message: PreparedMessage,
-        except: u64,
-    },
+    Join { room: u64, sender: Sender },
+    Leave { room: u64, id: u64 },
+    Publish { room: u64, message: PreparedMessage, except: u64 },
 }
 
 /// The jobs of one worker.
@@ -76,17 +66,10 @@ impl Jobs {
         let bytes = message.frame().len();
         let is_full = state.jobs.len() >= JOBS_MAX || state.bytes + bytes > JOB_BYTES_MAX;
         if is_full && state.bytes > 0 {
-            return Err(BroadcastError {
-                jobs: state.jobs.len(),
-                bytes: state.bytes,
-            });
+            return Err(BroadcastError { jobs: state.jobs.len(), bytes: state.bytes });
         }
         state.bytes += bytes;
-        state.jobs.push(Job::Publish {
-            room,
-            message: message.clone(),
-            except,
-        });
+        state.jobs.push(Job::Publish { room, message: message.clone(), except });
         self.waiting.store(state.jobs.len(), Ordering::Relaxed);
         let waker = state.worker.take();
         drop(state);
@@ -103,11 +86,7 @@ impl Jobs {
         if (state.jobs.len() < JOBS_MAX / 2 && state.bytes < JOB_BYTES_MAX / 2) || state.is_over {
             return Poll::Ready(());
         }
-        if !state
-            .publishers
-            .iter()
-            .any(|known| known.will_wake(cx.waker()))
-        {
+        if !state.publishers.iter().any(|known| known.will_wake(cx.waker())) {
             state.publishers.push(cx.waker().clone());
         }
         Poll::Pending
@@ -182,11 +161,7 @@ impl Worker {
             match job {
                 Job::Join { room, sender } => self.rooms.entry(room).or_default().join(sender),
                 Job::Leave { room, id } => self.leave(room, id),
-                Job::Publish {
-                    room,
-                    message,
-                    except,
-                } => {
+                Job::Publish { room, message, except } => {
                     self.room = room;
                     self.batch.push(message, except);
                     self.gather();
@@ -201,11 +176,7 @@ impl Worker {
     fn gather(&mut self) {
         while self.batch.len() < BATCH_MESSAGES_MAX {
             match self.todo.pop() {
-                Some(Job::Publish {
-                    room,
-                    message,
-                    except,
-                }) if room == self.room => {
+                Some(Job::Publish { room, message, except }) if room == self.room => {
                     self.batch.push(message, except);
                 }
                 Some(other) => return self.todo.push(other),

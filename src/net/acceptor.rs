@@ -73,9 +73,7 @@ impl Acceptor {
             origins: Origins::SameHost,
             hook: None,
         };
-        Self {
-            settings: Arc::new(settings),
-        }
+        Self { settings: Arc::new(settings) }
     }
 
     /// Which origins a browser may come from (default: the host it asks for). Others get 403.
@@ -136,10 +134,7 @@ impl Acceptor {
         match negotiated.unwrap_or(Err(HandshakeError::Timeout.into())) {
             Ok((request, input)) => {
                 let config = &self.settings.config;
-                Ok((
-                    WebSocket::with_input(stream, Role::Server, config, input),
-                    request,
-                ))
+                Ok((WebSocket::with_input(stream, Role::Server, config, input), request))
             }
             Err(Refusal::Handshake(error)) => {
                 refuse(&mut stream, &error.to_response()).await;

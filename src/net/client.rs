@@ -100,11 +100,7 @@ impl Connector {
         if handshake.is_secure() {
             return Err(Error::Url("wss is not supported yet"));
         }
-        let host = handshake
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
+        let host = handshake.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let dialling = TcpStream::connect((host, handshake.port()));
         let stream = tokio::time::timeout(self.dial_timeout, dialling).await;
         let stream = stream.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
@@ -130,11 +126,7 @@ impl Connector {
     fn begin(&self, url: &str) -> Result<ClientHandshake, Error> {
         let mut key = [0; 16];
         getrandom::fill(&mut key).map_err(std::io::Error::other)?;
-        Ok(ClientHandshake::new(
-            &parse_uri(url)?,
-            key,
-            self.offer.clone(),
-        )?)
+        Ok(ClientHandshake::new(&parse_uri(url)?, key, self.offer.clone())?)
     }
 
     async fn finish<S: ByteStream>(

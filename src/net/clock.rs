@@ -15,12 +15,8 @@ fn origin() -> Instant {
 
 /// Microseconds since the origin. Only pings and pongs look at it: it costs a system clock.
 pub(super) fn now_us() -> u64 {
-    u64::try_from(
-        Instant::now()
-            .saturating_duration_since(origin())
-            .as_micros(),
-    )
-    .unwrap_or(u64::MAX)
+    u64::try_from(Instant::now().saturating_duration_since(origin()).as_micros())
+        .unwrap_or(u64::MAX)
 }
 
 impl Sender {

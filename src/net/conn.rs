@@ -296,11 +296,7 @@ impl<S: ByteStream> Conn<S> {
         };
         self.deadline_ms = self.timer.now_ms().saturating_add(timeout_ms);
         let is_done = is_eof || (is_clean && !waits_for_peer);
-        self.ending = if is_done {
-            Ending::Done
-        } else {
-            Ending::Draining { drained: 0 }
-        };
+        self.ending = if is_done { Ending::Done } else { Ending::Draining { drained: 0 } };
         Poll::Ready(())
     }
 
@@ -309,11 +305,7 @@ impl<S: ByteStream> Conn<S> {
             let len = result.unwrap_or(0);
             let drained = drained.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
             let is_done = len == 0 || drained as usize > DRAIN_BYTES_MAX;
-            self.ending = if is_done {
-                Ending::Done
-            } else {
-                Ending::Draining { drained }
-            };
+            self.ending = if is_done { Ending::Done } else { Ending::Draining { drained } };
             return Poll::Ready(());
         }
         if self.deadline_ms <= self.timer.now_ms() {

@@ -54,12 +54,7 @@ impl Leftover {
 
 impl<S: ByteStream, H: Handler> Driver<S, H> {
     pub(super) fn new(conn: Conn<S>, handler: H, input: Vec<u8>) -> Self {
-        Self {
-            conn,
-            handler,
-            leftover: Leftover::new(input),
-            stage: Stage::New,
-        }
+        Self { conn, handler, leftover: Leftover::new(input), stage: Stage::New }
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<CloseOutcome> {
@@ -130,10 +125,7 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
         let now_ms = self.conn.timer.now_ms();
         let mut at = 0;
         loop {
-            let token = self
-                .conn
-                .endpoint
-                .advance(input, &mut at, &mut turn.out, now_ms);
+            let token = self.conn.endpoint.advance(input, &mut at, &mut turn.out, now_ms);
             match token.step {
                 Step::More => break,
                 Step::Text | Step::Binary => self.handle_message(input, token, turn),
@@ -203,7 +195,8 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
     fn pause(&mut self) {
         if self.stage == Stage::Running {
             self.stage = Stage::Paused;
-            self.conn.endpoint.pause();
+            let now_ms = self.conn.timer.now_ms();
+            self.conn.endpoint.pause(now_ms);
         }
     }
 
@@ -218,11 +211,7 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
 
 #[inline(always)]
 fn connection<'a, S: ByteStream>(conn: &'a mut Conn<S>, turn: &'a mut Turn) -> Connection<'a> {
-    Connection {
-        endpoint: &mut conn.endpoint,
-        out: &mut turn.out,
-        outbox: &conn.outbox,
-    }
+    Connection { endpoint: &mut conn.endpoint, out: &mut turn.out, outbox: &conn.outbox }
 }
 
 impl<S: ByteStream, H: Handler> Future for Driver<S, H> {

@@ -113,8 +113,7 @@ impl Connection<'_> {
     pub fn send_owned(&mut self, message: &Message) -> Result<(), SendError> {
         self.endpoint.check_open()?;
         if let Message::Close(frame) = message {
-            self.outbox
-                .request_close(frame.clone().unwrap_or_else(CloseFrame::normal));
+            self.outbox.request_close(frame.clone().unwrap_or_else(CloseFrame::normal));
         } else {
             self.endpoint.encoder().owned(message, self.out);
         }
@@ -165,9 +164,7 @@ impl Connection<'_> {
         self.endpoint.check_open()?;
         let mut header = [0; FrameHeader::BYTES_MAX];
         if let Some(len) = self.endpoint.encoder().header_only(message, &mut header)
-            && self
-                .outbox
-                .write_through(self.out, &header[..len], message.as_bytes())
+            && self.outbox.write_through(self.out, &header[..len], message.as_bytes())
         {
             return Ok(());
         }

@@ -27,10 +27,7 @@ pub(super) struct Turn {
 impl Turn {
     fn new() -> Self {
         let storage = Vec::with_capacity(64 * 1024);
-        Self {
-            block: vec![0; TURN_BLOCK_BYTES],
-            out: WriteBuffer::with_storage(storage),
-        }
+        Self { block: vec![0; TURN_BLOCK_BYTES], out: WriteBuffer::with_storage(storage) }
     }
 }
 
@@ -58,11 +55,7 @@ pub(super) fn with_turn<R>(poll: impl FnOnce(&mut Turn) -> R) -> R {
 /// A zeroed block to read into.
 pub(super) fn take_block() -> Vec<u8> {
     let block = BLOCK.take();
-    if block.is_empty() {
-        vec![0; INPUT_BLOCK_BYTES]
-    } else {
-        block
-    }
+    if block.is_empty() { vec![0; INPUT_BLOCK_BYTES] } else { block }
 }
 
 /// Gives a block of [`take_block`] back; others are let go.

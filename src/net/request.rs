@@ -27,15 +27,9 @@ impl Request {
         upgrade: Option<&Upgrade>,
         peer_addr: Option<SocketAddr>,
     ) -> Self {
-        let subprotocols = upgrade
-            .map(|upgrade| upgrade.subprotocols().to_vec())
-            .unwrap_or_default();
-        Self(Arc::new(Inner {
-            head,
-            subprotocols,
-            is_upgrade: upgrade.is_some(),
-            peer_addr,
-        }))
+        let subprotocols =
+            upgrade.map(|upgrade| upgrade.subprotocols().to_vec()).unwrap_or_default();
+        Self(Arc::new(Inner { head, subprotocols, is_upgrade: upgrade.is_some(), peer_addr }))
     }
 
     /// Whether it is a valid WebSocket upgrade.
@@ -70,12 +64,8 @@ impl Request {
     /// The token of `Authorization: Bearer TOKEN`.
     #[must_use]
     pub fn bearer_token(&self) -> Option<&str> {
-        let (scheme, token) = self
-            .header(header::AUTHORIZATION.as_str())?
-            .split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then(|| token.trim_matches(' '))
+        let (scheme, token) = self.header(header::AUTHORIZATION.as_str())?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
     }
 
     /// The subprotocols the client offers, in its order.
@@ -147,9 +137,7 @@ impl Answer {
         let mut response = Response::new(body.into());
         *response.status_mut() = status;
         let content_type = header::HeaderValue::from_static(content_type);
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, content_type);
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
         Self::Respond(response)
     }
 }

@@ -17,13 +17,13 @@ impl Sender {
     /// Cancel safety: a future that is dropped while it waits has sent nothing.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
-        let (first, timeout) = match (
-            self.try_send(message.clone()),
-            self.outbox().config().overflow,
-        ) {
-            (Err(first @ SendError::Full { .. }), Overflow::Block { timeout }) => (first, timeout),
-            (result, _) => return result,
-        };
+        let (first, timeout) =
+            match (self.try_send(message.clone()), self.outbox().config().overflow) {
+                (Err(first @ SendError::Full { .. }), Overflow::Block { timeout }) => {
+                    (first, timeout)
+                }
+                (result, _) => return result,
+            };
         let timeout_ms = millis(timeout);
         let sending = poll_fn(|cx| self.poll_send(cx, &message));
         let result = tokio::time::timeout(timeout, sending).await;

@@ -97,10 +97,7 @@ impl Server {
     pub fn from_listener(listener: TcpListener) -> Self {
         // A listener that refuses the option still works.
         let _ = SockRef::from(&listener).set_tcp_nodelay(true);
-        Self {
-            listener,
-            acceptor: Acceptor::default(),
-        }
+        Self { listener, acceptor: Acceptor::default() }
     }
 
     /// How handshakes are done, and the limits of connections.
@@ -148,11 +145,7 @@ impl Server {
         let Self { listener, acceptor } = self;
         let close_timeout = acceptor.config().close_timeout;
         let tasks = Owner(Arc::new(Tasks::default()));
-        let serving = Arc::new(Serving {
-            acceptor,
-            on_socket,
-            tasks: tasks.0.clone(),
-        });
+        let serving = Arc::new(Serving { acceptor, on_socket, tasks: tasks.0.clone() });
         // A task of its own: waking it costs no system call, as waking a runtime's first future does.
         let mut accepting = JoinSet::new();
         accepting.spawn(accept_loop(listener, serving));
@@ -229,10 +222,7 @@ where
     }
     let half_open = HalfOpen::enter(&serving.tasks, peer.ip());
     let task = handshake(serving.clone(), stream, peer, half_open);
-    tokio::spawn(Owned {
-        future: task,
-        member: Member::new(&serving.tasks),
-    });
+    tokio::spawn(Owned { future: task, member: Member::new(&serving.tasks) });
 }
 
 async fn handshake<F, Fut>(
@@ -245,9 +235,7 @@ async fn handshake<F, Fut>(
     Fut: Future + Send + 'static,
 {
     let Some(half_open) = half_open else {
-        let busy = HandshakeError::Busy {
-            retry_after: BUSY_RETRY_AFTER,
-        };
+        let busy = HandshakeError::Busy { retry_after: BUSY_RETRY_AFTER };
         return refuse(&mut stream, &busy.to_response()).await;
     };
     let accepted = serving.acceptor.accept(stream, Some(peer)).await;
@@ -264,10 +252,7 @@ async fn handshake<F, Fut>(
 /// One connection was gone before it was accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionReset | Interrupted
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
 /// EMFILE, ENFILE, ENOBUFS, ENOMEM: it passes.
@@ -293,12 +278,7 @@ struct Members {
 
 impl Tasks {
     fn outboxes(&self) -> Vec<Arc<Outbox>> {
-        self.members
-            .lock()
-            .outboxes
-            .values()
-            .filter_map(Weak::upgrade)
-            .collect()
+        self.members.lock().outboxes.values().filter_map(Weak::upgrade).collect()
     }
 
     fn close_all(&self) {
@@ -341,10 +321,7 @@ struct Member {
 impl Member {
     fn new(tasks: &Arc<Tasks>) -> Self {
         tasks.members.lock().live += 1;
-        Self {
-            tasks: tasks.clone(),
-            id: 0,
-        }
+        Self { tasks: tasks.clone(), id: 0 }
     }
 
     fn with_outbox(tasks: &Arc<Tasks>, outbox: &Arc<Outbox>) -> Self {
@@ -352,10 +329,7 @@ impl Member {
         members.live += 1;
         members.outboxes.insert(outbox.id(), Arc::downgrade(outbox));
         drop(members);
-        Self {
-            tasks: tasks.clone(),
-            id: outbox.id(),
-        }
+        Self { tasks: tasks.clone(), id: outbox.id() }
     }
 }
 
@@ -393,10 +367,7 @@ impl HalfOpen {
         }
         members.half_open += 1;
         members.half_open_of.insert(address, of_address + 1);
-        Some(Self {
-            tasks: tasks.clone(),
-            address,
-        })
+        Some(Self { tasks: tasks.clone(), address })
     }
 }
 

@@ -36,14 +36,8 @@ impl<S: ByteStream> WebSocket<S> {
     pub fn split(self) -> (Sender, Receiver) {
         let sender = self.sender();
         let shared = Arc::new(Mutex::new(Ahead::default()));
-        let task = tokio::spawn(self.run(Relay {
-            shared: shared.clone(),
-        }));
-        let receiver = Receiver {
-            shared,
-            task,
-            sender: sender.clone(),
-        };
+        let task = tokio::spawn(self.run(Relay { shared: shared.clone() }));
+        let receiver = Receiver { shared, task, sender: sender.clone() };
         (sender, receiver)
     }
 }
@@ -140,9 +134,7 @@ impl Receiver {
     ///
     /// Cancel safety: dropping the future drops the receiver and so the connection.
     pub async fn close(mut self, code: u16, reason: &str) -> Result<CloseOutcome, CloseFrameError> {
-        self.sender
-            .outbox()
-            .request_close(CloseFrame::new(code, reason)?);
+        self.sender.outbox().request_close(CloseFrame::new(code, reason)?);
         while !matches!(self.recv().await, Ok(None)) {}
         let outcome = self.shared.lock().outcome.clone();
         Ok(outcome.unwrap_or_else(|| CloseOutcome::lost(CloseCause::Dropped)))
@@ -158,11 +150,7 @@ impl Receiver {
         let mut ahead = self.shared.lock();
         if let Some(message) = ahead.messages.pop_front() {
             ahead.bytes -= message.as_bytes().len();
-            let driver = if ahead.is_full() {
-                None
-            } else {
-                ahead.driver.take()
-            };
+            let driver = if ahead.is_full() { None } else { ahead.driver.take() };
             drop(ahead);
             driver.into_iter().for_each(Waker::wake);
             return Poll::Ready(Ok(Some(message)));

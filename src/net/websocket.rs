@@ -114,11 +114,7 @@ impl<S: ByteStream> WebSocket<S> {
         // Text in the block was checked by poll_data_token, so neither fails nor is checked twice
         // at a cost that matters.
         let block = &self.block[..self.end];
-        self.conn
-            .endpoint
-            .message(block, token)
-            .map(Some)
-            .map_err(Error::Violation)
+        self.conn.endpoint.message(block, token).map(Some).map_err(Error::Violation)
     }
 
     /// Sends a message and writes it out. A close message begins the closing handshake.
@@ -146,10 +142,7 @@ impl<S: ByteStream> WebSocket<S> {
     pub fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
         self.borrow_storage();
         let message = message.into();
-        self.conn
-            .endpoint
-            .send_owned(&message, &mut self.out)
-            .map_err(|_| Error::Closed)
+        self.conn.endpoint.send_owned(&message, &mut self.out).map_err(|_| Error::Closed)
     }
 
     /// The same for a message that is borrowed.
@@ -158,10 +151,7 @@ impl<S: ByteStream> WebSocket<S> {
     /// As [`feed`](Self::feed).
     pub fn feed_ref<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.borrow_storage();
-        self.conn
-            .endpoint
-            .send(message.into(), &mut self.out)
-            .map_err(|_| Error::Closed)
+        self.conn.endpoint.send(message.into(), &mut self.out).map_err(|_| Error::Closed)
     }
 
     /// The same for a message that was encoded before.
@@ -171,10 +161,7 @@ impl<S: ByteStream> WebSocket<S> {
     pub fn feed_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
         self.conn.endpoint.check_open().map_err(|_| Error::Closed)?;
         self.borrow_storage();
-        self.conn
-            .endpoint
-            .encoder()
-            .prepared(message, &mut self.out);
+        self.conn.endpoint.encoder().prepared(message, &mut self.out);
         Ok(())
     }
 
@@ -249,10 +236,7 @@ impl<S: ByteStream> WebSocket<S> {
     /// The subprotocol the server chose; `None` on a server, which chose it itself.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        let header = self
-            .response()?
-            .headers()
-            .get(http::header::SEC_WEBSOCKET_PROTOCOL)?;
+        let header = self.response()?.headers().get(http::header::SEC_WEBSOCKET_PROTOCOL)?;
         header.to_str().ok()
     }
 
@@ -268,11 +252,7 @@ impl<S: ByteStream> WebSocket<S> {
     /// Runs the connection with a handler: the fastest face. The future is the whole connection;
     /// spawn it.
     pub fn run<H: Handler>(mut self, handler: H) -> Driver<S, H> {
-        let input = self
-            .block
-            .get(self.at..self.end)
-            .unwrap_or_default()
-            .to_vec();
+        let input = self.block.get(self.at..self.end).unwrap_or_default().to_vec();
         if !self.out.is_empty() {
             // What was fed before goes out first.
             self.conn.outbox.append(&mut self.out);
@@ -330,10 +310,7 @@ impl<S: ByteStream> WebSocket<S> {
                 self.borrow_storage_for_answers();
                 let now_ms = self.conn.timer.now_ms();
                 let input = &mut self.block[..self.end];
-                let token = self
-                    .conn
-                    .endpoint
-                    .advance(input, &mut self.at, &mut self.out, now_ms);
+                let token = self.conn.endpoint.advance(input, &mut self.at, &mut self.out, now_ms);
                 if token.step == Step::Pong {
                     self.conn.handle_pong();
                 }

@@ -87,13 +87,7 @@ impl Wheel {
         places.live += 1;
         if !std::mem::replace(&mut places.is_ticking, true) {
             // It ends with the last place of its wheel: the connections own it together.
-            tokio::spawn(
-                Ticking {
-                    wheel: self.clone(),
-                    is_done: false,
-                }
-                .run(),
-            );
+            tokio::spawn(Ticking { wheel: self.clone(), is_done: false }.run());
         }
         if let Some(place) = places.free.pop() {
             return place;
@@ -120,11 +114,7 @@ impl Wheel {
             *places = Places::default();
             return false;
         }
-        let Places {
-            deadlines_ms,
-            wakers,
-            ..
-        } = &mut *places;
+        let Places { deadlines_ms, wakers, .. } = &mut *places;
         for (deadline_ms, waker) in deadlines_ms.iter_mut().zip(wakers) {
             if *deadline_ms <= now_ms {
                 *deadline_ms = NEVER;
@@ -143,9 +133,7 @@ impl Places {
         if let Some(slot) = self.deadlines_ms.get_mut(place) {
             *slot = deadline_ms;
         }
-        self.wakers
-            .get_mut(place)
-            .and_then(|slot| std::mem::replace(slot, waker))
+        self.wakers.get_mut(place).and_then(|slot| std::mem::replace(slot, waker))
     }
 }
 

@@ -12,6 +12,7 @@ mod error;
 mod queue;
 mod run;
 mod sender;
+mod state;
 
 pub use error::SendError;
 pub use run::Run;

@@ -1,6 +1,5 @@
 //! The queue, its lock, and its one back.
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::task::Waker;
 
@@ -8,14 +7,8 @@ use crate::frame::CloseFrame;
 use crate::protocol::{Config, Encoder, Message, MessageRef, PreparedMessage, Role, WriteBuffer};
 use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
 
+use super::state::{ENCODED_BYTES_MAX, Queued, State, wake};
 use super::{Run, SendError};
-
-/// The most that is encoded ahead of the kernel, in bytes: what is encoded cannot be overtaken by a
-/// control frame, nor handed to the next connection.
-const ENCODED_BYTES_MAX: usize = 64 * 1024;
-
-/// Slices of one vectored write.
-const SLICES_MAX: usize = 32;
 
 const NEVER: u64 = u64::MAX;
 
@@ -54,51 +47,14 @@ pub(crate) struct Outbox {
     last_pong_us: AtomicU64,
 }
 
-struct State {
-    queue: VecDeque<Queued>,
-    queued_bytes: usize,
-    tail: WriteBuffer,
-    encoder: Encoder,
-    line: Option<Arc<dyn WriteNow>>,
-    drain_waker: Option<Waker>,
-    space_wakers: Vec<Waker>,
-    close_request: Option<Box<CloseFrame>>,
-    is_closed: bool,
-    is_blocked: bool,
-    is_server: bool,
-}
-
-enum Queued {
-    Message(Message),
-    Prepared(PreparedMessage),
-}
-
-impl Queued {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Message(message) => message.as_bytes().len(),
-            Self::Prepared(message) => message.payload().len(),
-        }
-    }
-
-    fn encode(&self, encoder: &mut Encoder, out: &mut WriteBuffer) {
-        match self {
-            Self::Message(message) => encoder.owned(message, out),
-            Self::Prepared(message) => encoder.prepared(message, out),
-        }
-    }
-}
-
 impl Outbox {
     pub(crate) fn new(role: Role, config: Arc<Config>, id: u64) -> Self {
         let state = State {
-            queue: VecDeque::new(),
-            queued_bytes: 0,
+            waiting: None,
             tail: WriteBuffer::new(),
             encoder: Encoder::new(role),
             line: None,
             drain_waker: None,
-            space_wakers: Vec::new(),
             close_request: None,
             is_closed: false,
             is_blocked: false,
@@ -183,7 +139,7 @@ impl Outbox {
     pub(crate) fn feed(&self, message: MessageRef<'_>) -> Result<(), SendError> {
         let mut state = self.state.lock();
         state.check_open()?;
-        if state.is_blocked || !state.queue.is_empty() {
+        if state.is_blocked || !state.is_queue_empty() {
             return self.enqueue(state, Queued::Message(message.to_message()));
         }
         let bytes = message.as_bytes().len();
@@ -191,10 +147,7 @@ impl Outbox {
         if state.tail.len() >= ENCODED_BYTES_MAX && state.line.is_some() {
             state.write_tail();
         } else if !state.tail.is_empty() && bytes > bytes_max.saturating_sub(state.tail.len()) {
-            return Err(SendError::Full {
-                messages: 0,
-                bytes: state.tail.len(),
-            });
+            return Err(SendError::Full { messages: 0, bytes: state.tail.len() });
         }
         let State { tail, encoder, .. } = &mut *state;
         encoder.message(message, tail);
@@ -216,9 +169,7 @@ impl Outbox {
                 return Ok(());
             }
             let (index, done) = run.split_at(written);
-            state
-                .tail
-                .extend_from_slice(&run.messages()[index].frame()[done..]);
+            state.tail.extend_from_slice(&run.messages()[index].frame()[done..]);
             first = index + 1;
         }
         let result = state.enqueue_run(&run.messages()[first..], self.config.outbox_bytes_max);
@@ -241,11 +192,8 @@ impl Outbox {
 
     /// The same, at once: what is queued is dropped and counted.
     pub(crate) fn request_close_now(&self, frame: CloseFrame) {
-        let mut state = self.state.lock();
-        self.count_dropped(state.queue.len());
-        state.queue = VecDeque::new();
-        state.queued_bytes = 0;
-        drop(state);
+        let dropped = self.state.lock().drop_queue();
+        self.count_dropped(dropped);
         self.request_close(frame);
     }
 
@@ -256,8 +204,7 @@ impl Outbox {
 
     /// Messages and payload bytes that wait.
     pub(crate) fn queued(&self) -> (usize, usize) {
-        let state = self.state.lock();
-        (state.queue.len(), state.queued_bytes)
+        self.state.lock().queued()
     }
 
     /// Wakes the waker when there is room, or the connection is over. False: there is room now.
@@ -266,12 +213,9 @@ impl Outbox {
         if state.check_open().is_err() || state.has_room(0, &self.config) {
             return false;
         }
-        if !state
-            .space_wakers
-            .iter()
-            .any(|known| known.will_wake(waker))
-        {
-            state.space_wakers.push(waker.clone());
+        let senders = &mut state.waiting.get_or_insert_default().senders;
+        if !senders.iter().any(|known| known.will_wake(waker)) {
+            senders.push(waker.clone());
         }
         true
     }
@@ -279,19 +223,11 @@ impl Outbox {
     fn enqueue(&self, mut state: MutexGuard<'_, State>, item: Queued) -> Result<(), SendError> {
         let bytes = item.bytes();
         if !state.has_room(bytes, &self.config) {
-            return Err(SendError::Full {
-                messages: state.queue.len(),
-                bytes: state.queued_bytes,
-            });
+            return Err(state.full());
         }
-        state.queued_bytes += bytes;
-        state.queue.push_back(item);
+        state.push(item, bytes);
         // While it is blocked the connection waits for the socket and needs no other wake.
-        let waker = if state.is_blocked {
-            None
-        } else {
-            state.drain_waker.take()
-        };
+        let waker = if state.is_blocked { None } else { state.drain_waker.take() };
         drop(state);
         wake(waker);
         Ok(())
@@ -312,7 +248,7 @@ impl Outbox {
         let mut state = self.state.lock();
         let mut flushed = Flushed::default();
         let result = state.flush(own, &mut write, &mut flushed.progress);
-        let space = state.take_space_wakers(&self.config);
+        let space = state.take_senders(&self.config);
         if let Some(waker) = waker {
             state.register(waker);
         }
@@ -324,10 +260,9 @@ impl Outbox {
         space.into_iter().for_each(Waker::wake);
         match result {
             Ok(()) => Ok(flushed),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Flushed {
-                is_blocked: true,
-                ..flushed
-            }),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Ok(Flushed { is_blocked: true, ..flushed })
+            }
             Err(error) => Err(error),
         }
     }
@@ -351,17 +286,13 @@ impl Outbox {
         };
         let mut progress = false;
         let mut write = |slices: &[IoSlice<'_>]| line.write_now(slices);
-        if !own.is_one_slice() || !state.tail.is_empty() || !state.queue.is_empty() {
+        if !own.is_one_slice() || !state.tail.is_empty() || !state.is_queue_empty() {
             let _ = state.flush(own, &mut write, &mut progress);
         }
         let before = own.len();
         let mut written = 0;
         if !state.is_blocked {
-            let slices = [
-                IoSlice::new(own.first()),
-                IoSlice::new(header),
-                IoSlice::new(payload),
-            ];
+            let slices = [IoSlice::new(own.first()), IoSlice::new(header), IoSlice::new(payload)];
             let skip = usize::from(before == 0);
             match line.write_now(&slices[skip..]) {
                 Ok(n) => written = n,
@@ -386,12 +317,11 @@ impl Outbox {
     pub(crate) fn stop(&self) {
         let mut state = self.state.lock();
         state.is_closed = true;
-        self.count_dropped(state.queue.len());
-        state.queue = VecDeque::new();
-        state.queued_bytes = 0;
-        let wakers = std::mem::take(&mut state.space_wakers);
+        let dropped = state.drop_queue();
+        let senders = state.waiting.take().map(|waiting| waiting.senders);
         drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        self.count_dropped(dropped);
+        senders.into_iter().flatten().for_each(Waker::wake);
     }
 
     /// Wakes the connection, to see that something around it has changed.
@@ -407,11 +337,7 @@ impl Outbox {
             return;
         }
         state.is_closed = true;
-        let (code, reason) = if is_panicking {
-            (1011, "internal error")
-        } else {
-            (1001, "")
-        };
+        let (code, reason) = if is_panicking { (1011, "internal error") } else { (1001, "") };
         let State { tail, encoder, .. } = &mut *state;
         if let Ok(frame) = CloseFrame::new(code, reason) {
             encoder.close(Some(&frame), tail);
@@ -428,166 +354,6 @@ impl Outbox {
         state.tail = WriteBuffer::new();
         drop(state);
         drop((line, waker));
-    }
-}
-
-impl State {
-    fn check_open(&self) -> Result<(), SendError> {
-        if self.is_closed || self.close_request.is_some() {
-            return Err(SendError::Closed);
-        }
-        Ok(())
-    }
-
-    /// Whether a sender may write itself: nothing is before it and the kernel did not refuse.
-    fn may_write(&self) -> bool {
-        !self.is_blocked && self.line.is_some() && self.queue.is_empty()
-    }
-
-    fn has_room(&self, bytes: usize, config: &Config) -> bool {
-        self.queue.is_empty()
-            || (self.queue.len() < config.outbox_messages_max
-                && bytes <= config.outbox_bytes_max.saturating_sub(self.queued_bytes))
-    }
-
-    fn enqueue_run(
-        &mut self,
-        messages: &[PreparedMessage],
-        bytes_max: usize,
-    ) -> Result<(), SendError> {
-        for message in messages {
-            let bytes = message.payload().len();
-            if !self.queue.is_empty() && bytes > bytes_max.saturating_sub(self.queued_bytes) {
-                let (messages, bytes) = (self.queue.len(), self.queued_bytes);
-                return Err(SendError::Full { messages, bytes });
-            }
-            self.queued_bytes += bytes;
-            self.queue.push_back(Queued::Prepared(message.clone()));
-        }
-        Ok(())
-    }
-
-    /// Writes a slice to the line; what an error hides shows in the connection's next flush.
-    fn write_slice(&mut self, bytes: &[u8]) -> usize {
-        let Some(line) = &self.line else { return 0 };
-        let written = line.write_now(&[IoSlice::new(bytes)]).unwrap_or(0);
-        self.is_blocked = written < bytes.len();
-        written
-    }
-
-    fn write_tail(&mut self) {
-        let Some(line) = self.line.clone() else {
-            return;
-        };
-        let mut progress = false;
-        // An error shows again in the connection's next flush.
-        let _ = self.drain_tail(&mut |slices| line.write_now(slices), &mut progress);
-    }
-
-    /// The connection has to wait for the socket: it is woken, once.
-    fn wake_if_left(&mut self) -> Result<(), SendError> {
-        if self.is_blocked {
-            wake(self.drain_waker.take());
-        }
-        Ok(())
-    }
-
-    fn flush(
-        &mut self,
-        own: &mut WriteBuffer,
-        write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-        progress: &mut bool,
-    ) -> io::Result<()> {
-        if self.tail.is_empty() && self.queue.is_empty() {
-            if own.is_empty() {
-                return Ok(());
-            }
-            let result = drain(own, write, progress);
-            self.tail.append(own);
-            self.is_blocked = !self.tail.is_empty();
-            return result;
-        }
-        self.tail.append(own);
-        loop {
-            self.drain_tail(write, progress)?;
-            if self.queue.is_empty() {
-                return Ok(());
-            }
-            self.refill();
-        }
-    }
-
-    fn drain_tail(
-        &mut self,
-        write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-        progress: &mut bool,
-    ) -> io::Result<()> {
-        let result = drain(&mut self.tail, write, progress);
-        self.is_blocked = result.is_err();
-        self.tail.release();
-        result
-    }
-
-    /// Encodes queued messages, up to a bound, to be written next.
-    fn refill(&mut self) {
-        while self.tail.len() < ENCODED_BYTES_MAX {
-            let Some(item) = self.queue.pop_front() else {
-                break;
-            };
-            self.queued_bytes -= item.bytes();
-            item.encode(&mut self.encoder, &mut self.tail);
-        }
-        if self.queue.is_empty() {
-            // Memory of a burst is given back.
-            self.queue = VecDeque::new();
-        }
-    }
-
-    fn take_space_wakers(&mut self, config: &Config) -> Vec<Waker> {
-        if self.space_wakers.is_empty() || !self.has_room(0, config) {
-            return Vec::new();
-        }
-        std::mem::take(&mut self.space_wakers)
-    }
-
-    fn register(&mut self, waker: &Waker) {
-        match &mut self.drain_waker {
-            Some(known) => known.clone_from(waker),
-            empty => *empty = Some(waker.clone()),
-        }
-    }
-}
-
-/// Writes the buffer until it is empty or nothing more is taken.
-fn drain(
-    buffer: &mut WriteBuffer,
-    write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    progress: &mut bool,
-) -> io::Result<()> {
-    while !buffer.is_empty() {
-        let result = if buffer.is_one_slice() {
-            write(&[IoSlice::new(buffer.first())])
-        } else {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let filled = buffer.fill_slices(&mut slices);
-            write(&slices[..filled])
-        };
-        match result {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
-                buffer.advance(written);
-                *progress = true;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
     }
 }
 

@@ -36,8 +36,7 @@ impl Sender {
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         match message.into() {
             Message::Close(frame) => {
-                self.outbox
-                    .request_close(frame.unwrap_or_else(CloseFrame::normal));
+                self.outbox.request_close(frame.unwrap_or_else(CloseFrame::normal));
                 Ok(())
             }
             message => self.apply_policy(self.outbox.send(message)),

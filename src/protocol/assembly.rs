@@ -50,16 +50,12 @@ impl Assembly {
             self.in_message = true;
         }
         self.fragments += 1;
-        if self.fragments > config.fragments_max {
-            return Err(Violation::TooManyFragments {
-                fragments_max: config.fragments_max,
-            });
+        // A message that is not fragmented has one.
+        let fragments_max = config.fragments_max.max(1);
+        if self.fragments > fragments_max {
+            return Err(Violation::TooManyFragments { fragments_max });
         }
-        self.empty_fragments = if bytes == 0 {
-            self.empty_fragments + 1
-        } else {
-            0
-        };
+        self.empty_fragments = if bytes == 0 { self.empty_fragments + 1 } else { 0 };
         if self.empty_fragments > config.empty_fragments_max {
             return Err(Violation::EmptyFragments {
                 empty_fragments_max: config.empty_fragments_max,
@@ -94,9 +90,7 @@ impl Assembly {
             return Ok(());
         }
         let start = self.buffer.len() - len;
-        self.utf8
-            .push(&self.buffer[start..])
-            .map_err(|_| Violation::InvalidUtf8)
+        self.utf8.push(&self.buffer[start..]).map_err(|_| Violation::InvalidUtf8)
     }
 
     fn check_text(&mut self, piece: &[u8]) -> Result<(), Violation> {

@@ -99,12 +99,7 @@ impl CloseOutcome {
     }
 
     pub(super) fn by_us(frame: Option<&CloseFrame>, cause: CloseCause) -> Self {
-        Self {
-            initiator: Initiator::Local,
-            clean: false,
-            cause,
-            ..Self::by_peer(frame)
-        }
+        Self { initiator: Initiator::Local, clean: false, cause, ..Self::by_peer(frame) }
     }
 
     pub(crate) fn lost(cause: CloseCause) -> Self {
@@ -113,12 +108,6 @@ impl CloseOutcome {
             _ => Initiator::Peer,
         };
         let reason = Utf8Bytes::default();
-        Self {
-            code: CloseCode::Abnormal,
-            reason,
-            initiator,
-            clean: false,
-            cause,
-        }
+        Self { code: CloseCode::Abnormal, reason, initiator, clean: false, cause }
     }
 }

@@ -79,9 +79,7 @@ impl Default for Config {
             write_timeout: Duration::from_secs(10),
             outbox_messages_max: 64,
             outbox_bytes_max: 1024 * 1024,
-            overflow: Overflow::Block {
-                timeout: Duration::from_secs(10),
-            },
+            overflow: Overflow::Block { timeout: Duration::from_secs(10) },
             control_messages: false,
         }
     }

@@ -42,12 +42,7 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    const MORE: Self = Self {
-        step: Step::More,
-        place: Place::Block,
-        start: 0,
-        end: 0,
-    };
+    const MORE: Self = Self { step: Step::More, place: Place::Block, start: 0, end: 0 };
 }
 
 /// Where the decoder is.
@@ -85,11 +80,15 @@ pub(super) struct Decoder {
     /// At a frame's first byte and in no message: the fast path may try.
     at_rest: bool,
     expects_mask: bool,
+    /// Longest frame of the fast path: it checks no other limit.
+    fast_bytes_max: u8,
 }
 
 impl Decoder {
-    pub(super) const fn new(role: Role) -> Self {
+    pub(super) fn new(role: Role, config: &Config) -> Self {
+        let bytes_max = config.frame_bytes_max.unwrap_or(usize::MAX).min(config.message_bytes_max);
         Self {
+            fast_bytes_max: u8::try_from(bytes_max).unwrap_or(u8::MAX),
             assembly: None,
             remaining: 0,
             mask_key: [0; 4],
@@ -126,59 +125,42 @@ impl Decoder {
         block: &mut [u8],
         at: &mut usize,
     ) -> Result<Token, Violation> {
-        if self.at_rest {
-            let start = *at;
-            if let Some(rest) = block.get_mut(start..) {
-                if self.expects_mask {
-                    if let [
-                        first @ (0x81 | 0x82),
-                        second @ 0x80..=0xfd,
-                        a,
-                        b,
-                        c,
-                        d,
-                        tail @ ..,
-                    ] = rest
-                    {
-                        let len = usize::from(*second & 0x7f);
-                        if len <= tail.len() && len <= config.message_bytes_max {
-                            let step = if *first == 0x81 {
-                                Step::Text
-                            } else {
-                                Step::Binary
-                            };
-                            apply_mask(&mut tail[..len], [*a, *b, *c, *d]);
-                            let (start, end) = (start + 6, start + 6 + len);
-                            *at = end;
-                            return Ok(Token {
-                                step,
-                                place: Place::Block,
-                                start,
-                                end,
-                            });
-                        }
-                    }
-                } else if let [first @ (0x81 | 0x82), second @ 0..=125, tail @ ..] = rest {
-                    let len = usize::from(*second);
-                    if len <= tail.len() && len <= config.message_bytes_max {
-                        let step = if *first == 0x81 {
-                            Step::Text
-                        } else {
-                            Step::Binary
-                        };
-                        let (start, end) = (start + 2, start + 2 + len);
-                        *at = end;
-                        return Ok(Token {
-                            step,
-                            place: Place::Block,
-                            start,
-                            end,
-                        });
-                    }
-                }
-            }
+        if self.at_rest
+            && let Some(token) = self.small_frame(block, at)
+        {
+            return Ok(token);
         }
         self.next_slow(config, block, at)
+    }
+
+    /// The fast path: a whole message in one short frame that lies in the block. Anything else is
+    /// left to the slow path.
+    #[inline(always)]
+    fn small_frame(&self, block: &mut [u8], at: &mut usize) -> Option<Token> {
+        let start = *at;
+        let rest = block.get_mut(start..)?;
+        let (first, len, header_len) = match (self.expects_mask, &*rest) {
+            (true, [first, second @ 0x80..=0xfd, _, _, _, _, ..]) => (*first, *second & 0x7f, 6),
+            (false, [first, second @ 0..=125, ..]) => (*first, *second, 2),
+            _ => return None,
+        };
+        let step = match first {
+            0x81 => Step::Text,
+            0x82 => Step::Binary,
+            _ => return None,
+        };
+        if len > self.fast_bytes_max {
+            return None;
+        }
+        let (header, tail) = rest.split_at_mut(header_len);
+        let payload = tail.get_mut(..usize::from(len))?;
+        if let [_, _, a, b, c, d] = *header {
+            apply_mask(payload, [a, b, c, d]);
+        }
+        let start = start + header_len;
+        let end = start + usize::from(len);
+        *at = end;
+        Some(Token { step, place: Place::Block, start, end })
     }
 
     #[inline(never)]
@@ -256,10 +238,7 @@ impl Decoder {
         self.check(&header, config)?;
         let available = block.len() - *at;
         let whole = header.payload_len <= available as u64;
-        let in_message = self
-            .assembly
-            .as_ref()
-            .is_some_and(|assembly| assembly.in_message);
+        let in_message = self.assembly.as_ref().is_some_and(|assembly| assembly.in_message);
         self.opcode = header.opcode;
         self.fin = header.fin;
         self.remaining = header.payload_len;
@@ -270,16 +249,9 @@ impl Decoder {
             *at = end;
             self.phase = Phase::Header;
             let step = step_of(header.opcode);
-            return Ok(Some(Token {
-                step,
-                place: Place::Block,
-                start,
-                end,
-            }));
+            return Ok(Some(Token { step, place: Place::Block, start, end }));
         }
-        let assembly = self
-            .assembly
-            .get_or_insert_with(|| Box::new(Assembly::new()));
+        let assembly = self.assembly.get_or_insert_with(|| Box::new(Assembly::new()));
         if header.opcode.is_control() {
             self.phase = Phase::Control;
         } else {
@@ -302,10 +274,7 @@ impl Decoder {
         if header.opcode.is_control() {
             return Ok(());
         }
-        let message = self
-            .assembly
-            .as_ref()
-            .filter(|assembly| assembly.in_message);
+        let message = self.assembly.as_ref().filter(|assembly| assembly.in_message);
         match (header.opcode, message.is_some()) {
             (Opcode::Continuation, false) => return Err(Violation::StrayContinuation),
             (Opcode::Text | Opcode::Binary, true) => return Err(Violation::NestedMessage),
@@ -321,10 +290,7 @@ impl Decoder {
             && header.payload_len > frame_max
         {
             let bytes = header.payload_len;
-            return Err(Violation::FrameTooBig {
-                bytes,
-                bytes_max: frame_max,
-            });
+            return Err(Violation::FrameTooBig { bytes, bytes_max: frame_max });
         }
         Ok(())
     }
@@ -339,11 +305,7 @@ impl Decoder {
         if let Some(assembly) = &mut self.assembly {
             assembly.push(piece, remaining)?;
         }
-        if self.remaining > 0 {
-            Ok(Some(Token::MORE))
-        } else {
-            self.end_of_frame()
-        }
+        if self.remaining > 0 { Ok(Some(Token::MORE)) } else { self.end_of_frame() }
     }
 
     fn end_of_frame(&mut self) -> Result<Option<Token>, Violation> {
@@ -355,12 +317,7 @@ impl Decoder {
         assembly.in_message = false;
         self.phase = Phase::Delivered;
         let (step, end) = (step_of(assembly.opcode), assembly.buffer.len());
-        Ok(Some(Token {
-            step,
-            place: Place::Assembled,
-            start: 0,
-            end,
-        }))
+        Ok(Some(Token { step, place: Place::Assembled, start: 0, end }))
     }
 
     fn control_piece(&mut self, block: &mut [u8], at: &mut usize) -> Result<Token, Violation> {
@@ -373,12 +330,7 @@ impl Decoder {
         }
         self.phase = Phase::Delivered;
         let end = self.control().len();
-        Ok(Token {
-            step: step_of(self.opcode),
-            place: Place::Control,
-            start: 0,
-            end,
-        })
+        Ok(Token { step: step_of(self.opcode), place: Place::Control, start: 0, end })
     }
 
     /// Takes what the block has of the frame in progress, and unmasks it.
@@ -438,24 +390,18 @@ impl Decoder {
 
     /// The message of the last [`Place::Assembled`] token.
     pub(super) fn assembled(&self) -> &[u8] {
-        self.assembly
-            .as_ref()
-            .map_or(&[], |assembly| &assembly.buffer)
+        self.assembly.as_ref().map_or(&[], |assembly| &assembly.buffer)
     }
 
     /// The same, taken without a copy.
     pub(super) fn take_assembled(&mut self) -> Bytes {
         let assembly = self.assembly.as_mut();
-        assembly
-            .map(|assembly| std::mem::take(&mut assembly.buffer).freeze())
-            .unwrap_or_default()
+        assembly.map(|assembly| std::mem::take(&mut assembly.buffer).freeze()).unwrap_or_default()
     }
 
     /// The payload of the last [`Place::Control`] token.
     pub(super) fn control(&self) -> &[u8] {
-        self.assembly
-            .as_ref()
-            .map_or(&[], |assembly| &assembly.control)
+        self.assembly.as_ref().map_or(&[], |assembly| &assembly.control)
     }
 }
 

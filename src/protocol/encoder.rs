@@ -35,9 +35,7 @@ impl Encoder {
     /// A client's encoder with keys of one's own: for tests and simulations.
     #[must_use]
     pub fn with_keys(keys: MaskingKeys) -> Self {
-        Self {
-            keys: Some(Box::new(keys)),
-        }
+        Self { keys: Some(Box::new(keys)) }
     }
 
     /// Writes a data message as one frame. Cost: one copy of the payload, no allocation once `out`
@@ -63,11 +61,7 @@ impl Encoder {
     pub fn prepared(&mut self, message: &PreparedMessage, out: &mut WriteBuffer) {
         match (&self.keys, message.frame()) {
             (Some(_), _) => {
-                let opcode = if message.is_text() {
-                    Opcode::Text
-                } else {
-                    Opcode::Binary
-                };
+                let opcode = if message.is_text() { Opcode::Text } else { Opcode::Binary };
                 self.frame(opcode, message.payload(), out);
             }
             (None, frame) if frame.len() >= CHUNK_BYTES_MIN => out.push_chunk(frame.clone()),

@@ -71,7 +71,7 @@ pub struct Endpoint {
     close_deadline_ms: u64,
     state: State,
     role: Role,
-    is_paused: bool,
+    paused_ms: Option<u64>,
     has_pong: bool,
 }
 
@@ -102,7 +102,7 @@ impl Endpoint {
         now_ms: u64,
     ) -> Self {
         Self {
-            decoder: Decoder::new(role),
+            decoder: Decoder::new(role, &config),
             keepalive: Keepalive::new(&config, now_ms, jitter),
             config,
             encoder,
@@ -111,7 +111,7 @@ impl Endpoint {
             close_deadline_ms: NEVER,
             state: State::Open,
             role,
-            is_paused: false,
+            paused_ms: None,
             has_pong: false,
         }
     }
@@ -129,15 +129,17 @@ impl Endpoint {
         now_ms: u64,
     ) -> Option<Event<'a>> {
         self.handle_received(now_ms);
-        let was_open = self.state == State::Open;
+        let was_closed = self.state == State::Closed;
         let token = self.advance(block, at, out, now_ms);
         if let Err(violation) = self.message(block, token) {
             self.fail(violation, out);
         }
         match token.step {
-            _ if was_open && self.state == State::Closed => Some(Event::Closed),
-            Step::More => None,
-            Step::Close => Some(Event::Closed),
+            _ if self.state == State::Closed => {
+                *at = block.len();
+                (!was_closed).then_some(Event::Closed)
+            }
+            Step::More | Step::Close => None,
             Step::Ping => Some(Event::Ping(self.payload(block, token))),
             Step::Pong => Some(Event::Pong(self.payload(block, token))),
             Step::Text | Step::Binary => self.message(block, token).ok().map(Event::Message),
@@ -236,16 +238,16 @@ impl Endpoint {
 
     /// The caller stops reading for a while, so the peer's silence is not its fault: the deadlines
     /// of pong, idle and message stand still until [`resume`](Self::resume).
-    pub fn pause(&mut self) {
-        self.is_paused = true;
+    pub fn pause(&mut self, now_ms: u64) {
+        self.paused_ms.get_or_insert(now_ms);
     }
 
     /// Reading goes on.
     pub fn resume(&mut self, now_ms: u64) {
-        if std::mem::take(&mut self.is_paused) {
+        if let Some(paused_ms) = self.paused_ms.take() {
             self.keepalive.forgive(&self.config, now_ms);
             if self.message_started_ms != NEVER {
-                self.message_started_ms = now_ms;
+                self.message_started_ms += now_ms.saturating_sub(paused_ms);
             }
         }
     }
@@ -316,6 +318,11 @@ impl Endpoint {
             Ok(token) => token,
             Err(violation) => return self.fail(violation, out),
         };
+        if !self.decoder.is_in_progress() {
+            self.message_started_ms = NEVER;
+        } else if token.step == Step::More && self.message_started_ms == NEVER {
+            self.message_started_ms = now_ms;
+        }
         match token.step {
             Step::Ping => return self.answer_ping(token, block, out, now_ms),
             Step::Close => return self.answer_close(token, block, out),
@@ -324,10 +331,8 @@ impl Endpoint {
                     Place::Block => &block[token.start..token.end],
                     Place::Assembled | Place::Control => self.decoder.control(),
                 };
-                self.has_pong |= self.keepalive.handle_pong(payload);
+                self.has_pong |= self.keepalive.handle_pong(&self.config, payload, now_ms);
             }
-            Step::More if !self.decoder.is_in_progress() => self.message_started_ms = NEVER,
-            Step::More if self.message_started_ms == NEVER => self.message_started_ms = now_ms,
             Step::More | Step::Text | Step::Binary => {}
         }
         token
@@ -342,12 +347,7 @@ impl Endpoint {
         at: &mut usize,
         out: &mut WriteBuffer,
     ) -> Token {
-        const MORE: Token = Token {
-            step: Step::More,
-            place: Place::Block,
-            start: 0,
-            end: 0,
-        };
+        const MORE: Token = Token { step: Step::More, place: Place::Block, start: 0, end: 0 };
         while self.state == State::Closing {
             match self.decoder.next(&self.config, block, at) {
                 Ok(token) if token.step == Step::More => return token,
@@ -371,12 +371,7 @@ impl Endpoint {
     ) -> Token {
         if self.role == Role::Server && !self.keepalive.take_ping_credit(&self.config, now_ms) {
             let pings_per_second_max = self.config.pings_per_second_max;
-            return self.fail(
-                Violation::PingFlood {
-                    pings_per_second_max,
-                },
-                out,
-            );
+            return self.fail(Violation::PingFlood { pings_per_second_max }, out);
         }
         let payload = match token.place {
             Place::Block => &block[token.start..token.end],
@@ -413,19 +408,15 @@ impl Endpoint {
             self.begin_close(Some(&frame), CloseCause::Violation(violation), out);
         }
         self.state = State::Closed;
-        Token {
-            step: Step::More,
-            place: Place::Block,
-            start: 0,
-            end: 0,
-        }
+        Token { step: Step::More, place: Place::Block, start: 0, end: 0 }
     }
 
     /// The stream is gone, or the peer is.
     pub(crate) fn lose(&mut self, cause: CloseCause) {
         self.state = State::Closed;
+        let is_close_timeout = cause == CloseCause::Timeout(TimeoutKind::Close);
         match &mut self.outcome {
-            Some(outcome) if cause == CloseCause::Timeout(TimeoutKind::Close) => {
+            Some(outcome) if outcome.cause == CloseCause::Handshake && is_close_timeout => {
                 outcome.cause = cause;
             }
             Some(_) => {}
@@ -457,15 +448,9 @@ impl Endpoint {
         token: Token,
     ) -> Result<Message, Violation> {
         if token.place != Place::Assembled {
-            return self
-                .message(block, token)
-                .map(|message| message.to_message());
+            return self.message(block, token).map(|message| message.to_message());
         }
-        let opcode = if token.step == Step::Text {
-            Opcode::Text
-        } else {
-            Opcode::Binary
-        };
+        let opcode = if token.step == Step::Text { Opcode::Text } else { Opcode::Binary };
         let payload: Bytes = self.decoder.take_assembled();
         Message::from_opcode(opcode, payload).map_err(|_| Violation::InvalidUtf8)
     }
@@ -506,11 +491,7 @@ impl Endpoint {
 
     #[inline]
     pub(crate) fn check_open(&self) -> Result<(), ConnectionClosed> {
-        if self.state == State::Open {
-            Ok(())
-        } else {
-            Err(ConnectionClosed)
-        }
+        if self.state == State::Open { Ok(()) } else { Err(ConnectionClosed) }
     }
 
     fn begin_close(
@@ -530,7 +511,7 @@ impl Endpoint {
 
     fn open_deadline_ms(&self) -> u64 {
         let ping = self.keepalive.ping_due_ms();
-        if self.is_paused {
+        if self.paused_ms.is_some() {
             return ping;
         }
         let in_progress = self.message_started_ms != NEVER;
@@ -540,13 +521,12 @@ impl Endpoint {
     }
 
     fn message_deadline_ms(&self) -> u64 {
-        self.message_started_ms
-            .saturating_add(millis(self.config.message_timeout))
+        self.message_started_ms.saturating_add(millis(self.config.message_timeout))
     }
 
     fn handle_open_timeout(&mut self, out: &mut WriteBuffer, now_ms: u64) {
         let in_progress = self.message_started_ms != NEVER;
-        if !self.is_paused {
+        if self.paused_ms.is_none() {
             if now_ms >= self.keepalive.pong_deadline_ms(&self.config, in_progress) {
                 return self.lose(CloseCause::Timeout(TimeoutKind::Pong));
             }
@@ -562,7 +542,7 @@ impl Endpoint {
                 return self.start_close_deadline(now_ms);
             }
         }
-        if self.keepalive.is_ping_due(now_ms) {
+        if self.keepalive.is_ping_due(now_ms) && !self.keepalive.skip_ping(&self.config, now_ms) {
             self.ping(out, now_ms);
         }
     }

@@ -130,9 +130,9 @@ impl Message {
     pub fn from_opcode(opcode: Opcode, payload: Bytes) -> Result<Self, Bytes> {
         match opcode {
             Opcode::Binary => Ok(Self::Binary(payload)),
-            Opcode::Text => Utf8Bytes::try_from(payload.clone())
-                .map(Self::Text)
-                .map_err(|_| payload),
+            Opcode::Text => {
+                Utf8Bytes::try_from(payload.clone()).map(Self::Text).map_err(|_| payload)
+            }
             _ => Err(payload),
         }
     }

@@ -25,11 +25,7 @@ impl PreparedMessage {
         Encoder::new(Role::Server).message(message, &mut out);
         let frame = Bytes::from(out.into_vec());
         let payload_start = frame.len() - message.as_bytes().len();
-        Self {
-            frame,
-            payload_start,
-            is_text: matches!(message, MessageRef::Text(_)),
-        }
+        Self { frame, payload_start, is_text: matches!(message, MessageRef::Text(_)) }
     }
 
     /// The frame as a server sends it.

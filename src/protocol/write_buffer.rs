@@ -5,6 +5,9 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
+/// Written bytes in front of a buffer are put up with up to this, in bytes.
+const COMPACT_BYTES_MIN: usize = 4096;
+
 /// Encoded frames that wait to be written.
 ///
 /// Small frames lie together; a large payload that is owned stays a chunk of its own and is written
@@ -19,8 +22,15 @@ use bytes::{Buf, Bytes};
 pub struct WriteBuffer {
     bytes: Vec<u8>,
     head: usize,
-    chunks: VecDeque<Chunk>,
+    /// `None` while there are none: most buffers never have one.
+    chunks: Option<Box<Chunks>>,
     chunk_bytes: usize,
+}
+
+/// Never empty.
+#[derive(Debug, Default)]
+struct Chunks {
+    queue: VecDeque<Chunk>,
 }
 
 #[derive(Debug)]
@@ -33,21 +43,13 @@ impl WriteBuffer {
     /// An empty buffer. Allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
-            head: 0,
-            chunks: VecDeque::new(),
-            chunk_bytes: 0,
-        }
+        Self { bytes: Vec::new(), head: 0, chunks: None, chunk_bytes: 0 }
     }
 
     /// A buffer that writes into `bytes`, which is emptied first.
     pub(crate) fn with_storage(mut bytes: Vec<u8>) -> Self {
         bytes.clear();
-        Self {
-            bytes,
-            ..Self::new()
-        }
+        Self { bytes, ..Self::new() }
     }
 
     /// Bytes that wait.
@@ -74,10 +76,10 @@ impl WriteBuffer {
     pub(crate) fn push_chunk(&mut self, payload: Bytes) {
         if !payload.is_empty() {
             self.chunk_bytes += payload.len();
-            self.chunks.push_back(Chunk {
-                at: self.bytes.len(),
-                payload,
-            });
+            self.chunks
+                .get_or_insert_default()
+                .queue
+                .push_back(Chunk { at: self.bytes.len(), payload });
         }
     }
 
@@ -107,7 +109,7 @@ impl WriteBuffer {
             filled += 1;
             true
         };
-        for chunk in &self.chunks {
+        for chunk in self.chunks.iter().flat_map(|chunks| &chunks.queue) {
             if !push(&self.bytes[from..chunk.at]) || !push(&chunk.payload) {
                 return filled;
             }
@@ -120,7 +122,7 @@ impl WriteBuffer {
     /// The first slice that waits; empty when nothing does.
     #[must_use]
     pub fn first(&self) -> &[u8] {
-        match self.chunks.front() {
+        match self.chunks.as_ref().and_then(|chunks| chunks.queue.front()) {
             Some(chunk) if chunk.at == self.head => &chunk.payload,
             Some(chunk) => &self.bytes[self.head..chunk.at],
             None => &self.bytes[self.head..],
@@ -130,13 +132,13 @@ impl WriteBuffer {
     /// Whether all that waits is one slice.
     #[inline]
     pub(crate) fn is_one_slice(&self) -> bool {
-        self.chunks.is_empty()
+        self.chunk_bytes == 0
     }
 
     /// Takes the first `written` bytes away.
     pub fn advance(&mut self, mut written: usize) {
         debug_assert!(written <= self.len());
-        while let Some(chunk) = self.chunks.front_mut() {
+        while let Some(chunk) = self.chunks.as_mut().and_then(|chunks| chunks.queue.front_mut()) {
             let before = chunk.at - self.head;
             if written < before {
                 break;
@@ -150,12 +152,14 @@ impl WriteBuffer {
             }
             written -= chunk.payload.len();
             self.chunk_bytes -= chunk.payload.len();
-            self.chunks.pop_front();
+            self.pop_chunk();
         }
         self.head += written;
-        if self.chunks.is_empty() && self.head == self.bytes.len() {
+        if self.chunks.is_none() && self.head == self.bytes.len() {
             self.bytes.clear();
             self.head = 0;
+        } else if self.head >= COMPACT_BYTES_MIN && self.head > self.bytes.len() / 2 {
+            self.compact();
         }
     }
 
@@ -164,11 +168,30 @@ impl WriteBuffer {
         self.bytes.capacity()
     }
 
+    /// Moves what waits to the front, so that a buffer that never quite empties does not grow. What
+    /// is moved is less than what was written since the last time.
+    fn compact(&mut self) {
+        self.bytes.drain(..self.head);
+        for chunk in self.chunks.iter_mut().flat_map(|chunks| &mut chunks.queue) {
+            chunk.at -= self.head;
+        }
+        self.head = 0;
+    }
+
+    fn pop_chunk(&mut self) -> Option<Chunk> {
+        let chunks = self.chunks.as_mut()?;
+        let chunk = chunks.queue.pop_front();
+        if chunks.queue.is_empty() {
+            self.chunks = None;
+        }
+        chunk
+    }
+
     /// Moves what waits in `other` to the end of this one, which takes exactly the room it needs.
     pub(crate) fn append(&mut self, other: &mut Self) {
         let mut from = other.head;
         self.bytes.reserve_exact(other.bytes.len() - from);
-        while let Some(chunk) = other.chunks.pop_front() {
+        while let Some(chunk) = other.pop_chunk() {
             self.bytes.extend_from_slice(&other.bytes[from..chunk.at]);
             from = chunk.at;
             self.push_chunk(chunk.payload);
@@ -180,7 +203,7 @@ impl WriteBuffer {
     /// Forgets what waits, keeps the storage.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
-        self.chunks.clear();
+        self.chunks = None;
         self.chunk_bytes = 0;
         self.head = 0;
     }
@@ -201,7 +224,7 @@ impl WriteBuffer {
     /// All that waits, as one vector.
     #[must_use]
     pub fn into_vec(mut self) -> Vec<u8> {
-        if self.head == 0 && self.chunks.is_empty() {
+        if self.head == 0 && self.chunks.is_none() {
             return self.bytes;
         }
         let mut all = Vec::with_capacity(self.len());

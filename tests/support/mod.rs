@@ -1,3 +1,4 @@
 //! What several test binaries share.
 
+pub(crate) mod io;
 pub(crate) mod pair;

@@ -66,11 +66,7 @@ impl End {
             Role::Server => Endpoint::new(role, config, 0),
             Role::Client => Endpoint::client_with_keys(config, MaskingKeys::from_seed([7; 32]), 0),
         };
-        Self {
-            endpoint,
-            out: WriteBuffer::new(),
-            now_ms: 0,
-        }
+        Self { endpoint, out: WriteBuffer::new(), now_ms: 0 }
     }
 
     /// Takes one block, to the last event.
@@ -78,16 +74,11 @@ impl End {
         let (mut block, mut at, mut seen) = (bytes.to_vec(), 0, Vec::new());
         loop {
             let before = at;
-            let event = self
-                .endpoint
-                .receive(&mut block, &mut at, &mut self.out, self.now_ms);
+            let event = self.endpoint.receive(&mut block, &mut at, &mut self.out, self.now_ms);
             let Some(event) = event.map(Seen::from) else {
                 break;
             };
-            assert!(
-                at > before || event == Seen::Closed,
-                "an event that took nothing"
-            );
+            assert!(at > before || event == Seen::Closed, "an event that took nothing");
             assert_ne!(seen.last(), Some(&Seen::Closed), "nothing follows the end");
             seen.push(event);
         }
@@ -115,8 +106,7 @@ impl End {
 
     pub(crate) fn close(&mut self, code: u16, reason: &str) {
         let frame = CloseFrame::new(code, reason).expect("a code that may be sent");
-        self.endpoint
-            .close(Some(&frame), &mut self.out, self.now_ms);
+        self.endpoint.close(Some(&frame), &mut self.out, self.now_ms);
     }
 
     /// Writes all output.
@@ -134,9 +124,7 @@ impl End {
 
     /// When something is due. A time nobody lives to see is never.
     pub(crate) fn due_ms(&self) -> Option<u64> {
-        self.endpoint
-            .poll_timeout()
-            .filter(|due_ms| *due_ms < 1 << 62)
+        self.endpoint.poll_timeout().filter(|due_ms| *due_ms < 1 << 62)
     }
 
     pub(crate) fn state(&self) -> State {
@@ -144,9 +132,7 @@ impl End {
     }
 
     pub(crate) fn outcome(&self) -> &CloseOutcome {
-        self.endpoint
-            .outcome()
-            .expect("the connection is closing or closed")
+        self.endpoint.outcome().expect("the connection is closing or closed")
     }
 
     pub(crate) fn violation(&self) -> Option<Violation> {
@@ -161,11 +147,7 @@ impl End {
         while let Some(due_ms) = self.due_ms().filter(|due_ms| *due_ms <= now_ms) {
             self.now_ms = self.now_ms.max(due_ms);
             self.endpoint.handle_timeout(&mut self.out, self.now_ms);
-            assert_ne!(
-                self.due_ms(),
-                Some(due_ms),
-                "a timeout that stays due spins"
-            );
+            assert_ne!(self.due_ms(), Some(due_ms), "a timeout that stays due spins");
         }
         self.now_ms = now_ms;
     }
@@ -232,11 +214,7 @@ pub(crate) fn fails_bytes(
         let mut seen = end.receive_cut(bytes, &cuts);
         assert_eq!(end.violation(), Some(violation), "{role:?}, cuts {cuts:?}");
         assert_eq!(seen.pop(), Some(Seen::Closed), "{role:?}, cuts {cuts:?}");
-        assert_eq!(
-            first.get_or_insert_with(|| seen.clone()),
-            &seen,
-            "{role:?}, cuts {cuts:?}"
-        );
+        assert_eq!(first.get_or_insert_with(|| seen.clone()), &seen, "{role:?}, cuts {cuts:?}");
         assert_failed(&mut end, violation);
     }
     first.unwrap_or_default()
@@ -265,23 +243,16 @@ pub(crate) fn assert_failed(end: &mut End, violation: Violation) {
     let written = end.flush_frames();
     let close = written.last().expect("a close frame");
     assert_eq!(close.opcode, Opcode::Close);
-    assert_eq!(
-        close.payload[..2],
-        violation.close_code().as_u16().to_be_bytes()
-    );
+    assert_eq!(close.payload[..2], violation.close_code().as_u16().to_be_bytes());
 
-    assert!(
-        end.endpoint
-            .send(MessageRef::Text("late"), &mut end.out)
-            .is_err()
-    );
+    assert!(end.endpoint.send(MessageRef::Text("late"), &mut end.out).is_err());
     end.close(1000, "late");
     let late = to(
         role,
         &[
             Frame::ping("?"),
             Frame::text("x"),
-            Frame::close(1000, "").unwrap(),
+            Frame::close(1000, "").expect("a code that may be sent"),
         ],
     );
     assert_eq!(end.receive(&late), []);
@@ -302,11 +273,7 @@ pub(crate) fn sees(role: Role, config: &Config, bytes: &[u8]) -> Vec<Seen> {
     let singles = (1..bytes.len()).map(|cut| vec![cut]);
     for cuts in singles.chain([(1..bytes.len()).collect()]) {
         let mut end = End::with(role, config.clone());
-        assert_eq!(
-            end.receive_cut(bytes, &cuts),
-            seen,
-            "{role:?}, cuts {cuts:?}"
-        );
+        assert_eq!(end.receive_cut(bytes, &cuts), seen, "{role:?}, cuts {cuts:?}");
         assert_eq!(end.flush(), output, "{role:?}, cuts {cuts:?}");
     }
     seen

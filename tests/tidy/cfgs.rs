@@ -13,13 +13,10 @@ fn misplaced_in(file: &Source) -> Vec<String> {
         .into_iter()
         .flat_map(|word| file.places_of(word).filter(|at| is_attribute(file, *at)));
     let misplaced = attributes.filter(|at| !is_in_its_place(file, *at));
-    let macros = file
-        .places_of("cfg")
-        .filter(|at| file.code()[at + "cfg".len()..].starts_with('!'));
+    let macros =
+        file.places_of("cfg").filter(|at| file.code()[at + "cfg".len()..].starts_with('!'));
     let places = misplaced.chain(macros);
-    places
-        .map(|at| file.finding(at, file.text[at..].lines().next().unwrap_or_default()))
-        .collect()
+    places.map(|at| file.finding(at, file.text[at..].lines().next().unwrap_or_default())).collect()
 }
 
 fn is_attribute(file: &Source, at: usize) -> bool {

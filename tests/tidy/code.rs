@@ -16,10 +16,7 @@ enum Kind {
 
 impl Halves {
     pub(crate) fn of(text: &str) -> Self {
-        let mut halves = Self {
-            code: String::new(),
-            comments: String::new(),
-        };
+        let mut halves = Self { code: String::new(), comments: String::new() };
         let mut rest = text;
         while !rest.is_empty() {
             let (kind, len) = next(rest);
@@ -64,8 +61,7 @@ fn next(rest: &str) -> (Kind, usize) {
 /// The length of the word at the beginning, zero if there is none.
 pub(crate) fn word_len(rest: &str) -> usize {
     let is_word = |character: char| character == '_' || character.is_alphanumeric();
-    rest.find(|character| !is_word(character))
-        .unwrap_or(rest.len())
+    rest.find(|character| !is_word(character)).unwrap_or(rest.len())
 }
 
 fn block_comment_len(rest: &str) -> usize {
@@ -100,10 +96,7 @@ fn raw_literal_len(rest: &str) -> Option<usize> {
     let body = after[hashes..].strip_prefix('"')?;
     let end = format!("\"{}", "#".repeat(hashes));
     let start = prefix.len() + hashes + 1;
-    Some(
-        body.find(&end)
-            .map_or(rest.len(), |at| start + at + end.len()),
-    )
+    Some(body.find(&end).map_or(rest.len(), |at| start + at + end.len()))
 }
 
 fn quoted_len(rest: &str, quote: u8) -> usize {
@@ -151,10 +144,7 @@ mod tests {
 
     #[test]
     fn lifetimes_and_raw_names_are_code() {
-        assert_eq!(
-            code("&'a str, 'b: loop, r#type"),
-            "&'a str, 'b: loop, r#type"
-        );
+        assert_eq!(code("&'a str, 'b: loop, r#type"), "&'a str, 'b: loop, r#type");
     }
 
     #[test]

@@ -5,14 +5,8 @@ use std::path::{Path, PathBuf};
 use super::source::Source;
 
 /// What is built, fetched or not ours.
-const FOLDERS_SKIPPED: [&str; 6] = [
-    ".git",
-    "target",
-    "node_modules",
-    "__pycache__",
-    "corpus",
-    "artifacts",
-];
+const FOLDERS_SKIPPED: [&str; 6] =
+    [".git", "target", "node_modules", "__pycache__", "corpus", "artifacts"];
 
 /// Longer files are data.
 const TEXT_BYTES_MAX: u64 = 1024 * 1024;

@@ -53,22 +53,16 @@ pub(crate) fn runtimes(files: &[Source]) -> Vec<String> {
     let line = place_of(NET);
     let below = files.iter().filter(|file| floor_of(file) < line);
     let mentions = below.flat_map(|file| file.places_of("tokio").map(move |at| (file, at)));
-    mentions
-        .map(|(file, at)| file.finding(at, "tokio below floor 6"))
-        .collect()
+    mentions.map(|(file, at)| file.finding(at, "tokio below floor 6")).collect()
 }
 
 fn judge(floor: usize, name: &str, exports: &[(String, usize)]) -> Option<String> {
     let export = exports.iter().find(|(export, _)| export == name);
     match place_of(name).or(export.map(|(_, floor)| *floor)) {
-        None => Some(format!(
-            "crate::{name} has no floor in tests/tidy/floors.rs"
-        )),
+        None => Some(format!("crate::{name} has no floor in tests/tidy/floors.rs")),
         Some(used) if used > floor => {
             let (own, used) = (ORDER[floor], ORDER[used]);
-            Some(format!(
-                "{own} uses crate::{name}, which is {used}, above it"
-            ))
+            Some(format!("{own} uses crate::{name}, which is {used}, above it"))
         }
         Some(_) => None,
     }
@@ -215,11 +209,7 @@ mod tests {
     #[test]
     fn refuses_tokio_below_the_line() {
         let text = "// tokio\nuse tokio::net;";
-        for (path, count) in [
-            ("src/outbox/x.rs", 1),
-            ("src/error.rs", 1),
-            ("src/net/x.rs", 0),
-        ] {
+        for (path, count) in [("src/outbox/x.rs", 1), ("src/error.rs", 1), ("src/net/x.rs", 0)] {
             assert_eq!(runtimes(&[Source::new(path, text)]).len(), count, "{path}");
         }
     }

@@ -60,11 +60,7 @@ pub(crate) fn after_visibility(code: &str) -> &str {
         return code;
     }
     let rest = code["pub".len()..].trim_start();
-    let skip = if rest.starts_with('(') {
-        bracketed_len(rest)
-    } else {
-        0
-    };
+    let skip = if rest.starts_with('(') { bracketed_len(rest) } else { 0 };
     rest[skip..].trim_start()
 }
 
@@ -91,15 +87,8 @@ fn function_at(code: &str, at: usize) -> Option<Function<'_>> {
         return None;
     }
     let body = body_start(code, at)?;
-    let start = code[..at]
-        .rfind([';', '}', '{'])
-        .map_or(0, |place| place + 1);
-    Some(Function {
-        name,
-        start,
-        at,
-        end: body + bracketed_len(&code[body..]),
-    })
+    let start = code[..at].rfind([';', '}', '{']).map_or(0, |place| place + 1);
+    Some(Function { name, start, at, end: body + bracketed_len(&code[body..]) })
 }
 
 /// The brace of the body; `None` for a signature alone.

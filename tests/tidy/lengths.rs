@@ -23,10 +23,7 @@ fn too_long_in(file: &Source) -> Vec<String> {
     for function in functions(file.code()) {
         let lines = file.line(function.end) - file.line(function.at) + 1;
         if lines > FUNCTION_LINES_MAX {
-            let what = format!(
-                "fn {}: {lines} lines, {FUNCTION_LINES_MAX} at most",
-                function.name
-            );
+            let what = format!("fn {}: {lines} lines, {FUNCTION_LINES_MAX} at most", function.name);
             findings.push(file.finding(function.at, &what));
         }
     }

@@ -35,16 +35,13 @@ pub(crate) fn unreachable(files: &[Source]) -> Vec<String> {
     while let Some(path) = reached.get(at) {
         let file = files.iter().find(|file| file.path == *path);
         let children = file.map(children).unwrap_or_default();
-        let new = children
-            .into_iter()
-            .filter(|child| !reached.contains(child));
+        let new = children.into_iter().filter(|child| !reached.contains(child));
         let new: Vec<_> = new.collect();
         reached.extend(new);
         at += 1;
     }
     let dead = files.iter().filter(|file| !reached.contains(&file.path));
-    dead.map(|file| file.finding(0, "no `mod` leads here"))
-        .collect()
+    dead.map(|file| file.finding(0, "no `mod` leads here")).collect()
 }
 
 /// The files that the `mod name;` of a file may mean.
@@ -57,18 +54,10 @@ fn children(file: &Source) -> Vec<String> {
     let names = file.places_of("mod").filter_map(|at| {
         let rest = file.code_after(at + "mod".len());
         let name = first_word(rest);
-        rest[name.len()..]
-            .trim_start()
-            .starts_with(';')
-            .then_some(name)
+        rest[name.len()..].trim_start().starts_with(';').then_some(name)
     });
     names
-        .flat_map(|name| {
-            [
-                format!("{folder}/{name}.rs"),
-                format!("{folder}/{name}/mod.rs"),
-            ]
-        })
+        .flat_map(|name| [format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs")])
         .collect()
 }
 

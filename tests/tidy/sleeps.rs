@@ -16,10 +16,7 @@ fn real_in(file: &Source) -> Vec<String> {
         calls.filter(move |at| is_call(file, *at, word))
     });
     let is_real = |at: &usize| is_of_thread(file, *at) || !is_paused(file, &functions, *at);
-    places
-        .filter(is_real)
-        .map(|at| file.finding(at, "sleeps for real"))
-        .collect()
+    places.filter(is_real).map(|at| file.finding(at, "sleeps for real")).collect()
 }
 
 fn is_call(file: &Source, at: usize, word: &str) -> bool {
@@ -38,9 +35,7 @@ fn is_of_thread(file: &Source, at: usize) -> bool {
 
 /// Time is paused in the innermost function around the call, or in every test of the file.
 fn is_paused(file: &Source, functions: &[Function<'_>], at: usize) -> bool {
-    let around = functions
-        .iter()
-        .rfind(|function| function.start <= at && at < function.end);
+    let around = functions.iter().rfind(|function| function.start <= at && at < function.end);
     let code = around.map_or("", |function| &file.code()[function.start..function.end]);
     if code.contains("start_paused") || code.contains("time::pause(") {
         return true;

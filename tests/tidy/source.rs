@@ -14,11 +14,7 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(path: &str, text: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            text: text.into(),
-            halves: OnceLock::new(),
-        }
+        Self { path: path.to_owned(), text: text.into(), halves: OnceLock::new() }
     }
 
     /// The text without comments and literals, place for place.
@@ -41,11 +37,7 @@ impl Source {
     }
 
     pub(crate) fn line(&self, at: usize) -> usize {
-        self.text.as_bytes()[..at]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1
+        self.text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1
     }
 
     /// The places of a word in the code.

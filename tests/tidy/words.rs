@@ -5,14 +5,11 @@ use super::source::Source;
 
 /// `unsafe` in code, and a crate that does not forbid it.
 pub(crate) fn unsafe_code(files: &[Source]) -> Vec<String> {
-    let uses = files.iter().flat_map(|file| {
-        file.places_of("unsafe")
-            .map(|at| file.finding(at, "unsafe"))
-    });
+    let uses =
+        files.iter().flat_map(|file| file.places_of("unsafe").map(|at| file.finding(at, "unsafe")));
     let libs = files.iter().filter(|file| file.path == "src/lib.rs");
     let lax = libs.filter(|lib| !lib.code().contains("#![forbid(unsafe_code)]"));
-    uses.chain(lax.map(|lib| lib.finding(0, "does not forbid unsafe code")))
-        .collect()
+    uses.chain(lax.map(|lib| lib.finding(0, "does not forbid unsafe code"))).collect()
 }
 
 /// Names of one machine: where packages come from, and where somebody lives.
@@ -31,12 +28,9 @@ pub(crate) fn forbidden(files: &[Source]) -> Vec<String> {
 /// They are put together here, for this file is looked through as well.
 fn forbidden_words() -> Vec<String> {
     let hosts = ["crates", "npmjs", "pythonhosted", "debian"];
-    let services = [
-        "registry", "index", "static", "files", "deb", "snapshot", "security",
-    ];
-    let hosts = hosts
-        .into_iter()
-        .flat_map(|host| services.map(|service| format!("{service}.{host}.")));
+    let services = ["registry", "index", "static", "files", "deb", "snapshot", "security"];
+    let hosts =
+        hosts.into_iter().flat_map(|host| services.map(|service| format!("{service}.{host}.")));
     let homes = ["home", "root", "Users"].map(|folder| format!("/{folder}/"));
     hosts.chain(homes).collect()
 }
@@ -63,9 +57,8 @@ fn is_like_id(letters: &str, digits: &str) -> bool {
         && letters.bytes().all(|byte| byte.is_ascii_alphabetic())
         && letters.bytes().any(|byte| byte.is_ascii_uppercase());
     // Algorithms and standards are written alike.
-    let is_other = ["UTF", "SHA", "RFC", "ISO"]
-        .iter()
-        .any(|other| letters.eq_ignore_ascii_case(other));
+    let is_other =
+        ["UTF", "SHA", "RFC", "ISO"].iter().any(|other| letters.eq_ignore_ascii_case(other));
     is_name && !is_other && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
@@ -85,10 +78,7 @@ mod tests {
             (format!("{forbids}\nfn a() {{ unsafe {{ b() }} }}"), 1),
             ("fn a() {}".to_owned(), 1),
             (format!("// {forbids}"), 1),
-            (
-                format!("{forbids}\n// unsafe\nfn a() {{ b(\"unsafe\") }}"),
-                0,
-            ),
+            (format!("{forbids}\n// unsafe\nfn a() {{ b(\"unsafe\") }}"), 0),
         ] {
             let found = unsafe_code(&[Source::new("src/lib.rs", text.as_str())]);
             assert_eq!(found.len(), count, "{text}");
@@ -107,13 +97,7 @@ mod tests {
     #[test]
     fn refuses_ids_without_their_form() {
         let found = |text: &str| malformed_ids(&[Source::new("tests/x.rs", text)]).len();
-        for text in [
-            "/// FR-3",
-            "// F-03",
-            "//! FRA-03, so",
-            "/// Fr-03.",
-            "/// FR-003",
-        ] {
+        for text in ["/// FR-3", "// F-03", "//! FRA-03, so", "/// Fr-03.", "/// FR-003"] {
             assert_eq!(found(text), 1, "{text}");
         }
         let text =

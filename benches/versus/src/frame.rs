@@ -78,9 +78,7 @@ pub fn parse(bytes: &[u8]) -> Parsed {
 }
 
 fn big_endian(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+    bytes.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
 }
 
 /// Writes the header of a frame without a masking key to the start of `bytes`; returns its length.

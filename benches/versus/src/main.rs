@@ -56,13 +56,7 @@ fn run(settings: &Settings) -> Results {
                 match measure(settings, server, row) {
                     Ok(outcome) => {
                         eprint!(" {} {:.0}", server.name, outcome.value);
-                        results.add(
-                            row.name,
-                            &server.name,
-                            round,
-                            outcome.value,
-                            &outcome.report,
-                        );
+                        results.add(row.name, &server.name, round, outcome.value, &outcome.report);
                     }
                     Err(error) => eprint!(" {} FAILED ({error})", server.name),
                 }

@@ -16,10 +16,7 @@ impl Options {
     }
 
     fn parse(arguments: impl Iterator<Item = String>) -> Self {
-        let mut options = Self {
-            words: Vec::new(),
-            values: HashMap::new(),
-        };
+        let mut options = Self { words: Vec::new(), values: HashMap::new() };
         let mut arguments = arguments.peekable();
         while let Some(argument) = arguments.next() {
             let Some(name) = argument.strip_prefix("--") else {

@@ -32,31 +32,21 @@ pub struct Member<T> {
 
 impl<T> Default for Room<T> {
     fn default() -> Self {
-        Self {
-            members: SendWrapper::new(Rc::default()),
-        }
+        Self { members: SendWrapper::new(Rc::default()) }
     }
 }
 
 impl<T> Clone for Room<T> {
     fn clone(&self) -> Self {
-        Self {
-            members: self.members.clone(),
-        }
+        Self { members: self.members.clone() }
     }
 }
 
 impl<T: Clone> Room<T> {
     pub fn join(&self) -> Member<T> {
-        let queue = Rc::new(Queue {
-            items: RefCell::default(),
-            waiting: Cell::default(),
-        });
+        let queue = Rc::new(Queue { items: RefCell::default(), waiting: Cell::default() });
         self.members.borrow_mut().push(Rc::clone(&queue));
-        Member {
-            room: self.clone(),
-            queue: SendWrapper::new(queue),
-        }
+        Member { room: self.clone(), queue: SendWrapper::new(queue) }
     }
 }
 

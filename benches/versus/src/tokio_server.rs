@@ -34,9 +34,7 @@ where
     Error: Send + 'static,
 {
     let listener = listener::bind(options)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let incoming = TcpListener::from_std(listener.try_clone()?)?;
         listener::announce(&listener)?;

@@ -33,11 +33,7 @@ pub enum Parsed<'a> {
 pub fn parse_request(bytes: &[u8]) -> Parsed<'_> {
     let Some(len) = head_len(bytes) else {
         let invalid = bytes.len() > HEAD_BYTES_MAX;
-        return if invalid {
-            Parsed::Invalid
-        } else {
-            Parsed::Incomplete
-        };
+        return if invalid { Parsed::Invalid } else { Parsed::Incomplete };
     };
     let request = std::str::from_utf8(&bytes[..len]).ok().and_then(|head| {
         let path = head.strip_prefix("GET ")?.split(' ').next()?;
@@ -119,10 +115,7 @@ mod tests {
         let Parsed::Request(parsed) = parse_request(text.as_bytes()) else {
             panic!("not parsed");
         };
-        assert_eq!(
-            (parsed.path, parsed.key, parsed.len),
-            ("/echo", KEY, text.len())
-        );
+        assert_eq!((parsed.path, parsed.key, parsed.len), ("/echo", KEY, text.len()));
     }
 
     #[test]

@@ -8,10 +8,8 @@ use versus::options::Options;
 
 fn main() -> Result<()> {
     let options = Options::from_env();
-    let address: SocketAddr = options
-        .text("address")
-        .ok_or("--address of the server is missing")?
-        .parse()?;
+    let address: SocketAddr =
+        options.text("address").ok_or("--address of the server is missing")?.parse()?;
     limits::raise_open_files();
     match options.words() {
         [mode] if mode == "echo" => echo::run(&options, address),

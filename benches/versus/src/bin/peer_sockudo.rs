@@ -12,9 +12,7 @@ use versus::tokio_server;
 fn main() -> io::Result<()> {
     let room = Room::default();
     let config = Config::builder().auto_ping(false).idle_timeout(0).build();
-    tokio_server::run(&Options::from_env(), |stream| {
-        serve(stream, config.clone(), room.clone())
-    })
+    tokio_server::run(&Options::from_env(), |stream| serve(stream, config.clone(), room.clone()))
 }
 
 async fn serve(stream: TcpStream, config: Config, room: Room<Message>) -> Result<(), Error> {

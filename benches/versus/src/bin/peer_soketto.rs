@@ -37,10 +37,7 @@ async fn serve(stream: TcpStream, room: Room<Message>) -> Result<(), Error> {
     let mut server = Server::new(BufWriter::with_capacity(BATCH_BYTES, stream).compat());
     let request = server.receive_request().await.map_err(failed)?;
     let (key, service) = (request.key(), Service::of_path(request.path()));
-    let response = Response::Accept {
-        key,
-        protocol: None,
-    };
+    let response = Response::Accept { key, protocol: None };
     server.send_response(&response).await.map_err(failed)?;
     let (sender, receiver) = server.into_builder().finish();
     if service != Some(Service::Chat) {

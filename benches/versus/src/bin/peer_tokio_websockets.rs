@@ -18,9 +18,7 @@ fn main() -> io::Result<()> {
 }
 
 async fn serve(stream: TcpStream, room: Room<Message>) -> Result<(), Error> {
-    let config = Config::default()
-        .frame_size(usize::MAX)
-        .flush_threshold(FLUSH_BYTES);
+    let config = Config::default().frame_size(usize::MAX).flush_threshold(FLUSH_BYTES);
     let (request, connection) = ServerBuilder::new().config(config).accept(stream).await?;
     let service = Service::of_path(request.uri().path()).unwrap_or(Service::Echo);
     let is_data = |message: &Message| message.is_text() || message.is_binary();

@@ -25,10 +25,7 @@ async fn serve(
     room: Room<Message>,
 ) -> Result<(), Box<Error>> {
     let mut service = Service::Echo;
-    #[expect(
-        clippy::result_large_err,
-        reason = "the callback's type is the library's"
-    )]
+    #[expect(clippy::result_large_err, reason = "the callback's type is the library's")]
     let note_path = |request: &Request, response: Response| {
         service = Service::of_path(request.uri().path()).unwrap_or(Service::Echo);
         Ok(response)

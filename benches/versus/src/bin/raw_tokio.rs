@@ -78,12 +78,7 @@ fn poll_turn(
         if received == 0 {
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
-        Poll::Ready(answer(
-            stream,
-            input,
-            &mut block[..carried + received],
-            batch,
-        ))
+        Poll::Ready(answer(stream, input, &mut block[..carried + received], batch))
     })
 }
 
@@ -106,11 +101,7 @@ fn answer(
             None
         }
     };
-    Ok(Turn {
-        refused,
-        is_over: batch.is_closed,
-        large: large.map(Box::new),
-    })
+    Ok(Turn { refused, is_over: batch.is_closed, large: large.map(Box::new) })
 }
 
 /// Sends the replies in one call; returns what the kernel refused.

@@ -25,9 +25,7 @@ pub fn run(options: &Options, address: SocketAddr) -> Result<()> {
     let members = options.value("members", 100);
     let mut fleet = Fleet::open(address, "/chat", members, Reply::new(&payload))?;
     fleet.clients[PUBLISHER].prepare(&payload, outstanding_max, masking_key(PUBLISHER));
-    window::measure(options, |duration| {
-        keep_up(&mut fleet, outstanding_max as u64, duration)
-    })
+    window::measure(options, |duration| keep_up(&mut fleet, outstanding_max as u64, duration))
 }
 
 fn keep_up(fleet: &mut Fleet, outstanding_max: u64, duration: Duration) -> Result<Tally> {

@@ -55,9 +55,7 @@ fn keep_up(address: SocketAddr, count: usize, duration: Duration) -> Result<Tall
             }
             let now = Instant::now();
             tally.messages += 1;
-            tally
-                .latencies
-                .add(now.duration_since(visit.begin).as_nanos() as u64, 1);
+            tally.latencies.add(now.duration_since(visit.begin).as_nanos() as u64, 1);
             visits[index] = None;
             if now < end {
                 visits[index] = Some(Visit::begin(address, &poll, index)?);
@@ -77,13 +75,7 @@ impl Visit {
         socket.set_nonblocking(true)?;
         send_whole(&socket, upgrade::request("/echo", KEY).as_bytes())?;
         poll.add(&socket, index)?;
-        Ok(Self {
-            socket,
-            begin,
-            received: Vec::new(),
-            is_upgraded: false,
-            is_closed: false,
-        })
+        Ok(Self { socket, begin, received: Vec::new(), is_upgraded: false, is_closed: false })
     }
 
     /// Does what the bytes there ask for; returns whether the server has closed the connection.
@@ -97,11 +89,7 @@ impl Visit {
             };
             if received == 0 {
                 let early = "the server left without an answer to the close frame";
-                return if self.is_closed {
-                    Ok(true)
-                } else {
-                    Err(early.into())
-                };
+                return if self.is_closed { Ok(true) } else { Err(early.into()) };
             }
             self.received.extend_from_slice(&block[..received]);
             self.answer()?;

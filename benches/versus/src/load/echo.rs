@@ -12,10 +12,7 @@ use crate::options::Options;
 
 /// A masking key for connection `index`.
 pub fn masking_key(index: usize) -> [u8; 4] {
-    (index as u32)
-        .wrapping_mul(0x9e37_79b9)
-        .wrapping_add(0x7f4a_7c15)
-        .to_le_bytes()
+    (index as u32).wrapping_mul(0x9e37_79b9).wrapping_add(0x7f4a_7c15).to_le_bytes()
 }
 
 pub fn run(options: &Options, address: SocketAddr) -> Result<()> {
@@ -26,9 +23,7 @@ pub fn run(options: &Options, address: SocketAddr) -> Result<()> {
     for (index, client) in fleet.clients.iter_mut().enumerate() {
         client.prepare(&payload, in_flight, masking_key(index));
     }
-    window::measure(options, |duration| {
-        keep_up(&mut fleet, in_flight as u64, duration)
-    })
+    window::measure(options, |duration| keep_up(&mut fleet, in_flight as u64, duration))
 }
 
 /// Keeps `in_flight` messages under way on every connection for `duration`, then awaits the last.
@@ -49,9 +44,7 @@ pub fn keep_up(fleet: &mut Fleet, in_flight: u64, duration: Duration) -> Result<
             if is_open {
                 return client.send(returned, now);
             }
-            outstanding = outstanding
-                .checked_sub(returned)
-                .ok_or("more replies than messages")?;
+            outstanding = outstanding.checked_sub(returned).ok_or("more replies than messages")?;
             Ok(())
         })?;
         now = Instant::now();

@@ -49,12 +49,7 @@ impl Fleet {
             poll.add(&client.socket, index)?;
             clients.push(client);
         }
-        Ok(Self {
-            clients,
-            reply,
-            block: vec![0; BLOCK_BYTES],
-            poll,
-        })
+        Ok(Self { clients, reply, block: vec![0; BLOCK_BYTES], poll })
     }
 
     /// Waits for events and handles them: `returned` gets each connection that replies were
@@ -101,11 +96,7 @@ impl Poll {
     pub fn wait(&mut self) -> Result<impl Iterator<Item = (usize, EventFlags)>> {
         let timeout = Timespec::try_from(TICK)?;
         self.events.clear();
-        match epoll::wait(
-            &self.epoll,
-            spare_capacity(&mut self.events),
-            Some(&timeout),
-        ) {
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -57,10 +57,7 @@ mod tests {
     fn a_bucket_begins_at_most_three_percent_under_its_times() {
         for time_ns in [0, 1, 31, 32, 33, 63, 64, 65, 1000, 123_456, 9_876_543_210] {
             let bound = lower_bound(bucket(time_ns));
-            assert!(
-                bound <= time_ns && time_ns - bound <= time_ns / STEPS,
-                "{time_ns}"
-            );
+            assert!(bound <= time_ns && time_ns - bound <= time_ns / STEPS, "{time_ns}");
         }
     }
 
@@ -69,9 +66,6 @@ mod tests {
         let mut histogram = Histogram::default();
         histogram.add(10, 98);
         histogram.add(20, 2);
-        assert_eq!(
-            (histogram.quantile(0.5), histogram.quantile(0.99)),
-            (10, 20)
-        );
+        assert_eq!((histogram.quantile(0.5), histogram.quantile(0.99)), (10, 20));
     }
 }

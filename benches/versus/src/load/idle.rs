@@ -23,10 +23,7 @@ pub fn run(options: &Options, address: SocketAddr) -> Result<()> {
         client.prepare(&payload, 1, masking_key(index));
     }
     let tally = keep_up(&mut fleet, 1, Duration::ZERO)?;
-    println!(
-        "{}",
-        json!({ "connections": count, "messages": tally.messages })
-    );
+    println!("{}", json!({ "connections": count, "messages": tally.messages }));
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }

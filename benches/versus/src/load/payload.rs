@@ -26,17 +26,11 @@ impl Payload {
         };
         let mut text = line.repeat(size / line.len());
         text.push_str(&PLAIN[..size - text.len()]);
-        Self {
-            first: frame::TEXT,
-            bytes: text.into_bytes(),
-        }
+        Self { first: frame::TEXT, bytes: text.into_bytes() }
     }
 
     fn binary(size: usize) -> Self {
         let bytes = (0..size).map(|index| (index * 7 + index / 251) as u8);
-        Self {
-            first: frame::BINARY,
-            bytes: bytes.collect(),
-        }
+        Self { first: frame::BINARY, bytes: bytes.collect() }
     }
 }

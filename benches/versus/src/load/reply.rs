@@ -23,10 +23,7 @@ pub struct Cursor {
 impl Reply {
     pub fn new(payload: &Payload) -> Self {
         let frame = frame::server_frame(payload.first, &payload.bytes);
-        Self {
-            header_len: frame.len() - payload.bytes.len(),
-            frame,
-        }
+        Self { header_len: frame.len() - payload.bytes.len(), frame }
     }
 
     /// Takes what a read brought; returns how many replies it completes.
@@ -68,10 +65,7 @@ mod tests {
     use super::*;
 
     fn reply() -> Reply {
-        Reply::new(&Payload {
-            first: frame::BINARY,
-            bytes: vec![5; 300],
-        })
+        Reply::new(&Payload { first: frame::BINARY, bytes: vec![5; 300] })
     }
 
     #[test]
@@ -90,10 +84,7 @@ mod tests {
     fn a_wrong_length_is_found_in_every_read_and_wrong_content_in_the_sampled() {
         let reply = reply();
         let wrong = frame::server_frame(frame::BINARY, &[5; 299]);
-        let mut cursor = Cursor {
-            position: 0,
-            reads: 1,
-        };
+        let mut cursor = Cursor { position: 0, reads: 1 };
         assert!(reply.check(&mut cursor, &wrong).is_err());
         let wrong = frame::server_frame(frame::BINARY, &[6; 300]);
         assert!(reply.check(&mut Cursor::default(), &wrong).is_err());

@@ -35,9 +35,7 @@ pub fn measure(options: &Options, mut run: impl FnMut(Duration) -> Result<Tally>
     let tally = run(Duration::from_secs_f64(options.value("seconds", 2.0)))?;
     let seconds = begin.elapsed().as_secs_f64();
     thread::sleep(SETTLE);
-    let used_ns = cpu_ns()?
-        .zip(cpu_before_ns)
-        .map(|(after, before)| after - before);
+    let used_ns = cpu_ns()?.zip(cpu_before_ns).map(|(after, before)| after - before);
 
     let messages = tally.messages;
     if messages == 0 {

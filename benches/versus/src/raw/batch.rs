@@ -55,10 +55,7 @@ impl Batch {
                 break Some(header);
             }
             if header.is_control() {
-                self.answer(
-                    header,
-                    &mut block[start + header.len..][..header.payload_len],
-                );
+                self.answer(header, &mut block[start + header.len..][..header.payload_len]);
             } else {
                 self.has_fragment |= header.first != frame::TEXT && header.first != frame::BINARY;
                 if open.is_empty() || header.payload_len >= IN_PLACE_BYTES {
@@ -84,12 +81,9 @@ impl Batch {
         match header.first {
             frame::CLOSE => {
                 self.is_closed = true;
-                self.control
-                    .extend(frame::server_frame(frame::CLOSE, payload));
+                self.control.extend(frame::server_frame(frame::CLOSE, payload));
             }
-            frame::PING => self
-                .control
-                .extend(frame::server_frame(frame::PONG, payload)),
+            frame::PING => self.control.extend(frame::server_frame(frame::PONG, payload)),
             _ => {}
         }
     }
@@ -128,14 +122,10 @@ mod tests {
     #[test]
     fn every_cut_of_the_input_gives_the_same_replies() {
         let payloads = [vec![1; 16], vec![], vec![2; 3000], vec![3; 200], vec![4; 5]];
-        let input: Vec<u8> = payloads
-            .iter()
-            .flat_map(|payload| client_frame(BINARY, payload, KEY))
-            .collect();
-        let expected: Vec<u8> = payloads
-            .iter()
-            .flat_map(|payload| server_frame(BINARY, payload))
-            .collect();
+        let input: Vec<u8> =
+            payloads.iter().flat_map(|payload| client_frame(BINARY, payload, KEY)).collect();
+        let expected: Vec<u8> =
+            payloads.iter().flat_map(|payload| server_frame(BINARY, payload)).collect();
         for cut in 0..=input.len() {
             let mut batch = Batch::default();
             let mut first = input[..cut].to_vec();

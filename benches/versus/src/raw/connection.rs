@@ -25,6 +25,8 @@ pub struct Connection {
     /// An incomplete frame or request, from its first byte.
     pub input: Vec<u8>,
     pub large: Option<Box<Large>>,
+    /// The last frame was large, so the next may be read straight into memory of that size.
+    pub sends_large: bool,
     /// What the kernel refused: `written <= output.len()`.
     output: Vec<u8>,
     written: usize,
@@ -37,6 +39,7 @@ impl Connection {
             phase: Phase::Upgrading,
             input: Vec::new(),
             large: None,
+            sends_large: false,
             output: Vec::new(),
             written: 0,
         }
@@ -47,11 +50,7 @@ impl Connection {
     /// # Errors
     /// The socket failed.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), Gone> {
-        let sent = if self.has_output() {
-            0
-        } else {
-            send_some(&self.socket, bytes)?
-        };
+        let sent = if self.has_output() { 0 } else { send_some(&self.socket, bytes)? };
         self.output.extend_from_slice(&bytes[sent..]);
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::frame::{self, Header, Parsed};
 use rustix::net::{RecvFlags, recv};
 use std::os::fd::AsFd;
 
-/// The memory of one large frame, kept for the next from the same sender.
+/// The memory of one large frame, lent to whoever sends the next: it is still in the cache.
 ///
 /// `unmasked <= filled <= bytes.len()`. Where a header is known, `filled <= header.frame_len()`.
 pub struct Large {
@@ -48,9 +48,7 @@ impl Large {
     /// # Errors
     /// The peer left or broke the protocol.
     pub fn read(&mut self, socket: impl AsFd) -> Result<Progress, Gone> {
-        let end = self
-            .header
-            .map_or(self.bytes.len(), |header| header.frame_len());
+        let end = self.header.map_or(self.bytes.len(), |header| header.frame_len());
         let space = &mut self.bytes[self.filled..end];
         let received = match recv(socket, space, RecvFlags::empty()) {
             Ok((0, _)) => return Err(Gone),
@@ -66,11 +64,7 @@ impl Large {
         };
         self.unmask(header);
         let is_complete = self.filled == header.frame_len();
-        Ok(if is_complete {
-            Progress::Reply
-        } else {
-            Progress::Partial
-        })
+        Ok(if is_complete { Progress::Reply } else { Progress::Partial })
     }
 
     /// The header at the start of the memory, where this memory suits its frame.
@@ -86,13 +80,14 @@ impl Large {
         self.header
     }
 
+    /// Whether a frame is on its way into this memory.
+    pub fn is_taken(&self) -> bool {
+        self.header.is_some()
+    }
+
     fn unmask(&mut self, header: Header) {
         let offset = self.unmasked - header.len;
-        frame::unmask(
-            &mut self.bytes[self.unmasked..self.filled],
-            header.key,
-            offset,
-        );
+        frame::unmask(&mut self.bytes[self.unmasked..self.filled], header.key, offset);
         self.unmasked = self.filled;
     }
 

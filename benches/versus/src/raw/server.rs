@@ -38,6 +38,9 @@ pub struct Server {
     room: Vec<usize>,
     block: Vec<u8>,
     batch: Batch,
+    /// Memory for large frames that no connection uses, the last used last.
+    #[expect(clippy::vec_box, reason = "the boxes move to the connections and back")]
+    spare: Vec<Box<Large>>,
 }
 
 impl Server {
@@ -45,12 +48,7 @@ impl Server {
         // Accepted sockets inherit it: a call less for each.
         sockopt::set_tcp_nodelay(&listener, true)?;
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        epoll::add(
-            &epoll,
-            &listener,
-            EventData::new_u64(LISTENER),
-            EventFlags::IN,
-        )?;
+        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
         Ok(Self {
             epoll,
             listener,
@@ -59,6 +57,7 @@ impl Server {
             room: Vec::new(),
             block: vec![0; BLOCK_BYTES],
             batch: Batch::default(),
+            spare: Vec::new(),
         })
     }
 
@@ -150,6 +149,9 @@ impl Server {
     /// Reads once and does what that asks for; `None` where there was nothing.
     fn read(&mut self, index: usize) -> Result<Option<Read>, Gone> {
         let connection = self.connections[index].as_mut().ok_or(Gone)?;
+        if connection.large.is_none() && connection.sends_large {
+            connection.large = self.spare.pop();
+        }
         if connection.large.is_some() {
             return self.read_large(index);
         }
@@ -180,20 +182,23 @@ impl Server {
             Progress::Idle => None,
             Progress::Partial => Some(Read::All),
             Progress::Reply => {
+                connection.sends_large = true;
                 self.deliver(index, &[IoSlice::new(large.take_reply())])?;
                 Some(Read::Some)
             }
-            // The memory goes: this sender does not only send large frames.
             Progress::Small(bytes) => {
+                connection.sends_large = false;
                 let filled = bytes.len();
                 let block = std::mem::replace(&mut self.block, bytes);
                 let result = self.handle_block(index, filled);
                 self.block = block;
-                return result.map(|()| Some(Read::Some));
+                result?;
+                Some(Read::Some)
             }
         };
-        if let Some(connection) = &mut self.connections[index] {
-            connection.large = Some(large);
+        match &mut self.connections[index] {
+            Some(connection) if large.is_taken() => connection.large = Some(large),
+            _ => self.spare.push(large),
         }
         Ok(read)
     }

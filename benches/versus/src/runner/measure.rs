@@ -54,10 +54,7 @@ fn cpu_time(settings: &Settings, row: &Row, target: &[String]) -> Result<Outcome
     let line = load.line(SLACK + Duration::from_secs_f64(settings.seconds))?;
     let report: Value = serde_json::from_str(&line)?;
     let value = report["server_cpu_ns_per_message"].as_f64();
-    Ok(Outcome {
-        value: value.ok_or("the load did not report the server's CPU time")?,
-        report,
-    })
+    Ok(Outcome { value: value.ok_or("the load did not report the server's CPU time")?, report })
 }
 
 /// The difference between many connections and none, after a few that came and went.

@@ -43,9 +43,7 @@ impl Process {
         if let Some(stdout) = child.stdout.take() {
             thread::spawn(move || {
                 let lines = BufReader::new(stdout).lines();
-                lines
-                    .map_while(|line| sender.send(line.ok()?).ok())
-                    .for_each(drop);
+                lines.map_while(|line| sender.send(line.ok()?).ok()).for_each(drop);
             });
         }
         Ok(Self { child, lines })

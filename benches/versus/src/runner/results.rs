@@ -32,11 +32,7 @@ impl Results {
     pub fn median_ratio(&self, row: &str, server: &str) -> Option<f64> {
         let base = self.of(row, BASE)?;
         let values = self.of(row, server)?;
-        median(
-            values
-                .iter()
-                .filter_map(|(round, value)| Some(value / base.get(round)?)),
-        )
+        median(values.iter().filter_map(|(round, value)| Some(value / base.get(round)?)))
     }
 
     /// Every single figure, for a file.

@@ -21,23 +21,11 @@ pub struct Row {
 }
 
 const fn cpu(name: &'static str, title: &'static str, load: &'static str, target: f64) -> Row {
-    Row {
-        name,
-        title,
-        measure: Measure::CpuTime,
-        load,
-        target,
-    }
+    Row { name, title, measure: Measure::CpuTime, load, target }
 }
 
 const fn idle(name: &'static str, title: &'static str, load: &'static str, target: f64) -> Row {
-    Row {
-        name,
-        title,
-        measure: Measure::IdleMemory,
-        load,
-        target,
-    }
+    Row { name, title, measure: Measure::IdleMemory, load, target }
 }
 
 /// Every load, in the order of the table.
@@ -114,24 +102,9 @@ pub const ROWS: &[Row] = &[
         "broadcast --size 64 --members 1000 --outstanding 1",
         1.05,
     ),
-    cpu(
-        "connect",
-        "handshake and close, 16 at a time",
-        "connect --connections 16",
-        1.08,
-    ),
-    idle(
-        "idle1k",
-        "idle connection after one echo of 1 KiB, bytes",
-        "idle --size 1024",
-        1024.0,
-    ),
-    idle(
-        "idle16k",
-        "idle connection after one echo of 16 KiB, bytes",
-        "idle --size 16384",
-        1024.0,
-    ),
+    cpu("connect", "handshake and close, 16 at a time", "connect --connections 16", 1.08),
+    idle("idle1k", "idle connection after one echo of 1 KiB, bytes", "idle --size 1024", 1024.0),
+    idle("idle16k", "idle connection after one echo of 16 KiB, bytes", "idle --size 16384", 1024.0),
 ];
 
 #[cfg(test)]

@@ -16,19 +16,11 @@ const fn known(
     file: &'static str,
     arguments: &'static [&'static str],
 ) -> Known {
-    Known {
-        name,
-        file,
-        arguments,
-        is_echo_only: false,
-    }
+    Known { name, file, arguments, is_echo_only: false }
 }
 
 const fn echo_only(known: Known) -> Known {
-    Known {
-        is_echo_only: true,
-        ..known
-    }
+    Known { is_echo_only: true, ..known }
 }
 
 /// Every known server, in the order of the table. `raw` is first: the others are set against it.

@@ -12,21 +12,13 @@ pub fn markdown(rows: &[&Row], servers: &[Server], results: &Results) -> String 
     let mut text = format!("| load | {} | target |\n", names.join(" | "));
     text.push_str(&format!("|---|{}---|\n", "---|".repeat(names.len())));
     for row in rows {
-        let cells = servers
-            .iter()
-            .map(|server| cell(row, server, has_base, results));
-        let cells: Vec<_> = cells
-            .map(|cell| cell.unwrap_or_else(|| "-".to_owned()))
-            .collect();
+        let cells = servers.iter().map(|server| cell(row, server, has_base, results));
+        let cells: Vec<_> = cells.map(|cell| cell.unwrap_or_else(|| "-".to_owned())).collect();
         let target = match row.measure {
             Measure::CpuTime => format!("{:.2}", row.target),
             Measure::IdleMemory => thousands(row.target),
         };
-        text.push_str(&format!(
-            "| {} | {} | {target} |\n",
-            row.title,
-            cells.join(" | ")
-        ));
+        text.push_str(&format!("| {} | {} | {target} |\n", row.title, cells.join(" | ")));
     }
     text
 }

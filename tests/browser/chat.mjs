@@ -1,0 +1,278 @@
+// The chat between two Chromium pages, a member from npm (ws) and one from PyPI (websockets).
+import { Inbox, PATIENCE_MS, Program, check, finish, require, within } from "./support.mjs";
+
+const { chromium } = require("playwright-core");
+const { WebSocket } = require("ws");
+const { CHROMIUM, PACKAGES, PYTHON } = process.env;
+
+const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+  "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const DESKTOP = { viewport: { width: 1000, height: 720 } };
+const PHONE = { viewport: { width: 360, height: 640 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
+const NASTY = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>&lt;b&gt;`;
+const NASTY_NAME = `<b onclick=hacked=1>"Eve"</b>`;
+
+// ---- The server, which starts again on the same port -----------------------------------------------------
+
+let server, port = "0", origin;
+
+async function startServer() {
+  server = Program.example("chat", "--port", port);
+  origin = (await server.lines.next("the URL")).split(" ").pop().replace(/\/$/, "");
+  port = new URL(origin).port;
+}
+
+const urlOf = (room, name) => `${origin.replace("http", "ws")}/chat?room=${encodeURIComponent(room)}&name=${encodeURIComponent(name)}`;
+
+const brief = (text) => JSON.stringify(text.slice(0, 30));
+
+// ---- Members ---------------------------------------------------------------------------------------------
+
+const problems = [], asked = new Set();
+
+class PageMember {
+  constructor(page, name) { Object.assign(this, { page, name }); }
+
+  static async open(browser, name, settings) {
+    const context = await browser.newContext(settings);
+    const page = await context.newPage();
+    page.setDefaultTimeout(PATIENCE_MS);
+    page.on("pageerror", (error) => problems.push(String(error)));
+    page.on("console", (message) => {
+      // What Chromium itself says when a server is away.
+      const isAway = /^WebSocket connection to '.*' failed: /.test(message.text());
+      if (message.type() === "error" && !isAway) problems.push(message.text());
+    });
+    context.on("request", (request) => asked.add(new URL(request.url())));
+    page.on("websocket", (socket) => asked.add(new URL(socket.url())));
+    return new PageMember(page, name);
+  }
+
+  async join(room) {
+    if (room !== undefined) await this.page.fill("#room", room);
+    await this.page.fill("#name", this.name);
+    await this.page.click("#join");
+    await this.isOpen();
+  }
+
+  isOpen() { return this.page.waitForSelector('#state[data-state="open"]'); }
+
+  async people(n) {
+    const text = n === 1 ? "1 person" : `${n} people`;
+    await this.page.waitForFunction((text) => document.getElementById("people").textContent === text, text);
+    check(`${this.name}'s page: ${text}`, true);
+  }
+
+  async say(text) {
+    await this.page.fill("#text", text);
+    await this.page.press("#text", "Enter");
+  }
+
+  // A message as it is shown: author, text as text, whose it is, and no element but ours.
+  async hears(author, text) {
+    const seen = await this.page.waitForFunction((text) => {
+      const body = [...document.querySelectorAll("#messages .message .text")].find((body) => body.textContent === text);
+      if (!body) return null;
+      const message = body.closest(".message");
+      return {
+        author: message.querySelector(".author").textContent,
+        own: message.dataset.own,
+        elements: message.querySelector(".text").childElementCount + message.querySelector(".author").childElementCount,
+      };
+    }, text);
+    const expected = { author, own: String(author === this.name), elements: 0 };
+    check(`${this.name}'s page: ${author} says ${brief(text)}`, await seen.jsonValue(), expected);
+  }
+
+  async notices(text) {
+    await this.page.waitForFunction((text) => [...document.querySelectorAll(".notice")].some((n) => n.textContent === text), text);
+    check(`${this.name}'s page: ${text}`, true);
+  }
+
+  texts() { return this.page.$$eval("#messages .text", (nodes) => nodes.map((node) => node.textContent)); }
+
+  async fits(what) {
+    const wide = await this.page.evaluate(() => {
+      const widths = [document.documentElement, document.body, document.getElementById("messages")]
+        .filter((node) => node.scrollWidth > node.clientWidth).map((node) => node.id || node.tagName);
+      const out = [...document.querySelectorAll("body *")].filter((node) => {
+        const box = node.getBoundingClientRect();
+        return box.width > 1 && (box.right > innerWidth + 0.5 || box.left < -0.5);
+      });
+      return widths.concat(out.map((node) => node.id || node.className || node.tagName));
+    });
+    check(`${this.name}'s page, ${what}: nothing overflows`, wide, []);
+  }
+
+  shot(name) { return this.page.screenshot({ path: `${PACKAGES}/${name}.png` }); }
+}
+
+// A member without a page: the same questions, asked of JSON.
+class JsonMember {
+  constructor(name, inbox, send, leave) { Object.assign(this, { name, inbox, send, leave }); }
+
+  static async ofNpm(room, name) {
+    const socket = new WebSocket(urlOf(room, name)), inbox = new Inbox();
+    socket.on("message", (data) => inbox.push(JSON.parse(data)));
+    const closed = new Promise((resolve) => socket.on("close", resolve));
+    return new JsonMember(name, inbox, (json) => socket.send(json), () => { socket.close(1000); return within(closed, "close"); }).joined(room);
+  }
+
+  static async ofPyPI(room, name) {
+    const program = new Program(PYTHON, [new URL("member.py", import.meta.url).pathname, urlOf(room, name)]);
+    const inbox = new Inbox();
+    program.lines.push = (line) => inbox.push(JSON.parse(line));
+    return new JsonMember(name, inbox, (json) => program.write(json), () => { program.process.stdin.end(); return within(program.ended, "the member's end"); }).joined(room);
+  }
+
+  async joined(room) {
+    const { type, id, room: joinedRoom, name, people } = await this.inbox.next("joined");
+    this.id = id;
+    this.welcome = people;
+    check(`${this.name} joined`, [type, typeof id, joinedRoom, name], ["joined", "string", room, this.name]);
+    return this;
+  }
+
+  say(text) { this.send(JSON.stringify({ type: "message", text })); }
+
+  async people(n) {
+    await this.inbox.find((message) => message.type === "people" && message.people === n, `${n} people`);
+    check(`${this.name}: ${n} people`, true);
+  }
+
+  async hears(author, text) {
+    const message = await this.inbox.find((message) => message.type === "message", text);
+    check(`${this.name}: ${author} says ${brief(text)}`, [message.name, message.text], [author, text]);
+    check(`${this.name}: own or other`, message.id === this.id, author === this.name);
+  }
+
+  async notices(text) {
+    await this.inbox.find((message) => message.type === "notice" && message.text === text, text);
+    check(`${this.name}: ${text}`, true);
+  }
+}
+
+// ---- The story -------------------------------------------------------------------------------------------
+
+await startServer();
+const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+const ann = await PageMember.open(browser, "Ann", DESKTOP);
+const bob = await PageMember.open(browser, "Bob", PHONE);
+try {
+  await everybodyComes();
+} catch (error) {
+  check(String(error), false);
+  await ann.shot("failed-ann");
+  await bob.shot("failed-bob");
+}
+await browser.close();
+await server.stop();
+finish();
+
+async function everybodyComes() {
+  await ann.page.goto(origin + "/");
+  await ann.page.click("#join");
+  check("an empty name is told", (await ann.page.textContent("#name-error")).length > 0);
+  await ann.shot("start-desktop");
+  await ann.join("lobby");
+  await ann.people(1);
+  await bob.page.goto(`${origin}/?room=lobby`);
+  check("a link fills the room in", await bob.page.inputValue("#room"), "lobby");
+  await bob.fits("start");
+  await bob.shot("start-phone");
+  await bob.join();
+  await ann.notices("Bob joined");
+  for (const page of [ann, bob]) await page.people(2);
+
+  const npm = await JsonMember.ofNpm("lobby", "Nora of npm");
+  const pypi = await JsonMember.ofPyPI("lobby", "Pia of PyPI");
+  check("counts in the welcomes", [npm.welcome, pypi.welcome], [3, 4]);
+  for (const member of [ann, bob, npm]) await member.people(4);
+  const all = [ann, bob, npm, pypi];
+  for (const author of all) {
+    const text = `hello from ${author.name} 🐟`;
+    await author.say(text);
+    for (const member of all) await member.hears(author.name, text);
+  }
+  await anotherRoom(all);
+  await nastyText(all);
+  for (const page of [ann, bob]) await page.shot(`chat-${page === ann ? "desktop" : "phone"}`);
+
+  await npm.leave();
+  await ann.notices("Nora of npm left");
+  await pypi.notices("Nora of npm left");
+  await pypi.leave();
+  for (const page of [ann, bob]) await page.people(2);
+  await reload();
+  for (const signal of ["SIGKILL", "SIGINT"]) await restart(signal);
+  await dark();
+  await ann.page.click("#leave");
+  await bob.notices("Ann left");
+  await bob.people(1);
+  noOtherHost();
+}
+
+async function anotherRoom(all) {
+  const stranger = await JsonMember.ofNpm("rust <&> 🦀", "Stranger");
+  check("another room has its own count", stranger.welcome, 1);
+  stranger.say("not for the lobby");
+  await stranger.hears("Stranger", "not for the lobby");
+  await ann.say("after the stranger");
+  for (const member of all) await member.hears("Ann", "after the stranger");
+  for (const page of [ann, bob]) check(`${page.name}'s page: no other room`, (await page.texts()).includes("not for the lobby"), false);
+  await stranger.leave();
+}
+
+async function nastyText(all) {
+  const eve = await JsonMember.ofNpm("lobby", NASTY_NAME);
+  for (const text of [NASTY, "W".repeat(2000), "two\nlines", "العربية \u202e backwards"]) {
+    eve.say(text);
+    for (const member of all) await member.hears(NASTY_NAME, text);
+    await bob.fits(brief(text));
+  }
+  const again = `${NASTY} and again`;
+  await ann.say(again);
+  for (const member of all) await member.hears("Ann", again);
+  for (const page of [ann, bob]) {
+    check(`${page.name}'s page: nothing ran`, await page.page.evaluate(() => window.hacked === undefined));
+    check(`${page.name}'s page: no element came in`, await page.page.$$eval("#messages img, #messages script, #messages b", (n) => n.length), 0);
+  }
+  await eve.leave();
+  await bob.notices(`${NASTY_NAME} left`);
+}
+
+async function reload() {
+  await bob.page.reload();
+  await ann.notices("Bob left");
+  await ann.people(1);
+  check("a reload keeps name and room", [await bob.page.inputValue("#name"), await bob.page.inputValue("#room")], ["Bob", "lobby"]);
+  await bob.join();
+  for (const page of [ann, bob]) await page.people(2);
+}
+
+async function restart(signal) {
+  await server.stop(signal);
+  for (const page of [ann, bob]) await page.page.waitForSelector('#state[data-state="reconnecting"]');
+  check(`${signal}: the pages say that they reconnect`, await ann.page.isVisible("#banner"));
+  await bob.fits("reconnecting");
+  await bob.shot(`reconnecting-phone-${signal}`);
+  await startServer();
+  for (const page of [ann, bob]) await page.isOpen();
+  for (const page of [ann, bob]) await page.people(2);
+  const text = `back after ${signal}`;
+  await bob.say(text);
+  for (const page of [ann, bob]) await page.hears("Bob", text);
+}
+
+async function dark() {
+  for (const page of [ann, bob]) await page.page.emulateMedia({ colorScheme: "dark" });
+  await ann.shot("dark-desktop");
+  await bob.shot("dark-phone");
+}
+
+function noOtherHost() {
+  const others = [...asked].filter((url) => url.host !== new URL(origin).host && url.protocol !== "data:");
+  check("no request to another host", others.map(String), []);
+  check("requests were seen, WebSockets among them", [...asked].some((url) => url.protocol === "ws:"));
+  check("no page errors, nothing against the policy", problems, []);
+}

@@ -1,0 +1,238 @@
+//! Byte streams that are slow or faulty, and raw peers that write frames by hand.
+
+// Each test binary uses a part of it.
+#![allow(dead_code)]
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use sockeye::frame::{Frame, Opcode};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+/// Moves few bytes at a time, and is pending before each of its operations, once.
+///
+/// A pending operation wakes its task at once, so nothing waits for time.
+#[derive(Debug)]
+pub(crate) struct Choppy<S> {
+    inner: S,
+    read_bytes_max: usize,
+    write_bytes_max: usize,
+    pending: Pending,
+    is_dirty: bool,
+}
+
+/// Which operations were pending and go on at the next poll.
+#[derive(Debug, Default)]
+struct Pending {
+    read: bool,
+    write: bool,
+    flush: bool,
+    shutdown: bool,
+}
+
+impl<S> Choppy<S> {
+    /// One byte a read, `write_bytes_max` a write.
+    pub(crate) fn new(inner: S, write_bytes_max: usize) -> Self {
+        Self {
+            inner,
+            read_bytes_max: 1,
+            write_bytes_max,
+            pending: Pending::default(),
+            is_dirty: false,
+        }
+    }
+
+    pub(crate) fn read_bytes_max(mut self, bytes: usize) -> Self {
+        self.read_bytes_max = bytes;
+        self
+    }
+}
+
+/// Pending the first time, ready the next.
+fn poll_second(was_pending: &mut bool, cx: &Context<'_>) -> Poll<()> {
+    *was_pending = !*was_pending;
+    if *was_pending {
+        cx.waker().wake_by_ref();
+        return Poll::Pending;
+    }
+    Poll::Ready(())
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Choppy<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        ready!(poll_second(&mut this.pending.read, cx));
+        let mut few = vec![0; this.read_bytes_max.min(buf.remaining())];
+        let mut few = ReadBuf::new(&mut few);
+        ready!(Pin::new(&mut this.inner).poll_read(cx, &mut few))?;
+        buf.put_slice(few.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Choppy<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        ready!(poll_second(&mut this.pending.write, cx));
+        this.is_dirty = true;
+        let few = &bytes[..bytes.len().min(this.write_bytes_max)];
+        Pin::new(&mut this.inner).poll_write(cx, few)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        // Nothing to flush is nothing to wait for.
+        if this.is_dirty {
+            ready!(poll_second(&mut this.pending.flush, cx));
+            this.is_dirty = false;
+        }
+        Pin::new(&mut this.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        ready!(poll_second(&mut this.pending.shutdown, cx));
+        Pin::new(&mut this.inner).poll_shutdown(cx)
+    }
+}
+
+/// Gives the same bytes for ever and takes whatever is written; says whether it was shut down.
+#[derive(Debug)]
+pub(crate) struct Endless {
+    bytes: Vec<u8>,
+    at: usize,
+    pub(crate) is_shut: Arc<AtomicBool>,
+}
+
+impl Endless {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, at: 0, is_shut: Arc::default() }
+    }
+}
+
+impl AsyncRead for Endless {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // As every stream of tokio: a task that never waits is made to.
+        let coop = ready!(tokio::task::coop::poll_proceed(cx));
+        coop.made_progress();
+        while buf.remaining() > 0 {
+            let rest = &self.bytes[self.at..];
+            let len = rest.len().min(buf.remaining());
+            buf.put_slice(&rest[..len]);
+            self.at = (self.at + len) % self.bytes.len();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Endless {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.is_shut.store(true, Ordering::Release);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A peer by hand: frames out, frames in, nothing answered by itself.
+#[derive(Debug)]
+pub(crate) struct RawPeer<S> {
+    pub(crate) stream: S,
+    buffer: Vec<u8>,
+    masks: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> RawPeer<S> {
+    /// A client: its frames are masked.
+    pub(crate) fn client(stream: S) -> Self {
+        Self { stream, buffer: Vec::new(), masks: true }
+    }
+
+    /// A server: its frames are not masked.
+    pub(crate) fn server(stream: S) -> Self {
+        Self { masks: false, ..Self::client(stream) }
+    }
+
+    /// Bytes that were read behind a handshake.
+    pub(crate) fn with_input(mut self, input: Vec<u8>) -> Self {
+        self.buffer = input;
+        self
+    }
+
+    pub(crate) fn encode(&self, frame: Frame) -> Vec<u8> {
+        if self.masks { frame.masked([0xa5, 0x3c, 0x5a, 0x99]).encode() } else { frame.encode() }
+    }
+
+    pub(crate) async fn send(&mut self, frame: Frame) {
+        let bytes = self.encode(frame);
+        self.write(&bytes).await;
+    }
+
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.expect("open");
+    }
+
+    /// The next frame; `None` at the end of the stream, however it ended.
+    pub(crate) async fn frame(&mut self) -> Option<Frame> {
+        loop {
+            if let Some((frame, len)) = Frame::decode(&self.buffer).expect("a lawful frame") {
+                self.buffer.drain(..len);
+                assert_eq!(frame.mask_key.is_some(), !self.masks, "only a client masks");
+                return Some(frame);
+            }
+            match self.stream.read_buf(&mut self.buffer).await {
+                Ok(0) | Err(_) => {
+                    assert!(self.buffer.is_empty(), "the stream ends inside a frame");
+                    return None;
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// The next frame that is neither ping nor pong.
+    pub(crate) async fn data(&mut self) -> Option<Frame> {
+        loop {
+            let frame = self.frame().await?;
+            if !matches!(frame.opcode, Opcode::Ping | Opcode::Pong) {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// Passes over everything to the close frame; its code.
+    pub(crate) async fn close_code(&mut self) -> Option<u16> {
+        loop {
+            let frame = self.frame().await?;
+            if frame.opcode == Opcode::Close {
+                let code = frame.payload.first_chunk::<2>();
+                return Some(code.map_or(1005, |code| u16::from_be_bytes(*code)));
+            }
+        }
+    }
+}
