@@ -427,6 +427,36 @@ async fn nothing_is_lost_among_many() {
     assert_eq!(people.len() as u64, PEOPLE);
 }
 
+/// BC-07, EX-02: a member that reads nothing is sent away in the end, and nobody else misses a word
+/// of what is said meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_does_not_read_holds_up_nobody() {
+    let chat = Chat::start();
+    let mut ann = chat.join("lobby", "Ann", 1).await;
+    let slow = joined_by_hand(&chat).await;
+    ann.sees(2, "Mallory joined").await;
+    let mut others = Vec::new();
+    // More than the kernel and the outbox hold.
+    for word in 0..3000 {
+        let text = format!("{word} {}", "🐟".repeat(1900));
+        ann.say(&text).await;
+        let mut heard = ann.next().await;
+        while heard["type"] != "message" {
+            others.push(heard);
+            heard = ann.next().await;
+        }
+        assert_eq!(heard["text"], text);
+    }
+    // Its seat is free when its last write has timed out, on a slow machine before this.
+    while others.len() < 2 {
+        others.push(ann.next().await);
+    }
+    let left =
+        [json!({"type": "people", "people": 1}), json!({"type": "notice", "text": "Mallory left"})];
+    assert_eq!(others, left);
+    drop(slow);
+}
+
 /// EX-02: a chat that is interrupted says goodbye (1001) and ends.
 #[cfg(unix)]
 #[tokio::test]

@@ -3,13 +3,8 @@
 mod support;
 use sockeye::frame::*;
 use sockeye::protocol::*;
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use std::alloc::System;
 use std::sync::Arc;
 use support::pair::{End, ROLES, Seen, fails_with, fragment, last, millis, quiet, to};
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
 /// BY-10: a frame limit of a few bytes holds for a frame that lies whole in the block too.
 #[test]
 fn frame_limit_holds_for_short_frames() {
@@ -130,22 +125,6 @@ fn cut_control_frames_are_no_slow_message() {
         }
         assert_eq!(end.state(), State::Open, "{:?}", end.violation());
     }
-}
-
-/// Row 27: a buffer that never quite empties holds what waits, not all it ever carried.
-#[test]
-fn write_buffer_that_never_drains_does_not_grow() {
-    let mut out = WriteBuffer::new();
-    out.extend_from_slice(&[0; 100]);
-    let region = Region::new(ALLOCATOR);
-    for _ in 0..1_000_000 {
-        out.extend_from_slice(&[0; 100]);
-        out.advance(100);
-    }
-    assert_eq!(out.len(), 100);
-    let change = region.change();
-    let held = change.bytes_allocated as i64 - change.bytes_deallocated as i64;
-    assert!(held < 1 << 20, "{held} bytes for 100");
 }
 
 /// Row 28: pauses do not add up to an endless message.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::outbox::Outbox;
 use crate::protocol::{
-    CloseCause, CloseOutcome, Config, Endpoint, Role, State, TimeoutKind, WriteBuffer,
+    CloseCause, CloseOutcome, Config, Endpoint, Role, State, TimeoutKind, WriteBuffer, millis,
 };
 use crate::sync::{Arc, AtomicU64, Ordering};
 
@@ -41,13 +41,14 @@ pub(super) enum Fill {
 /// The way to the end of the stream.
 ///
 /// ```text
-///   Running ──endpoint closed──► Flushing ──last word out──► Draining ──EOF, bound or deadline──► Done
+///   Running ──endpoint closed──► Flushing ──► ShuttingDown ──► Draining ──EOF, bound, deadline──► Done
 ///      └───────────the stream or the peer is gone──────────────────────────────────────────────────┘
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     Running,
     Flushing,
+    ShuttingDown,
     Draining { drained: u32 },
     Done,
 }
@@ -64,6 +65,8 @@ pub(super) struct Conn<S> {
     ending: Ending,
     is_blocked: bool,
     is_stopped: bool,
+    /// Another task polls than the one that armed the timer.
+    is_new_task: bool,
 }
 
 impl<S: ByteStream> Conn<S> {
@@ -86,6 +89,7 @@ impl<S: ByteStream> Conn<S> {
             ending: Ending::Running,
             is_blocked: false,
             is_stopped: false,
+            is_new_task: false,
         }
     }
 
@@ -156,12 +160,8 @@ impl<S: ByteStream> Conn<S> {
                 Ok(flushed) => flushed,
                 Err(error) => return self.lose_line(&error, out),
             };
-            if flushed.progress || !self.is_blocked {
-                let timeout_ms = self.endpoint.config().write_timeout.as_millis();
-                let timeout_ms = u64::try_from(timeout_ms).unwrap_or(NEVER);
-                self.deadline_ms = self.timer.now_ms().saturating_add(timeout_ms);
-            }
-            self.is_blocked = flushed.is_blocked;
+            self.is_new_task |= flushed.is_new_task;
+            self.note_progress(flushed.progress, flushed.is_blocked);
             if flushed.is_blocked {
                 match ready!(self.line.poll_write_ready(cx)) {
                     Ok(()) => continue,
@@ -174,6 +174,22 @@ impl<S: ByteStream> Conn<S> {
             }
             return self.poll_flush_line(cx, out);
         }
+    }
+
+    /// The deadline of a blocked write begins anew with each byte. While it is blocked nothing is
+    /// read, so silence is not the peer's fault.
+    fn note_progress(&mut self, progress: bool, is_blocked: bool) {
+        let now_ms = self.timer.now_ms();
+        if (progress || !self.is_blocked) && !matches!(self.ending, Ending::Draining { .. }) {
+            let timeout_ms = millis(self.endpoint.config().write_timeout);
+            self.deadline_ms = now_ms.saturating_add(timeout_ms);
+        }
+        match (self.is_blocked, is_blocked) {
+            (false, true) => self.endpoint.pause(now_ms),
+            (true, false) => self.endpoint.resume(now_ms),
+            _ => {}
+        }
+        self.is_blocked = is_blocked;
     }
 
     fn poll_flush_line(&mut self, cx: &mut Context<'_>, out: &mut WriteBuffer) -> Poll<()> {
@@ -193,11 +209,18 @@ impl<S: ByteStream> Conn<S> {
     }
 
     fn lose_line(&mut self, error: &io::Error, out: &mut WriteBuffer) -> Poll<()> {
-        self.endpoint.lose(CloseCause::Io(error.kind()));
-        self.ending = Ending::Done;
-        self.is_blocked = false;
+        self.lose_peer(CloseCause::Io(error.kind()));
         out.clear();
         Poll::Ready(())
+    }
+
+    fn lose_peer(&mut self, cause: CloseCause) {
+        if let Some(frame) = self.outbox.take_close_request() {
+            self.endpoint.lose_closing(&frame, cause);
+        }
+        self.endpoint.lose(cause);
+        self.ending = Ending::Done;
+        self.is_blocked = false;
     }
 
     /// A pong was read: it may be the one the keepalive waits for.
@@ -209,12 +232,7 @@ impl<S: ByteStream> Conn<S> {
 
     /// Does what is due, or sees to it that the task is woken when something is. True: something
     /// was done, so flush and look again.
-    pub(super) fn handle_timers(
-        &mut self,
-        cx: &Context<'_>,
-        out: &mut WriteBuffer,
-        waker: Rearm,
-    ) -> bool {
+    pub(super) fn handle_timers(&mut self, cx: &Context<'_>, out: &mut WriteBuffer) -> bool {
         let now_ms = self.timer.now_ms();
         let mut deadline_ms = self.endpoint.poll_timeout().unwrap_or(NEVER);
         if self.is_blocked || self.is_over() {
@@ -222,16 +240,15 @@ impl<S: ByteStream> Conn<S> {
         }
         if deadline_ms <= now_ms {
             if self.is_blocked && self.deadline_ms <= now_ms {
-                self.endpoint.lose(CloseCause::Timeout(TimeoutKind::Write));
-                self.ending = Ending::Done;
-                self.is_blocked = false;
+                self.lose_peer(CloseCause::Timeout(TimeoutKind::Write));
             } else {
                 self.endpoint.handle_timeout(out, now_ms);
             }
             return true;
         }
         let is_armed = self.armed_ms <= deadline_ms && self.armed_ms > now_ms;
-        if deadline_ms != NEVER && (!is_armed || waker == Rearm::Always) {
+        if deadline_ms != NEVER && (!is_armed || self.is_new_task) {
+            self.is_new_task = false;
             self.armed_ms = deadline_ms;
             self.timer.arm(deadline_ms, cx.waker());
         }
@@ -251,15 +268,14 @@ impl<S: ByteStream> Conn<S> {
                 Ending::Running => self.begin_end(),
                 Ending::Flushing => {
                     if self.poll_flush(cx, out).is_pending() {
-                        if !self.handle_timers(cx, out, Rearm::Always) {
+                        if !self.handle_timers(cx, out) {
                             return Poll::Pending;
                         }
-                        continue;
-                    }
-                    if self.ending == Ending::Flushing {
-                        ready!(self.poll_last_word(cx));
+                    } else if self.ending == Ending::Flushing {
+                        self.begin_last_word();
                     }
                 }
+                Ending::ShuttingDown => ready!(self.poll_shutdown(cx)),
                 Ending::Draining { drained } => ready!(self.poll_drain(cx, block, drained)),
                 Ending::Done => {
                     self.outbox.detach();
@@ -279,25 +295,51 @@ impl<S: ByteStream> Conn<S> {
     }
 
     /// All is written: close, or end our half and wait for the peer's.
-    fn poll_last_word(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let outcome = self.endpoint.outcome();
-        let is_clean = outcome.is_some_and(|outcome| outcome.clean);
-        let is_eof = outcome.is_some_and(|outcome| outcome.cause == CloseCause::Eof);
-        let waits_for_peer = is_clean && self.endpoint.role() == Role::Client;
+    fn begin_last_word(&mut self) {
+        let waits_for_peer = self.is_clean() && self.endpoint.role() == Role::Client;
         let timeout_ms = if waits_for_peer {
-            u64::try_from(self.endpoint.config().close_timeout.as_millis()).unwrap_or(NEVER)
+            millis(self.endpoint.config().close_timeout)
         } else {
-            // After a clean end closing the socket says it all; a stream of its own (TLS) has a goodbye
-            // to write, which may take a while and has the same deadline.
-            if !is_clean || self.line.direct().is_none() {
-                let _ = self.line.poll_shutdown(cx);
-            }
             DRAIN_TIMEOUT_MS
         };
         self.deadline_ms = self.timer.now_ms().saturating_add(timeout_ms);
-        let is_done = is_eof || (is_clean && !waits_for_peer);
-        self.ending = if is_done { Ending::Done } else { Ending::Draining { drained: 0 } };
-        Poll::Ready(())
+        self.ending = if waits_for_peer {
+            Ending::Draining { drained: 0 }
+        } else if self.is_clean() && self.line.is_direct() {
+            // Closing the socket says it all.
+            Ending::Done
+        } else {
+            Ending::ShuttingDown
+        };
+    }
+
+    /// FIN, or close_notify, which may take a while; then the peer has a moment to see our last word.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.line.poll_shutdown(cx) {
+            Poll::Ready(_) => {
+                let outcome = self.endpoint.outcome();
+                let is_eof = outcome.is_some_and(|outcome| outcome.cause == CloseCause::Eof);
+                let is_done = is_eof || self.is_clean();
+                self.ending = if is_done { Ending::Done } else { Ending::Draining { drained: 0 } };
+                Poll::Ready(())
+            }
+            Poll::Pending => self.poll_deadline(cx),
+        }
+    }
+
+    /// Ready, and done, when the time of the end is over.
+    fn poll_deadline(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.deadline_ms <= self.timer.now_ms() {
+            self.ending = Ending::Done;
+            return Poll::Ready(());
+        }
+        self.armed_ms = self.deadline_ms;
+        self.timer.arm(self.deadline_ms, cx.waker());
+        Poll::Pending
+    }
+
+    fn is_clean(&self) -> bool {
+        self.endpoint.outcome().is_some_and(|outcome| outcome.clean)
     }
 
     fn poll_drain(&mut self, cx: &mut Context<'_>, block: &mut [u8], drained: u32) -> Poll<()> {
@@ -308,13 +350,7 @@ impl<S: ByteStream> Conn<S> {
             self.ending = if is_done { Ending::Done } else { Ending::Draining { drained } };
             return Poll::Ready(());
         }
-        if self.deadline_ms <= self.timer.now_ms() {
-            self.ending = Ending::Done;
-            return Poll::Ready(());
-        }
-        self.armed_ms = self.deadline_ms;
-        self.timer.arm(self.deadline_ms, cx.waker());
-        Poll::Pending
+        self.poll_deadline(cx)
     }
 
     /// How it ended; only after [`poll_end`](Self::poll_end).
@@ -322,13 +358,6 @@ impl<S: ByteStream> Conn<S> {
         let outcome = self.endpoint.outcome().cloned();
         outcome.unwrap_or_else(|| CloseOutcome::lost(CloseCause::Dropped))
     }
-}
-
-/// Whether the task that polls may have changed since the timer was armed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rearm {
-    Always,
-    IfNeeded,
 }
 
 impl<S> Drop for Conn<S> {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use crate::frame::Violation;
 use crate::protocol::{CloseOutcome, MessageRef, Place, Step, Token};
 
-use super::conn::{Conn, Fill, Rearm};
+use super::conn::{Conn, Fill};
 use super::handler::{Connection, HIGH_WATER_BYTES, Handler};
 use super::line::ByteStream;
 use super::pool::{Turn, with_turn};
@@ -65,22 +65,27 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
         }
         let mut reads = 0;
         loop {
+            if self.conn.is_over() {
+                return self.poll_end(cx, turn);
+            }
             // What was blocked is tried first: only then is anything read.
             let was_blocked = self.conn.is_blocked();
             let has_read = !was_blocked && self.poll_input(cx, turn);
             let is_blocked = self.conn.poll_flush(cx, &mut turn.out).is_pending();
             if self.conn.is_over() {
-                return self.poll_end(cx, turn);
+                continue;
             }
             if (has_read || was_blocked) && !is_blocked {
                 reads += 1;
                 if reads < READS_PER_POLL {
                     continue;
                 }
+                // A peer that never pauses has its deadlines, too.
+                self.conn.handle_timers(cx, &mut turn.out);
                 cx.waker().wake_by_ref();
-                return Poll::Pending;
+                return self.poll_rest(cx, turn);
             }
-            if !self.conn.handle_timers(cx, &mut turn.out, Rearm::IfNeeded) {
+            if !self.conn.handle_timers(cx, &mut turn.out) {
                 return Poll::Pending;
             }
         }
@@ -92,7 +97,7 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
         if self.conn.is_over() {
             return false;
         }
-        if self.handler.poll_ready(cx).is_pending() {
+        if self.conn.is_open() && self.handler.poll_ready(cx).is_pending() {
             self.pause();
             return false;
         }
@@ -193,11 +198,16 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
     }
 
     fn pause(&mut self) {
-        if self.stage == Stage::Running {
-            self.stage = Stage::Paused;
-            let now_ms = self.conn.timer.now_ms();
-            self.conn.endpoint.pause(now_ms);
-        }
+        self.stage = Stage::Paused;
+        let now_ms = self.conn.timer.now_ms();
+        self.conn.endpoint.pause(now_ms);
+    }
+
+    /// Before other tasks have their turn: what the timers wrote leaves, so that this thread's buffer
+    /// is empty.
+    fn poll_rest(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<CloseOutcome> {
+        let _ = self.conn.poll_flush(cx, &mut turn.out);
+        Poll::Pending
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<CloseOutcome> {

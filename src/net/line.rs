@@ -59,6 +59,11 @@ impl<S: ByteStream> Line<S> {
         }
     }
 
+    /// Whether senders can write to it themselves.
+    pub(super) const fn is_direct(&self) -> bool {
+        !matches!(self, Self::Own(_))
+    }
+
     /// Reads what is there into the block; 0 at the end of the stream.
     #[inline]
     pub(super) fn poll_read(

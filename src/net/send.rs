@@ -40,7 +40,7 @@ impl Sender {
                 Err(SendError::Full { .. }) => {}
                 result => return Poll::Ready(result),
             }
-            if self.outbox().wait_for_space(cx.waker()) {
+            if self.outbox().wait_for_space(message.as_bytes().len(), cx.waker()) {
                 return Poll::Pending;
             }
         }

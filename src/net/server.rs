@@ -12,12 +12,12 @@ use pin_project_lite::pin_project;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::frame::CloseFrame;
 use crate::handshake::HandshakeError;
 use crate::outbox::Outbox;
-use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
+use crate::sync::{Arc, Mutex};
 
 use super::acceptor::{Acceptor, refuse};
 use super::request::Request;
@@ -29,9 +29,6 @@ const HALF_OPEN_PER_ADDRESS_MAX: usize = 32;
 
 /// When a client that met too many of them may come again.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// Whether accepted sockets have the listener's options: saves a system call a connection.
-const INHERITS_NODELAY: bool = cfg!(target_os = "linux");
 
 /// Connections the kernel keeps ready for us.
 const BACKLOG: i32 = 1024;
@@ -194,10 +191,16 @@ where
     Fut: Future + Send + 'static,
 {
     let mut backoff = BACKOFF.0;
+    // On most systems accepted sockets have the listener's options: asking once saves a call each.
+    let mut inherits_nodelay = None;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 backoff = BACKOFF.0;
+                if !*inherits_nodelay.get_or_insert_with(|| stream.nodelay().unwrap_or(false)) {
+                    // Small frames must not wait for each other; a socket that refuses still works.
+                    let _ = stream.set_nodelay(true);
+                }
                 begin(&serving, stream, peer);
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -216,13 +219,9 @@ where
     F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
 {
-    // Small frames must not wait for each other; a socket that refuses the option still works.
-    if !INHERITS_NODELAY {
-        let _ = stream.set_nodelay(true);
-    }
     let half_open = HalfOpen::enter(&serving.tasks, peer.ip());
     let task = handshake(serving.clone(), stream, peer, half_open);
-    tokio::spawn(Owned { future: task, member: Member::new(&serving.tasks) });
+    Tasks::spawn(&serving.tasks, task, Weak::new());
 }
 
 async fn handshake<F, Fut>(
@@ -241,12 +240,9 @@ async fn handshake<F, Fut>(
     let accepted = serving.acceptor.accept(stream, Some(peer)).await;
     drop(half_open);
     // Whoever was refused has been answered.
-    let Ok((socket, request)) = accepted else {
-        return;
-    };
-    let member = Member::with_outbox(&serving.tasks, socket.outbox());
-    let future = (serving.on_socket)(socket, request);
-    tokio::spawn(Owned { future, member });
+    let Ok((socket, request)) = accepted else { return };
+    let outbox = Arc::downgrade(socket.outbox());
+    Tasks::spawn(&serving.tasks, (serving.on_socket)(socket, request), outbox);
 }
 
 /// One connection was gone before it was accepted.
@@ -264,25 +260,61 @@ fn is_shortage(error: &io::Error) -> bool {
 #[derive(Debug, Default)]
 struct Tasks {
     members: Mutex<Members>,
-    is_over: AtomicBool,
     ended: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Members {
-    live: usize,
+    live: HashMap<u64, Live>,
+    next_key: u64,
+    is_over: bool,
     half_open: usize,
     half_open_of: HashMap<IpAddr, usize>,
-    outboxes: HashMap<u64, Weak<Outbox>>,
+}
+
+/// One task of a server.
+#[derive(Debug)]
+struct Live {
+    /// `None` for the moment in which it is spawned.
+    task: Option<AbortHandle>,
+    /// Of a connection; that of a handshake leads nowhere.
+    outbox: Weak<Outbox>,
 }
 
 impl Tasks {
-    fn outboxes(&self) -> Vec<Arc<Outbox>> {
-        self.members.lock().outboxes.values().filter_map(Weak::upgrade).collect()
+    /// Runs a task that ends with the server at the latest.
+    fn spawn<T>(tasks: &Arc<Self>, future: T, outbox: Weak<Outbox>)
+    where
+        T: Future + Send + 'static,
+    {
+        let mut members = tasks.members.lock();
+        if members.is_over {
+            return;
+        }
+        let key = members.next_key;
+        members.next_key += 1;
+        members.live.insert(key, Live { task: None, outbox });
+        drop(members);
+        let member = Member { tasks: tasks.clone(), key };
+        let task = tokio::spawn(Owned { future, member }).abort_handle();
+        tasks.enlist(key, task);
+    }
+
+    fn enlist(&self, key: u64, task: AbortHandle) {
+        let mut members = self.members.lock();
+        match members.live.get_mut(&key) {
+            Some(live) => live.task = Some(task),
+            // It has ended already, or the server has.
+            None => task.abort(),
+        }
     }
 
     fn close_all(&self) {
-        for outbox in self.outboxes() {
+        let members = self.members.lock();
+        let outboxes: Vec<_> =
+            members.live.values().filter_map(|live| live.outbox.upgrade()).collect();
+        drop(members);
+        for outbox in outboxes {
             if let Ok(frame) = CloseFrame::new(1001, "server is shutting down") {
                 outbox.request_close(frame);
             }
@@ -292,7 +324,7 @@ impl Tasks {
     async fn ended(&self) {
         loop {
             let notified = self.ended.notified();
-            if self.members.lock().live == 0 {
+            if self.members.lock().live.is_empty() {
                 return;
             }
             notified.await;
@@ -305,44 +337,32 @@ struct Owner(Arc<Tasks>);
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.0.is_over.store(true, Ordering::Release);
-        self.0.outboxes().iter().for_each(|outbox| outbox.wake());
+        let mut members = self.0.members.lock();
+        members.is_over = true;
+        let live = std::mem::take(&mut members.live);
+        drop(members);
+        live.into_values().filter_map(|live| live.task).for_each(|task| task.abort());
     }
 }
 
-/// One task of a server.
+/// Strikes its task off the list when it ends.
 #[derive(Debug)]
 struct Member {
     tasks: Arc<Tasks>,
-    /// Zero for a handshake.
-    id: u64,
-}
-
-impl Member {
-    fn new(tasks: &Arc<Tasks>) -> Self {
-        tasks.members.lock().live += 1;
-        Self { tasks: tasks.clone(), id: 0 }
-    }
-
-    fn with_outbox(tasks: &Arc<Tasks>, outbox: &Arc<Outbox>) -> Self {
-        let mut members = tasks.members.lock();
-        members.live += 1;
-        members.outboxes.insert(outbox.id(), Arc::downgrade(outbox));
-        drop(members);
-        Self { tasks: tasks.clone(), id: outbox.id() }
-    }
+    key: u64,
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
         let mut members = self.tasks.members.lock();
-        members.live -= 1;
-        members.outboxes.remove(&self.id);
-        if members.outboxes.is_empty() {
-            members.outboxes = HashMap::new();
+        let live = members.live.remove(&self.key);
+        if members.live.capacity() > 64 && members.live.len() < members.live.capacity() / 8 {
+            // Memory of a burst is given back.
+            members.live.shrink_to_fit();
         }
-        let is_last = members.live == 0;
+        let is_last = members.live.is_empty();
         drop(members);
+        drop(live);
         if is_last {
             self.tasks.ended.notify_waiters();
         }
@@ -385,7 +405,7 @@ impl Drop for HalfOpen {
 }
 
 pin_project! {
-    /// A task that ends when its server does.
+    /// A task with its place on the list.
     struct Owned<F> {
         #[pin]
         future: F,
@@ -397,10 +417,6 @@ impl<F: Future> Future for Owned<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        if this.member.tasks.is_over.load(Ordering::Acquire) {
-            return Poll::Ready(());
-        }
-        this.future.poll(cx).map(|_| ())
+        self.project().future.poll(cx).map(|_| ())
     }
 }

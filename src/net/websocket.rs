@@ -17,7 +17,7 @@ use crate::protocol::{
 };
 use crate::sync::Arc;
 
-use super::conn::{Conn, Fill, Rearm};
+use super::conn::{Conn, Fill};
 use super::driver::Driver;
 use super::handler::{HIGH_WATER_BYTES, Handler};
 use super::line::ByteStream;
@@ -167,8 +167,8 @@ impl<S: ByteStream> WebSocket<S> {
 
     /// Bytes that were fed and are not written yet.
     #[must_use]
-    pub const fn unflushed(&self) -> usize {
-        self.out.len()
+    pub fn unflushed(&self) -> usize {
+        self.out.len() + self.conn.outbox.unwritten()
     }
 
     /// Sends a ping of the keepalive now; its pong is waited for as always.
@@ -351,7 +351,7 @@ impl<S: ByteStream> WebSocket<S> {
                     return fill;
                 }
             }
-            if !self.conn.handle_timers(cx, &mut self.out, Rearm::Always) {
+            if !self.conn.handle_timers(cx, &mut self.out) {
                 return Poll::Pending;
             }
         }
@@ -393,7 +393,7 @@ impl<S: ByteStream> WebSocket<S> {
             if !is_blocked {
                 return Poll::Ready(Ok(()));
             }
-            if !self.conn.handle_timers(cx, &mut self.out, Rearm::Always) {
+            if !self.conn.handle_timers(cx, &mut self.out) {
                 return Poll::Pending;
             }
         }
@@ -433,7 +433,7 @@ impl<S: ByteStream> Sink<Message> for WebSocket<S> {
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let this = self.get_mut();
-        if this.out.len() < HIGH_WATER_BYTES {
+        if this.unflushed() < HIGH_WATER_BYTES {
             Poll::Ready(Ok(()))
         } else {
             Self::poll_flush(this, cx)

@@ -25,6 +25,8 @@ pub(crate) struct Flushed {
     pub(crate) is_blocked: bool,
     /// It took something.
     pub(crate) progress: bool,
+    /// The waker is not the one that was there before.
+    pub(crate) is_new_task: bool,
     /// A sender asked to close, and all that was before it is written.
     pub(crate) close_request: Option<Box<CloseFrame>>,
 }
@@ -146,6 +148,7 @@ impl Outbox {
         let bytes_max = self.config.outbox_bytes_max;
         if state.tail.len() >= ENCODED_BYTES_MAX && state.line.is_some() {
             state.write_tail();
+            state.wake_if_left()?;
         } else if !state.tail.is_empty() && bytes > bytes_max.saturating_sub(state.tail.len()) {
             return Err(SendError::Full { messages: 0, bytes: state.tail.len() });
         }
@@ -186,8 +189,10 @@ impl Outbox {
             state.close_request = Some(Box::new(frame));
         }
         let waker = state.drain_waker.take();
+        let senders = state.waiting.as_mut().map(|waiting| std::mem::take(&mut waiting.senders));
         drop(state);
         wake(waker);
+        senders.into_iter().flatten().for_each(Waker::wake);
     }
 
     /// The same, at once: what is queued is dropped and counted.
@@ -207,10 +212,20 @@ impl Outbox {
         self.state.lock().queued()
     }
 
-    /// Wakes the waker when there is room, or the connection is over. False: there is room now.
-    pub(crate) fn wait_for_space(&self, waker: &Waker) -> bool {
+    /// Encoded bytes that the kernel has not taken yet.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.state.lock().tail.len()
+    }
+
+    /// The close that was asked for and could not begin.
+    pub(crate) fn take_close_request(&self) -> Option<Box<CloseFrame>> {
+        self.state.lock().close_request.take()
+    }
+
+    /// Wakes the waker when there may be room for so many bytes, or the connection is over. False: there is room now.
+    pub(crate) fn wait_for_space(&self, bytes: usize, waker: &Waker) -> bool {
         let mut state = self.state.lock();
-        if state.check_open().is_err() || state.has_room(0, &self.config) {
+        if state.check_open().is_err() || state.has_room(bytes, &self.config) {
             return false;
         }
         let senders = &mut state.waiting.get_or_insert_default().senders;
@@ -250,7 +265,7 @@ impl Outbox {
         let result = state.flush(own, &mut write, &mut flushed.progress);
         let space = state.take_senders(&self.config);
         if let Some(waker) = waker {
-            state.register(waker);
+            flushed.is_new_task = state.register(waker);
         }
         if result.is_ok() {
             flushed.close_request = state.close_request.take();
@@ -322,12 +337,6 @@ impl Outbox {
         drop(state);
         self.count_dropped(dropped);
         senders.into_iter().flatten().for_each(Waker::wake);
-    }
-
-    /// Wakes the connection, to see that something around it has changed.
-    pub(crate) fn wake(&self) {
-        let waker = self.state.lock().drain_waker.take();
-        wake(waker);
     }
 
     /// The connection is dropped while it is open: one try to write a close frame, without waiting.

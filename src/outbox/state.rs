@@ -216,10 +216,14 @@ impl State {
         senders.unwrap_or_default()
     }
 
-    pub(super) fn register(&mut self, waker: &Waker) {
+    /// True when it is another waker than before.
+    pub(super) fn register(&mut self, waker: &Waker) -> bool {
         match &mut self.drain_waker {
-            Some(known) => known.clone_from(waker),
-            empty => *empty = Some(waker.clone()),
+            Some(known) if known.will_wake(waker) => false,
+            slot => {
+                *slot = Some(waker.clone());
+                true
+            }
         }
     }
 }

@@ -424,6 +424,12 @@ impl Endpoint {
         }
     }
 
+    /// The peer is gone before our close frame could leave: the code we meant stays the reason.
+    pub(crate) fn lose_closing(&mut self, frame: &CloseFrame, cause: CloseCause) {
+        self.state = State::Closed;
+        self.outcome.get_or_insert_with(|| Box::new(CloseOutcome::by_us(Some(frame), cause)));
+    }
+
     /// Where a token's data message lies; text is checked.
     #[inline]
     pub(crate) fn message<'a>(

@@ -104,7 +104,7 @@ class PageMember {
     check(`${this.name}'s page, ${what}: nothing overflows`, wide, []);
   }
 
-  shot(name) { return this.page.screenshot({ path: `${PACKAGES}/${name}.png` }); }
+  shot(name) { return this.page.screenshot({ path: `${PACKAGES}/${name}.png`, animations: "disabled" }); }
 }
 
 // A member without a page: the same questions, asked of JSON.

@@ -1,0 +1,138 @@
+//! Faults that were found on the tokio floor, on real sockets and threads.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sockeye::frame::Frame;
+use sockeye::protocol::Overflow;
+use sockeye::{Config, Connection, Handler, MessageRef, Role, SendError, Server, WebSocket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use support::io::Endless;
+use support::pair::quiet;
+
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_secs(5);
+
+async fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (client, accepted) = tokio::join!(TcpStream::connect(addr), listener.accept());
+    (client.unwrap(), accepted.unwrap().0)
+}
+
+fn server_on(stream: DuplexStream, config: Config) -> WebSocket<DuplexStream> {
+    WebSocket::from_stream(stream, Role::Server, &Arc::new(config))
+}
+
+struct Sink;
+
+impl Handler for Sink {
+    fn on_message(&mut self, _: &mut Connection<'_>, _: MessageRef<'_>) {}
+}
+
+/// CN-05: a message that is too long for what is left of the outbox waits; the thread does not spin.
+#[test]
+fn blocked_send_of_a_long_message_does_not_spin() {
+    let (done, finished) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (stream, _unread) = duplex(1024);
+            let mut config = quiet();
+            config.overflow = Overflow::Block { timeout: Duration::from_millis(50) };
+            let (sender, _receiver) = server_on(stream, config).split();
+            let mut results = Vec::new();
+            for _ in 0..4 {
+                results.push(sender.send(vec![0; 600 * 1024]).await);
+            }
+            let timeout = SendError::Timeout { timeout_ms: 50 };
+            assert_eq!(results.last(), Some(&Err(timeout)));
+        });
+        done.send(()).unwrap();
+    });
+    let result = finished.recv_timeout(LONG);
+    assert!(result.is_ok(), "the send spins: its runtime stands still");
+}
+
+/// BY-02: what was fed until the kernel took no more, and what is sent behind it, leaves when the peer reads again.
+#[tokio::test]
+async fn fed_messages_leave_when_the_peer_reads_again() {
+    let (stream, mut peer) = tcp_pair().await;
+    let mut config = quiet();
+    config.outbox_messages_max = 1_000_000;
+    config.outbox_bytes_max = 64 * 1024 * 1024;
+    let socket = WebSocket::from_stream(stream, Role::Server, &Arc::new(config));
+    let (sender, _receiver) = socket.split();
+    // The driver has read this and come to rest.
+    peer.write_all(&Frame::ping("").masked([0; 4]).encode()).await.unwrap();
+    let mut pong = [0; 2];
+    peer.read_exact(&mut pong).await.unwrap();
+
+    let payload = vec![0; 16 * 1024 - 16];
+    for _ in 0..1024 {
+        sender.feed(&payload[..]).unwrap();
+    }
+    sender.send("last").await.unwrap();
+    let mut left = 1024 * (payload.len() + 4) + 6;
+    let mut block = vec![0; 256 * 1024];
+    while left > 0 {
+        let read = timeout(LONG, peer.read(&mut block)).await;
+        left -= read.expect("nothing comes though it was sent").unwrap();
+    }
+}
+
+/// SH-01: a connection whose task waits for something else ends with its server, too.
+#[tokio::test]
+async fn dropping_serve_ends_connections_that_are_split() {
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let addr = server.local_addr().unwrap();
+    let serving = tokio::spawn(server.serve(|socket, _| async move {
+        let (sender, mut receiver) = socket.split();
+        while let Ok(Some(message)) = receiver.recv().await {
+            sender.send(message).await.unwrap();
+        }
+    }));
+    let mut client = sockeye::connect(&format!("ws://{addr}/")).await.unwrap();
+    client.send("hello").await.unwrap();
+    assert_eq!(client.recv().await.unwrap(), Some("hello".into()));
+    serving.abort();
+    let _ = serving.await;
+    let end = timeout(LONG, client.recv()).await;
+    end.expect("the connection outlives its server").ok();
+}
+
+/// SH-01: the same for a task that does not wait for its socket at all.
+#[tokio::test]
+async fn dropping_serve_ends_connections_that_wait_for_something_else() {
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let addr = server.local_addr().unwrap();
+    let serving = tokio::spawn(server.serve(|socket, _| async move {
+        std::future::pending::<()>().await;
+        drop(socket);
+    }));
+    let mut client = sockeye::connect(&format!("ws://{addr}/")).await.unwrap();
+    serving.abort();
+    let _ = serving.await;
+    let end = timeout(LONG, client.recv()).await;
+    end.expect("the connection outlives its server").ok();
+}
+
+/// BY-07, 2c 42: a peer that floods after our close frame does not keep the connection open.
+#[tokio::test]
+async fn flooding_peer_has_the_close_timeout() {
+    let mut config = quiet();
+    config.close_timeout = Duration::from_millis(50);
+    let frame = Frame::binary(vec![0; 1000]).masked([1, 2, 3, 4]).encode();
+    let stream = Endless::new(frame);
+    let socket = WebSocket::from_stream(stream, Role::Server, &Arc::new(config));
+    let sender = socket.sender();
+    let driver = tokio::spawn(socket.run(Sink));
+    sender.close(1000, "").unwrap();
+    let outcome = timeout(LONG, driver).await;
+    outcome.expect("the flood keeps it open").unwrap();
+}
