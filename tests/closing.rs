@@ -167,10 +167,10 @@ fn s5_5_1_nothing_is_read_after_a_close_frame() {
     }
 }
 
-/// Row 41: until the peer's close frame comes, whatever it sends is passed over, and no ping is
-/// answered.
+/// Row 41: what the peer had sent before it saw our close frame is delivered, until its own comes; no
+/// ping is answered any more.
 #[test]
-fn s1_4_data_after_our_close_is_passed_over() {
+fn s5_5_1_data_on_the_way_when_we_close_is_delivered() {
     for role in ROLES {
         let bytes = to(
             role,
@@ -187,7 +187,11 @@ fn s1_4_data_after_our_close_is_passed_over() {
             let mut end = End::new(role);
             end.close(1000, "ours");
             end.flush();
-            assert_eq!(end.receive_cut(&bytes, &[cut]), [Seen::Closed], "cut {cut}");
+            let binary = [vec![0; 300], vec![1; 300]].concat();
+            let seen = end.receive_cut(&bytes, &[cut]);
+            assert_eq!(seen.first(), Some(&text("x")), "cut {cut}");
+            assert!(seen.contains(&Seen::Binary(binary)), "cut {cut}");
+            assert_eq!(seen.last(), Some(&Seen::Closed), "cut {cut}");
             assert!(end.out.is_empty());
             assert!(end.outcome().clean);
             assert_eq!(end.outcome().reason, "ours");
@@ -213,7 +217,9 @@ fn s1_4_we_close_inside_the_peers_message() {
             assert!(before.iter().all(|seen| *seen == text("abcd")), "{before:?}");
             if end.state() == State::Open {
                 end.close(1001, "");
-                assert_eq!(end.receive(&bytes[cut..]), [Seen::Closed]);
+                let seen = end.receive(&bytes[cut..]);
+                assert_eq!(seen.last(), Some(&Seen::Closed));
+                assert_eq!(before.len() + seen.len(), 2, "the message is delivered once");
             }
             only_close(&mut end);
             assert!(end.outcome().clean);

@@ -136,3 +136,36 @@ async fn flooding_peer_has_the_close_timeout() {
     let outcome = timeout(LONG, driver).await;
     outcome.expect("the flood keeps it open").unwrap();
 }
+
+/// BY-02, row 27: a split client that reads all the time and writes faster than the server answers
+/// does not come to rest against a server that stops reading while its own output is blocked.
+#[tokio::test]
+async fn client_and_echo_server_do_not_wait_for_each_other() {
+    struct Echo;
+    impl Handler for Echo {
+        fn on_message(&mut self, connection: &mut Connection<'_>, message: MessageRef<'_>) {
+            let _ = connection.send(message);
+        }
+    }
+    const MESSAGES: usize = 4_000;
+    let (client, server) = tcp_pair().await;
+    let config = Arc::new(Config::default());
+    let serving = tokio::spawn(WebSocket::from_stream(server, Role::Server, &config).run(Echo));
+    let (sender, mut receiver) = WebSocket::from_stream(client, Role::Client, &config).split();
+    let sending = tokio::spawn(async move {
+        for _ in 0..MESSAGES {
+            sender.send(vec![7; 8_192]).await.unwrap();
+        }
+    });
+    let receiving = async {
+        for _ in 0..MESSAGES {
+            let message = receiver.recv().await.unwrap().unwrap();
+            assert_eq!(message.as_bytes().len(), 8_192);
+        }
+    };
+    timeout(4 * LONG, receiving).await.unwrap();
+    sending.await.unwrap();
+    let outcome = receiver.close(1000, "").await.unwrap();
+    assert!(outcome.clean);
+    assert!(serving.await.unwrap().clean);
+}

@@ -125,12 +125,15 @@ impl Shared {
         message: &PreparedMessage,
         except: u64,
     ) -> Result<(), BroadcastError> {
+        // All publishers pass here, so the room that was found is still there.
         let workers = self.workers.lock();
-        let mut result = Ok(());
         for (_, jobs) in workers.iter() {
-            result = result.and(jobs.publish(room, message, except));
+            jobs.check_room(message.frame().len())?;
         }
-        result
+        for (_, jobs) in workers.iter() {
+            jobs.publish(room, message, except);
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::outbox::Sender;
 use crate::protocol::PreparedMessage;
-use crate::sync::{Arc, AtomicUsize, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 
 use super::error::BroadcastError;
 use super::members::{Batch, Members};
@@ -33,8 +33,8 @@ pub(super) enum Job {
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     state: Mutex<State>,
-    /// Broadcasts that wait, to be looked at without the lock.
-    waiting: AtomicUsize,
+    /// More than half full: to be looked at without the lock.
+    is_busy: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -56,34 +56,37 @@ impl Jobs {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    pub(super) fn publish(
-        &self,
-        room: u64,
-        message: &PreparedMessage,
-        except: u64,
-    ) -> Result<(), BroadcastError> {
-        let mut state = self.state.lock();
-        let bytes = message.frame().len();
-        let is_full = state.jobs.len() >= JOBS_MAX || state.bytes + bytes > JOB_BYTES_MAX;
-        if is_full && state.bytes > 0 {
-            return Err(BroadcastError { jobs: state.jobs.len(), bytes: state.bytes });
+    /// Whether a broadcast of so many bytes fits.
+    pub(super) fn check_room(&self, bytes: usize) -> Result<(), BroadcastError> {
+        let state = self.state.lock();
+        let fits =
+            state.jobs.len() < JOBS_MAX && bytes <= JOB_BYTES_MAX.saturating_sub(state.bytes);
+        if fits || state.bytes == 0 {
+            return Ok(());
         }
-        state.bytes += bytes;
+        Err(BroadcastError { jobs: state.jobs.len(), bytes: state.bytes })
+    }
+
+    /// Takes a broadcast for which [`check_room`](Self::check_room) found room.
+    pub(super) fn publish(&self, room: u64, message: &PreparedMessage, except: u64) {
+        let mut state = self.state.lock();
+        state.bytes += message.frame().len();
         state.jobs.push(Job::Publish { room, message: message.clone(), except });
-        self.waiting.store(state.jobs.len(), Ordering::Relaxed);
+        if state.jobs.len() > JOBS_MAX / 2 || state.bytes > JOB_BYTES_MAX / 2 {
+            self.is_busy.store(true, Ordering::Relaxed);
+        }
         let waker = state.worker.take();
         drop(state);
         waker.into_iter().for_each(Waker::wake);
-        Ok(())
     }
 
     /// Pending while the queue is more than half full.
     pub(super) fn poll_ready(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.waiting.load(Ordering::Relaxed) < JOBS_MAX / 8 {
+        if !self.is_busy.load(Ordering::Relaxed) {
             return Poll::Ready(());
         }
         let mut state = self.state.lock();
-        if (state.jobs.len() < JOBS_MAX / 2 && state.bytes < JOB_BYTES_MAX / 2) || state.is_over {
+        if !self.is_busy.load(Ordering::Relaxed) || state.is_over {
             return Poll::Ready(());
         }
         if !state.publishers.iter().any(|known| known.will_wake(cx.waker())) {
@@ -117,7 +120,7 @@ impl Jobs {
         }
         std::mem::swap(&mut state.jobs, into);
         state.bytes = 0;
-        self.waiting.store(0, Ordering::Relaxed);
+        self.is_busy.store(false, Ordering::Relaxed);
         let publishers = std::mem::take(&mut state.publishers);
         drop(state);
         publishers.into_iter().for_each(Waker::wake);

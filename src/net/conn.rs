@@ -67,6 +67,9 @@ pub(super) struct Conn<S> {
     is_stopped: bool,
     /// Another task polls than the one that armed the timer.
     is_new_task: bool,
+    /// Whether reading goes on while writing is blocked: two ends that write and wait for each other
+    /// to read would never move again. It does for a client, and where what is read causes no output.
+    reads_while_blocked: bool,
 }
 
 impl<S: ByteStream> Conn<S> {
@@ -90,6 +93,7 @@ impl<S: ByteStream> Conn<S> {
             is_blocked: false,
             is_stopped: false,
             is_new_task: false,
+            reads_while_blocked: role == Role::Client,
         }
     }
 
@@ -103,10 +107,17 @@ impl<S: ByteStream> Conn<S> {
         self.endpoint.state() == State::Closed
     }
 
-    /// Whether the kernel takes no more now: then nothing is read either.
+    /// Whether anything may be read now: not while the kernel takes no more, or not beyond a bound.
     #[inline]
-    pub(super) fn is_blocked(&self) -> bool {
-        self.is_blocked
+    pub(super) fn may_read(&self) -> bool {
+        !self.is_blocked
+            || (self.reads_while_blocked
+                && self.outbox.unwritten() < self.endpoint.config().outbox_bytes_max)
+    }
+
+    /// Reading goes on while writing is blocked.
+    pub(super) fn read_while_blocked(&mut self) {
+        self.reads_while_blocked = true;
     }
 
     /// One read: into the block, or straight into a long message that is in progress.
@@ -161,7 +172,7 @@ impl<S: ByteStream> Conn<S> {
                 Err(error) => return self.lose_line(&error, out),
             };
             self.is_new_task |= flushed.is_new_task;
-            self.note_progress(flushed.progress, flushed.is_blocked);
+            self.note_progress(flushed.progress, flushed.is_blocked, out);
             if flushed.is_blocked {
                 match ready!(self.line.poll_write_ready(cx)) {
                     Ok(()) => continue,
@@ -172,21 +183,32 @@ impl<S: ByteStream> Conn<S> {
                 self.endpoint.close(Some(&frame), out, self.timer.now_ms());
                 continue;
             }
+            if !out.is_empty() {
+                continue;
+            }
             return self.poll_flush_line(cx, out);
         }
     }
 
-    /// The deadline of a blocked write begins anew with each byte. While it is blocked nothing is
-    /// read, so silence is not the peer's fault.
-    fn note_progress(&mut self, progress: bool, is_blocked: bool) {
+    /// The deadline of a blocked write begins anew with each byte. Where nothing is read meanwhile,
+    /// silence is not the peer's fault.
+    fn note_progress(&mut self, progress: bool, is_blocked: bool, out: &mut WriteBuffer) {
         let now_ms = self.timer.now_ms();
         if (progress || !self.is_blocked) && !matches!(self.ending, Ending::Draining { .. }) {
             let timeout_ms = millis(self.endpoint.config().write_timeout);
             self.deadline_ms = now_ms.saturating_add(timeout_ms);
         }
         match (self.is_blocked, is_blocked) {
-            (false, true) => self.endpoint.pause(now_ms),
-            (true, false) => self.endpoint.resume(now_ms),
+            (false, true) => {
+                self.endpoint.block_output();
+                if !self.reads_while_blocked {
+                    self.endpoint.pause(now_ms);
+                }
+            }
+            (true, false) => {
+                self.endpoint.resume(now_ms);
+                self.endpoint.unblock_output(out);
+            }
             _ => {}
         }
         self.is_blocked = is_blocked;

@@ -53,6 +53,12 @@ impl Leftover {
 }
 
 impl<S: ByteStream, H: Handler> Driver<S, H> {
+    /// Goes on reading while writing is blocked: for a handler that sends nothing by itself.
+    pub(super) fn read_while_blocked(mut self) -> Self {
+        self.conn.read_while_blocked();
+        self
+    }
+
     pub(super) fn new(conn: Conn<S>, handler: H, input: Vec<u8>) -> Self {
         Self { conn, handler, leftover: Leftover::new(input), stage: Stage::New }
     }
@@ -69,13 +75,13 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
                 return self.poll_end(cx, turn);
             }
             // What was blocked is tried first: only then is anything read.
-            let was_blocked = self.conn.is_blocked();
-            let has_read = !was_blocked && self.poll_input(cx, turn);
+            let may_read = self.conn.may_read();
+            let has_read = may_read && self.poll_input(cx, turn);
             let is_blocked = self.conn.poll_flush(cx, &mut turn.out).is_pending();
             if self.conn.is_over() {
                 continue;
             }
-            if (has_read || was_blocked) && !is_blocked {
+            if (has_read && self.conn.may_read()) || (!may_read && !is_blocked) {
                 reads += 1;
                 if reads < READS_PER_POLL {
                     continue;
@@ -137,12 +143,10 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
                 Step::Ping | Step::Pong => self.handle_control(input, token, turn),
                 Step::Close => {}
             }
-            if turn.out.len() >= HIGH_WATER_BYTES
-                && self.conn.poll_flush(cx, &mut turn.out).is_pending()
-            {
-                break;
+            if turn.out.len() >= HIGH_WATER_BYTES {
+                let _ = self.conn.poll_flush(cx, &mut turn.out);
             }
-            if self.conn.is_blocked() || self.handler.poll_ready(cx).is_pending() {
+            if !self.conn.may_read() || self.handler.poll_ready(cx).is_pending() {
                 break;
             }
         }

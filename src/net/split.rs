@@ -36,7 +36,7 @@ impl<S: ByteStream> WebSocket<S> {
     pub fn split(self) -> (Sender, Receiver) {
         let sender = self.sender();
         let shared = Arc::new(Mutex::new(Ahead::default()));
-        let task = tokio::spawn(self.run(Relay { shared: shared.clone() }));
+        let task = tokio::spawn(self.run(Relay { shared: shared.clone() }).read_while_blocked());
         let receiver = Receiver { shared, task, sender: sender.clone() };
         (sender, receiver)
     }

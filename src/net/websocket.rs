@@ -334,12 +334,12 @@ impl<S: ByteStream> WebSocket<S> {
     /// Flushes, then reads.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Fill> {
         loop {
-            let is_blocked = self.conn.poll_flush(cx, &mut self.out).is_pending();
+            let _ = self.conn.poll_flush(cx, &mut self.out);
             pool::put_storage(&mut self.out);
             if self.conn.is_over() {
                 return Poll::Ready(Fill::End);
             }
-            if !is_blocked {
+            if self.conn.may_read() {
                 let mut block = pool::take_block();
                 let fill = self.conn.poll_fill(cx, &mut block, &mut self.out);
                 if let Poll::Ready(Fill::Bytes(len)) = fill {

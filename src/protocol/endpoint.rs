@@ -26,6 +26,9 @@ pub enum Event<'a> {
     Closed,
 }
 
+/// All was taken.
+const MORE: Token = Token { step: Step::More, place: Place::Block, start: 0, end: 0 };
+
 /// The connection is closing or closed: nothing can be sent any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("connection closed")]
@@ -73,6 +76,9 @@ pub struct Endpoint {
     role: Role,
     paused_ms: Option<u64>,
     has_pong: bool,
+    is_output_blocked: bool,
+    /// The newest pong, while the output is blocked.
+    late_pong: Option<Box<[u8]>>,
 }
 
 impl Endpoint {
@@ -113,6 +119,8 @@ impl Endpoint {
             role,
             paused_ms: None,
             has_pong: false,
+            is_output_blocked: false,
+            late_pong: None,
         }
     }
 
@@ -252,6 +260,20 @@ impl Endpoint {
         }
     }
 
+    /// The caller cannot write now but goes on reading: pings are no longer answered one by one,
+    /// only the newest, when [`unblock_output`](Self::unblock_output) says that there is room again.
+    pub fn block_output(&mut self) {
+        self.is_output_blocked = true;
+    }
+
+    /// The caller can write again.
+    pub fn unblock_output(&mut self, out: &mut WriteBuffer) {
+        self.is_output_blocked = false;
+        if let Some(payload) = self.late_pong.take().filter(|_| self.state == State::Open) {
+            self.encoder.control(Opcode::Pong, &payload, out);
+        }
+    }
+
     /// Where the connection is.
     #[inline]
     #[must_use]
@@ -294,8 +316,10 @@ impl Endpoint {
         out: &mut WriteBuffer,
         now_ms: u64,
     ) -> Token {
-        if self.state != State::Open {
-            return self.advance_closing(block, at, out);
+        if self.state == State::Closed {
+            // Nothing behind the end is looked at (RFC 6455 7.1.7).
+            *at = block.len();
+            return MORE;
         }
         match self.decoder.next(&self.config, block, at) {
             Ok(token) if matches!(token.step, Step::Text | Step::Binary) => {
@@ -338,30 +362,6 @@ impl Endpoint {
         token
     }
 
-    /// After our close frame, data is passed over and only the peer's close frame matters; after the
-    /// end nothing does (RFC 6455 1.4, 7.1.7).
-    #[inline(never)]
-    fn advance_closing(
-        &mut self,
-        block: &mut [u8],
-        at: &mut usize,
-        out: &mut WriteBuffer,
-    ) -> Token {
-        const MORE: Token = Token { step: Step::More, place: Place::Block, start: 0, end: 0 };
-        while self.state == State::Closing {
-            match self.decoder.next(&self.config, block, at) {
-                Ok(token) if token.step == Step::More => return token,
-                Ok(token) if token.step == Step::Close => {
-                    return self.answer_close(token, block, out);
-                }
-                Ok(_) => {}
-                Err(_) => self.state = State::Closed,
-            }
-        }
-        *at = block.len();
-        MORE
-    }
-
     fn answer_ping(
         &mut self,
         token: Token,
@@ -369,6 +369,10 @@ impl Endpoint {
         out: &mut WriteBuffer,
         now_ms: u64,
     ) -> Token {
+        if self.state != State::Open {
+            // Nothing follows our close frame (RFC 6455 5.5.1).
+            return token;
+        }
         if self.role == Role::Server && !self.keepalive.take_ping_credit(&self.config, now_ms) {
             let pings_per_second_max = self.config.pings_per_second_max;
             return self.fail(Violation::PingFlood { pings_per_second_max }, out);
@@ -377,7 +381,12 @@ impl Endpoint {
             Place::Block => &block[token.start..token.end],
             Place::Assembled | Place::Control => self.decoder.control(),
         };
-        self.encoder.control(Opcode::Pong, payload, out);
+        if self.is_output_blocked {
+            // Only the newest has to be answered (RFC 6455 5.5.3).
+            self.late_pong = Some(payload.into());
+        } else {
+            self.encoder.control(Opcode::Pong, payload, out);
+        }
         token
     }
 
@@ -408,7 +417,7 @@ impl Endpoint {
             self.begin_close(Some(&frame), CloseCause::Violation(violation), out);
         }
         self.state = State::Closed;
-        Token { step: Step::More, place: Place::Block, start: 0, end: 0 }
+        MORE
     }
 
     /// The stream is gone, or the peer is.
