@@ -205,6 +205,13 @@ impl Room {
         Poll::Ready(())
     }
 
+    /// The same as a future, for those who publish from async code.
+    ///
+    /// Cancel safety: dropping the future changes nothing.
+    pub async fn ready(&self) {
+        std::future::poll_fn(|cx| self.poll_ready(cx)).await;
+    }
+
     /// How many members it has.
     #[must_use]
     pub fn len(&self) -> usize {
