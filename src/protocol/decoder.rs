@@ -81,14 +81,14 @@ pub(super) struct Decoder {
     at_rest: bool,
     expects_mask: bool,
     /// Longest frame of the fast path: it checks no other limit.
-    fast_bytes_max: u8,
+    fast_bytes_max: u16,
 }
 
 impl Decoder {
     pub(super) fn new(role: Role, config: &Config) -> Self {
         let bytes_max = config.frame_bytes_max.unwrap_or(usize::MAX).min(config.message_bytes_max);
         Self {
-            fast_bytes_max: u8::try_from(bytes_max).unwrap_or(u8::MAX),
+            fast_bytes_max: u16::try_from(bytes_max).unwrap_or(u16::MAX),
             assembly: None,
             remaining: 0,
             mask_key: [0; 4],
@@ -133,32 +133,37 @@ impl Decoder {
         self.next_slow(config, block, at)
     }
 
-    /// The fast path: a whole message in one short frame that lies in the block. Anything else is
-    /// left to the slow path.
+    /// The fast path: a whole message in one frame of up to 65,535 bytes that lies in the block.
+    /// Anything else, and anything wrong, is left to the slow path.
     #[inline(always)]
     fn small_frame(&self, block: &mut [u8], at: &mut usize) -> Option<Token> {
         let start = *at;
         let rest = block.get_mut(start..)?;
-        let (first, len, header_len) = match (self.expects_mask, &*rest) {
-            (true, [first, second @ 0x80..=0xfd, _, _, _, _, ..]) => (*first, *second & 0x7f, 6),
-            (false, [first, second @ 0..=125, ..]) => (*first, *second, 2),
-            _ => return None,
-        };
+        let [first, second, high, low, ..] = *rest else { return None };
         let step = match first {
             0x81 => Step::Text,
             0x82 => Step::Binary,
             _ => return None,
         };
-        if len > self.fast_bytes_max {
+        if (second >= 0x80) != self.expects_mask {
             return None;
         }
-        let (header, tail) = rest.split_at_mut(header_len);
-        let payload = tail.get_mut(..usize::from(len))?;
-        if let [_, _, a, b, c, d] = *header {
-            apply_mask(payload, [a, b, c, d]);
+        let (len, length_end) = match second & 0x7f {
+            len @ 0..=125 => (usize::from(len), 2),
+            126 => (usize::from(u16::from_be_bytes([high, low])), 4),
+            _ => return None,
+        };
+        if len > usize::from(self.fast_bytes_max) || (length_end == 4 && len < 126) {
+            return None;
+        }
+        let header_len = length_end + if self.expects_mask { 4 } else { 0 };
+        let (header, tail) = rest.split_at_mut_checked(header_len)?;
+        let payload = tail.get_mut(..len)?;
+        if self.expects_mask {
+            apply_mask(payload, *header.last_chunk()?);
         }
         let start = start + header_len;
-        let end = start + usize::from(len);
+        let end = start + len;
         *at = end;
         Some(Token { step, place: Place::Block, start, end })
     }

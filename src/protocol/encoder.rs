@@ -95,12 +95,15 @@ impl Encoder {
 
     #[inline]
     fn frame(&mut self, opcode: Opcode, payload: &[u8], out: &mut WriteBuffer) {
-        if payload.len() <= 125 && self.keys.is_none() {
-            out.extend_from_slice(&[0x80 | opcode as u8, payload.len() as u8]);
-            out.extend_from_slice(payload);
-        } else {
-            self.long_frame(opcode, payload, out);
+        let first = 0x80 | opcode as u8;
+        match (payload.len(), &self.keys) {
+            (len @ 0..=125, None) => out.extend_from_slice(&[first, len as u8]),
+            (len @ 126..=0xffff, None) => {
+                out.extend_from_slice(&[first, 126, (len >> 8) as u8, len as u8]);
+            }
+            _ => return self.long_frame(opcode, payload, out),
         }
+        out.extend_from_slice(payload);
     }
 
     fn long_frame(&mut self, opcode: Opcode, payload: &[u8], out: &mut WriteBuffer) {
