@@ -23,6 +23,9 @@ pub enum Error {
     /// The request was no upgrade and has been answered, with this status.
     #[error("answered with status {0}")]
     Answered(http::StatusCode),
+    /// The accept hook accepted a request that is no WebSocket upgrade. The client got 426.
+    #[error("the request is no WebSocket upgrade, so it cannot be accepted as one")]
+    WebSocketNotEnabled,
     /// A wait was too long; the connection is dropped.
     #[error("{}", timeout_text(*.0))]
     Timeout(TimeoutKind),

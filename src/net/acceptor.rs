@@ -7,7 +7,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 use crate::error::Error;
@@ -120,7 +120,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// [`Error::Handshake`] when the request was refused, [`Error::Answered`] when the hook answered
-    /// itself, [`Error::Io`] when the stream failed.
+    /// itself, [`Error::WebSocketNotEnabled`] when it accepted a request that is no upgrade, [`Error::Io`] when the stream failed.
     ///
     /// Cancel safety: dropping the future drops the stream.
     pub async fn accept<S: ByteStream>(
@@ -139,6 +139,10 @@ impl Acceptor {
             Err(Refusal::Handshake(error)) => {
                 refuse(&mut stream, &error.to_response()).await;
                 Err(Error::Handshake(error))
+            }
+            Err(Refusal::NotEnabled(error)) => {
+                refuse(&mut stream, &error.to_response()).await;
+                Err(Error::WebSocketNotEnabled)
             }
             Err(Refusal::Respond(response)) => {
                 refuse(&mut stream, &response).await;
@@ -169,9 +173,9 @@ impl Acceptor {
         };
         let acceptance = match answer {
             Answer::Upgrade(acceptance) => acceptance,
-            Answer::Respond(response) => return Err(Refusal::Respond(response)),
+            Answer::Respond(response) => return Err(Refusal::Respond(final_only(response))),
         };
-        let negotiated = upgrade?.accept(acceptance)?;
+        let negotiated = upgrade.map_err(Refusal::NotEnabled)?.accept(acceptance)?;
         let mut bytes = Vec::with_capacity(256);
         negotiated.encode(&mut bytes);
         stream.write_all(&bytes).await?;
@@ -196,10 +200,21 @@ impl std::fmt::Debug for Acceptor {
     }
 }
 
+/// An answer that is no final one (101, say) would leave the client waiting for what never comes: the
+/// hook's mistake is a 500.
+fn final_only(mut response: Response<Bytes>) -> Response<Bytes> {
+    if response.status().is_informational() {
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    response
+}
+
 /// Why a stream did not become a WebSocket.
 enum Refusal {
     Handshake(HandshakeError),
     Respond(Response<Bytes>),
+    /// The hook accepted what is no upgrade.
+    NotEnabled(HandshakeError),
     Io(std::io::Error),
 }
 

@@ -74,11 +74,12 @@ pub struct Endpoint {
     close_deadline_ms: u64,
     state: State,
     role: Role,
-    paused_ms: Option<u64>,
+    /// [`NEVER`] while it is not paused.
+    paused_ms: u64,
     has_pong: bool,
     is_output_blocked: bool,
     /// The newest pong, while the output is blocked.
-    late_pong: Option<Box<[u8]>>,
+    late_pong: Option<Box<Bytes>>,
 }
 
 impl Endpoint {
@@ -117,7 +118,7 @@ impl Endpoint {
             close_deadline_ms: NEVER,
             state: State::Open,
             role,
-            paused_ms: None,
+            paused_ms: NEVER,
             has_pong: false,
             is_output_blocked: false,
             late_pong: None,
@@ -247,12 +248,13 @@ impl Endpoint {
     /// The caller stops reading for a while, so the peer's silence is not its fault: the deadlines
     /// of pong, idle and message stand still until [`resume`](Self::resume).
     pub fn pause(&mut self, now_ms: u64) {
-        self.paused_ms.get_or_insert(now_ms);
+        self.paused_ms = self.paused_ms.min(now_ms);
     }
 
     /// Reading goes on.
     pub fn resume(&mut self, now_ms: u64) {
-        if let Some(paused_ms) = self.paused_ms.take() {
+        let paused_ms = std::mem::replace(&mut self.paused_ms, NEVER);
+        if paused_ms != NEVER {
             self.keepalive.forgive(&self.config, now_ms);
             if self.message_started_ms != NEVER {
                 self.message_started_ms += now_ms.saturating_sub(paused_ms);
@@ -383,7 +385,7 @@ impl Endpoint {
         };
         if self.is_output_blocked {
             // Only the newest has to be answered (RFC 6455 5.5.3).
-            self.late_pong = Some(payload.into());
+            self.late_pong = Some(Box::new(Bytes::copy_from_slice(payload)));
         } else {
             self.encoder.control(Opcode::Pong, payload, out);
         }
@@ -526,7 +528,7 @@ impl Endpoint {
 
     fn open_deadline_ms(&self) -> u64 {
         let ping = self.keepalive.ping_due_ms();
-        if self.paused_ms.is_some() {
+        if self.paused_ms != NEVER {
             return ping;
         }
         let in_progress = self.message_started_ms != NEVER;
@@ -541,7 +543,7 @@ impl Endpoint {
 
     fn handle_open_timeout(&mut self, out: &mut WriteBuffer, now_ms: u64) {
         let in_progress = self.message_started_ms != NEVER;
-        if self.paused_ms.is_none() {
+        if self.paused_ms == NEVER {
             if now_ms >= self.keepalive.pong_deadline_ms(&self.config, in_progress) {
                 return self.lose(CloseCause::Timeout(TimeoutKind::Pong));
             }
