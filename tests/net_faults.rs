@@ -169,3 +169,79 @@ async fn client_and_echo_server_do_not_wait_for_each_other() {
     assert!(outcome.clean);
     assert!(serving.await.unwrap().clean);
 }
+
+/// BY-02, row 27: what is answered with `feed` is bounded, though each answer is a thousand times its
+/// question, and a peer that is slow to read is waited for: the loop neither fails nor loses a message.
+#[tokio::test]
+async fn feeding_answers_waits_for_a_slow_reader() {
+    const MESSAGES: usize = 2_000;
+    for is_lending in [false, true] {
+        for is_tcp in [false, true] {
+            if is_tcp {
+                let (client, server) = tcp_pair().await;
+                feed_to_a_slow_reader(client, server, is_lending, MESSAGES).await;
+            } else {
+                let (client, server) = duplex(16 * 1024);
+                feed_to_a_slow_reader(client, server, is_lending, MESSAGES).await;
+            }
+        }
+    }
+}
+
+const ANSWER_BYTES: usize = 8 * 1024;
+
+async fn feed_to_a_slow_reader<S: sockeye::net::ByteStream>(
+    client: S,
+    server: S,
+    is_lending: bool,
+    messages: usize,
+) {
+    let config = Arc::new(Config::default());
+    let mut socket = WebSocket::from_stream(server, Role::Server, &config);
+    let serving = tokio::spawn(async move {
+        let sender = socket.sender();
+        let answer = vec![5; ANSWER_BYTES];
+        let mut unflushed_max = 0;
+        for _ in 0..messages {
+            if is_lending {
+                socket.recv_ref().await?.expect("a message");
+                sender.feed(&answer[..])?;
+            } else {
+                socket.recv().await?.expect("a message");
+                socket.feed(answer.clone())?;
+            }
+            unflushed_max = unflushed_max.max(socket.unflushed());
+        }
+        socket.flush().await?;
+        Ok::<usize, sockeye::Error>(unflushed_max)
+    });
+    let (mut reader, mut writer) = tokio::io::split(client);
+    let frame = Frame::binary(vec![5; 8]).masked([1, 2, 3, 4]).encode();
+    let (began, begin) = tokio::sync::oneshot::channel();
+    let writing = tokio::spawn(async move {
+        let mut began = Some(began);
+        for index in 0..messages {
+            // Half is written, or the write is stuck, before anything is read.
+            let writing = writer.write_all(&frame);
+            tokio::pin!(writing);
+            let is_stuck = std::future::poll_fn(|cx| {
+                std::task::Poll::Ready(writing.as_mut().poll(cx).is_pending())
+            });
+            if is_stuck.await {
+                began.take().map(|began| began.send(()));
+                writing.await.unwrap();
+            } else if index == messages / 2 {
+                began.take().map(|began| began.send(()));
+            }
+        }
+        writer
+    });
+    begin.await.unwrap();
+    let answer = Frame::binary(vec![5; ANSWER_BYTES]).encode();
+    let mut bytes = vec![0; messages * answer.len()];
+    timeout(4 * LONG, reader.read_exact(&mut bytes)).await.unwrap().unwrap();
+    assert!(bytes.chunks(answer.len()).all(|frame| frame == answer));
+    let unflushed_max = serving.await.unwrap().unwrap();
+    assert!(unflushed_max <= 512 * 1024, "{unflushed_max} bytes were held");
+    drop(writing.await.unwrap());
+}

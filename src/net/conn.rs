@@ -115,6 +115,12 @@ impl<S: ByteStream> Conn<S> {
                 && self.outbox.unwritten() < self.endpoint.config().outbox_bytes_max)
     }
 
+    /// Whether nothing more should be asked for before a flush.
+    #[inline]
+    pub(super) fn is_pressed(&self) -> bool {
+        self.is_blocked || self.outbox.is_pressed()
+    }
+
     /// Reading goes on while writing is blocked.
     pub(super) fn read_while_blocked(&mut self) {
         self.reads_while_blocked = true;

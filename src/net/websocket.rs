@@ -307,6 +307,7 @@ impl<S: ByteStream> WebSocket<S> {
     fn poll_token(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Token>, Error>> {
         loop {
             if !self.block.is_empty() {
+                ready!(self.poll_relief(cx));
                 self.borrow_storage_for_answers();
                 let now_ms = self.conn.timer.now_ms();
                 let input = &mut self.block[..self.end];
@@ -315,9 +316,6 @@ impl<S: ByteStream> WebSocket<S> {
                     self.conn.handle_pong();
                 }
                 if token.step != Step::More {
-                    if self.out.len() >= HIGH_WATER_BYTES {
-                        let _ = self.conn.poll_flush(cx, &mut self.out);
-                    }
                     return Poll::Ready(Ok(Some(token)));
                 }
                 self.give_block_back();
@@ -327,6 +325,24 @@ impl<S: ByteStream> WebSocket<S> {
             }
             if ready!(self.poll_more(cx)) == Fill::End {
                 return self.poll_over(cx);
+            }
+        }
+    }
+
+    /// Before another message of a read is handed out, what was fed for those before it is bounded: by
+    /// what the peer takes.
+    #[inline]
+    fn poll_relief(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.out.len() < HIGH_WATER_BYTES && !self.conn.is_pressed() {
+            return Poll::Ready(());
+        }
+        loop {
+            let _ = self.conn.poll_flush(cx, &mut self.out);
+            if self.conn.is_over() || self.conn.may_read() {
+                return Poll::Ready(());
+            }
+            if !self.conn.handle_timers(cx, &mut self.out) {
+                return Poll::Pending;
             }
         }
     }

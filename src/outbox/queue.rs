@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use crate::frame::CloseFrame;
 use crate::protocol::{Config, Encoder, Message, MessageRef, PreparedMessage, Role, WriteBuffer};
-use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
 
 use super::state::{ENCODED_BYTES_MAX, Queued, State, wake};
 use super::{Run, SendError};
@@ -45,6 +45,8 @@ pub(crate) struct Outbox {
     config: Arc<Config>,
     id: u64,
     dropped: AtomicU64,
+    /// Senders have written as much as may be written ahead: to be looked at without the lock.
+    is_pressed: AtomicBool,
     last_ping_us: AtomicU64,
     last_pong_us: AtomicU64,
 }
@@ -67,6 +69,7 @@ impl Outbox {
             config,
             id,
             dropped: AtomicU64::new(0),
+            is_pressed: AtomicBool::new(false),
             last_ping_us: AtomicU64::new(NEVER),
             last_pong_us: AtomicU64::new(NEVER),
         }
@@ -154,7 +157,16 @@ impl Outbox {
         }
         let State { tail, encoder, .. } = &mut *state;
         encoder.message(message, tail);
+        if tail.len() >= ENCODED_BYTES_MAX {
+            self.is_pressed.store(true, Ordering::Relaxed);
+        }
         Ok(())
+    }
+
+    /// Whether senders have fed so much that the connection should flush before it reads on.
+    #[inline]
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.is_pressed.load(Ordering::Relaxed)
     }
 
     /// Sends a run of a broadcast: one write, or the queue. Returns how many were not taken because
@@ -261,6 +273,7 @@ impl Outbox {
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<Flushed> {
         let mut state = self.state.lock();
+        self.is_pressed.store(false, Ordering::Relaxed);
         let mut flushed = Flushed::default();
         let result = state.flush(own, &mut write, &mut flushed.progress);
         let space = state.take_senders(&self.config);
