@@ -177,6 +177,8 @@ async fn serve_until_closes_all() {
         assert_eq!(within(client.recv()).await.unwrap(), None);
         let outcome = client.outcome().unwrap();
         assert_eq!((outcome.code.as_u16(), outcome.initiator), (1001, Initiator::Peer));
+        // Not the goodbye of a connection that is dropped, which gives no reason.
+        assert_eq!(outcome.reason.as_str(), "server is shutting down");
         assert!(outcome.clean);
     }
     within(serving).await.unwrap().unwrap();

@@ -419,3 +419,99 @@ fn step_of(opcode: Opcode) -> Step {
         Opcode::Pong => Step::Pong,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Frame;
+    use proptest::prelude::*;
+
+    /// What the decoder makes of the stream when pieces that may be read straight into the message
+    /// are, and the others go through the block.
+    fn decode(role: Role, bytes: &[u8], cuts: &[usize]) -> Result<Vec<(Step, Vec<u8>)>, Violation> {
+        let config = Config::default();
+        let mut decoder = Decoder::new(role, &config);
+        let mut seen = Vec::new();
+        let mut rest = bytes;
+        let mut cuts = cuts.iter().cycle();
+        while !rest.is_empty() {
+            let cut = cuts.next().map_or(1, |cut| 1 + cut % 300).min(rest.len());
+            let taken = match decoder.direct_buffer(64) {
+                Some((buffer, limit)) => {
+                    let taken = cut.min(limit).min(buffer.capacity() - buffer.len());
+                    buffer.extend_from_slice(&rest[..taken]);
+                    decoder.received(taken)?;
+                    drain(&mut decoder, &config, &mut [], &mut seen)?;
+                    taken
+                }
+                None => {
+                    drain(&mut decoder, &config, &mut rest[..cut].to_vec(), &mut seen)?;
+                    cut
+                }
+            };
+            assert!(taken > 0, "every step takes something");
+            rest = &rest[taken..];
+        }
+        Ok(seen)
+    }
+
+    fn drain(
+        decoder: &mut Decoder,
+        config: &Config,
+        block: &mut [u8],
+        seen: &mut Vec<(Step, Vec<u8>)>,
+    ) -> Result<(), Violation> {
+        let mut at = 0;
+        loop {
+            let token = decoder.next(config, block, &mut at)?;
+            let payload = match (token.step, token.place) {
+                (Step::More, _) => return Ok(()),
+                (_, Place::Block) => block[token.start..token.end].to_vec(),
+                (_, Place::Assembled) => decoder.take_assembled().to_vec(),
+                (_, Place::Control) => decoder.control().to_vec(),
+            };
+            seen.push((token.step, payload));
+        }
+    }
+
+    proptest! {
+        /// MS-05: what is read straight into a long message is what would have come through the
+        /// block, whatever the cuts, masks and fragments.
+        #[test]
+        fn s5_2_direct_reads_change_nothing(
+            payloads in prop::collection::vec((0..2_000usize, any::<bool>(), any::<[u8; 4]>()), 1..4),
+            cuts in prop::collection::vec(any::<usize>(), 1..20),
+            is_server: bool,
+        ) {
+            let role = if is_server { Role::Server } else { Role::Client };
+            let (mut bytes, mut expected) = (Vec::new(), Vec::new());
+            for (len, is_text, key) in payloads {
+                let text: String = "né".chars().cycle().take(len).collect();
+                let (opcode, step) =
+                    if is_text { (Opcode::Text, Step::Text) } else { (Opcode::Binary, Step::Binary) };
+                let (head, tail) = text.as_bytes().split_at(text.len() / 2);
+                let mut first = Frame::new(opcode, head.to_vec());
+                first.fin = false;
+                let last = Frame::new(Opcode::Continuation, tail.to_vec());
+                for frame in [first, Frame::ping("?"), last] {
+                    let frame = if is_server { frame.masked(key) } else { frame };
+                    bytes.extend(frame.encode());
+                }
+                expected.push((Step::Ping, b"?".to_vec()));
+                expected.push((step, text.into_bytes()));
+            }
+            prop_assert_eq!(decode(role, &bytes, &cuts), Ok(expected));
+        }
+    }
+
+    /// MS-08: text that is read straight into its message fails at its first bad byte, too.
+    #[test]
+    fn s8_1_direct_reads_are_checked() {
+        let mut text = vec![b'a'; 1_000];
+        text[700] = 0xff;
+        let bytes = Frame::new(Opcode::Text, text).encode();
+        let verdict = decode(Role::Client, &bytes[..4 + 701], &[100]);
+        assert_eq!(verdict, Err(Violation::InvalidUtf8));
+        assert_eq!(decode(Role::Client, &bytes[..4 + 700], &[100]), Ok(Vec::new()));
+    }
+}
