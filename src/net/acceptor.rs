@@ -1,22 +1,20 @@
 //! The server's side of the opening handshake, on a stream.
 
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::error::Error;
 use crate::handshake::{HandshakeError, HeadLimits, HeadReader, Origins, Upgrade, encode_response};
 use crate::protocol::{Config, Role};
 use crate::sync::Arc;
 
+use super::head::read_head;
 use super::line::ByteStream;
-use super::pool;
 use super::request::{Answer, Request};
 use super::websocket::WebSocket;
 
@@ -157,7 +155,9 @@ impl Acceptor {
         stream: &mut S,
         peer_addr: Option<SocketAddr>,
     ) -> Result<(Request, Vec<u8>), Refusal> {
-        let (head, input) = read_head(stream, self.settings.head_limits).await?;
+        let mut reader = HeadReader::new(self.settings.head_limits);
+        let input = read_head::<S, Refusal>(stream, |bytes| reader.receive(bytes)).await?;
+        let head = reader.request()?;
         let upgrade = match Upgrade::from_request(&head) {
             Ok(upgrade) => {
                 self.settings.origins.check(&head)?;
@@ -228,36 +228,6 @@ impl From<std::io::Error> for Refusal {
     fn from(error: std::io::Error) -> Self {
         Self::Io(error)
     }
-}
-
-/// Reads the head into the thread's block, so that a silent client costs no buffer; what follows the
-/// head is kept.
-async fn read_head<S: ByteStream>(
-    stream: &mut S,
-    limits: HeadLimits,
-) -> Result<(http::Request<()>, Vec<u8>), Refusal> {
-    let mut reader = HeadReader::new(limits);
-    let input = poll_fn(|cx| {
-        loop {
-            let mut block = pool::take_block();
-            let mut buf = ReadBuf::new(&mut block);
-            let poll = Pin::new(&mut *stream).poll_read(cx, &mut buf);
-            let filled = buf.filled();
-            let taken = match &poll {
-                Poll::Ready(Ok(())) if filled.is_empty() => Err(HandshakeError::Closed),
-                Poll::Ready(Ok(())) => reader.receive(filled),
-                _ => Ok(None),
-            };
-            let input = taken.map(|taken| taken.map(|taken| filled[taken..].to_vec()));
-            pool::put_block(block);
-            ready!(poll).map_err(Refusal::Io)?;
-            if let Some(input) = input.map_err(Refusal::Handshake)? {
-                return Poll::Ready(Ok::<_, Refusal>(input));
-            }
-        }
-    })
-    .await?;
-    Ok((reader.request()?, input))
 }
 
 /// Writes the answer and waits a little for the client to have read it. Bytes that still come are

@@ -1,12 +1,9 @@
 //! Connecting to a server.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::{Poll, ready};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
-use tokio::io::{AsyncWriteExt, ReadBuf};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::error::Error;
@@ -16,8 +13,8 @@ use crate::handshake::{
 use crate::protocol::{Config, Role};
 use crate::sync::Arc;
 
+use super::head::read_head;
 use super::line::ByteStream;
-use super::pool;
 use super::websocket::WebSocket;
 
 /// Connects to a `ws://` URL with all defaults.
@@ -150,26 +147,7 @@ impl Connector {
         stream.write_all(handshake.request_bytes()).await?;
         stream.flush().await?;
         let mut reader = ResponseReader::new(self.head_limits);
-        let input = poll_fn(|cx| {
-            loop {
-                let mut block = pool::take_block();
-                let mut buf = ReadBuf::new(&mut block);
-                let poll = Pin::new(&mut *stream).poll_read(cx, &mut buf);
-                let filled = buf.filled();
-                let taken = match &poll {
-                    Poll::Ready(Ok(())) if filled.is_empty() => Err(HandshakeError::Closed),
-                    Poll::Ready(Ok(())) => reader.receive(filled),
-                    _ => Ok(None),
-                };
-                let input = taken.map(|taken| taken.map(|taken| filled[taken..].to_vec()));
-                pool::put_block(block);
-                ready!(poll)?;
-                if let Some(input) = input? {
-                    return Poll::Ready(Ok::<_, Error>(input));
-                }
-            }
-        })
-        .await?;
+        let input = read_head::<S, Error>(stream, |bytes| reader.receive(bytes)).await?;
         Ok((reader.response()?, input))
     }
 }

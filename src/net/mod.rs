@@ -12,6 +12,7 @@ mod clock;
 mod conn;
 mod driver;
 mod handler;
+mod head;
 mod line;
 mod pool;
 mod request;

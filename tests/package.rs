@@ -1,0 +1,70 @@
+//! What the package promises about itself.
+
+use std::path::Path;
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// PK-01: no other WebSocket crate is asked for, not even in development.
+#[test]
+fn no_websocket_crate_is_asked_for() {
+    let manifest = read("Cargo.toml");
+    let (_, dependencies) = manifest.split_once("[dependencies]").unwrap();
+    let names: Vec<&str> = dependencies
+        .lines()
+        .take_while(|line| !line.starts_with("[lints"))
+        .filter_map(|line| line.split_once(" = ").map(|(name, _)| name))
+        .collect();
+    assert!(names.contains(&"tokio") && names.contains(&"criterion"), "{names:?}");
+    let known = ["tungstenite", "websocket", "soketto", "wtx", "yawc", "sockudo"];
+    for name in names {
+        assert!(!known.iter().any(|known| name.contains(known)), "{name}");
+    }
+}
+
+/// PK-02, PK-03, PK-04, PK-08: the README says what it is and is not, when to use it and when not, and
+/// what a connection is beside a session.
+#[test]
+fn the_readme_says_what_it_is_and_is_not() {
+    let readme = read("README.md");
+    for words in [
+        "It **is**",
+        "It is **not** a web framework",
+        "promises no scale by itself",
+        "**Use it when**",
+        "**Use something else when**",
+        "no hidden magic",
+        "A **connection** is a socket, which may fall",
+    ] {
+        assert!(readme.contains(words), "{words:?}");
+    }
+}
+
+/// PK-06: the README has exactly two commands to begin with: the main job and the tests.
+#[test]
+fn the_readme_begins_with_two_commands() {
+    let readme = read("README.md");
+    let block = readme.split("```").nth(1).unwrap();
+    let commands: Vec<&str> = block.lines().filter(|line| line.starts_with("cargo ")).collect();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    assert!(commands[0].starts_with("cargo run --release --example chat"));
+    assert!(commands[1].starts_with("cargo test --all-features"));
+}
+
+/// PK-07: both licences are there in full, and named.
+#[test]
+fn both_licences_are_there() {
+    assert!(read("Cargo.toml").contains("license = \"MIT OR Apache-2.0\""));
+    assert!(read("LICENSE-MIT").contains("Permission is hereby granted, free of charge"));
+    assert!(read("LICENSE-APACHE").contains("Apache License"));
+    assert!(read("LICENSE-APACHE").lines().count() > 150);
+}
+
+/// PK-05, BY-12: the crate forbids unsafe code at its root; `tests/tidy` looks at every file.
+#[test]
+fn unsafe_code_is_forbidden() {
+    assert!(read("src/lib.rs").contains("\n#![forbid(unsafe_code)]\n"));
+    assert!(read("Cargo.toml").contains("unsafe_code = \"forbid\""));
+}
