@@ -92,10 +92,10 @@ async fn chat_crosses_threads() {
         members.push(echo.connect("/chat").await.unwrap());
     }
     // Who is answered is in: joining is done before the first message is handled.
-    for index in 0..members.len() {
-        members[index].send(format!("in {index}")).await.unwrap();
+    for (index, member) in members.iter_mut().enumerate() {
         let own = format!("in {index}");
-        while next(&mut members[index]).await.as_text() != Some(&own) {}
+        member.send(own.clone()).await.unwrap();
+        while next(member).await.as_text() != Some(&own) {}
     }
     for number in 0..200 {
         members[0].feed(format!("{number}")).unwrap();

@@ -245,3 +245,43 @@ async fn feed_to_a_slow_reader<S: sockeye::net::ByteStream>(
     assert!(unflushed_max <= 512 * 1024, "{unflushed_max} bytes were held");
     drop(writing.await.unwrap());
 }
+
+/// BY-07: a close that waits behind output which trickles away has the close timeout, not the patience
+/// of a write that still makes progress.
+#[tokio::test(start_paused = true)]
+async fn trickling_reader_does_not_outlive_a_close() {
+    let mut config = quiet();
+    config.close_timeout = Duration::from_secs(5);
+    config.write_timeout = Duration::from_secs(10);
+    let (mut peer, ours) = duplex(64);
+    let (sender, mut receiver) = server_on(ours, config).split();
+    sender.try_send(vec![0; 1 << 20]).unwrap();
+    sender.close(1008, "go away").unwrap();
+    let trickling = tokio::spawn(async move {
+        let mut byte = [0];
+        while peer.read_exact(&mut byte).await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let started = tokio::time::Instant::now();
+    while let Ok(Some(_)) = receiver.recv().await {}
+    assert!((4..8).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    assert_eq!(receiver.outcome().unwrap().code.as_u16(), 1008);
+    trickling.await.unwrap();
+}
+
+/// BY-11: closing a sink whose output is blocked waits; it does not wake itself again and again.
+#[tokio::test(start_paused = true)]
+async fn closing_a_blocked_sink_does_not_spin() {
+    let (peer, ours) = duplex(64);
+    let mut socket = server_on(ours, quiet());
+    socket.feed(vec![0; 1 << 20]).unwrap();
+    let mut polls = 0;
+    let closing = std::future::poll_fn(|cx| {
+        polls += 1;
+        futures_util::Sink::poll_close(std::pin::Pin::new(&mut socket), cx)
+    });
+    timeout(Duration::from_secs(3), closing).await.unwrap_err();
+    assert!(polls < 100, "{polls} polls in three seconds");
+    drop(peer);
+}

@@ -5,11 +5,18 @@ use std::collections::HashMap;
 use crate::outbox::{Run, Sender};
 use crate::protocol::PreparedMessage;
 
-/// `places[senders[i].id()] == i`.
+/// `places[senders[i].id()].index == i`.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     senders: Vec<Sender>,
-    places: HashMap<u64, usize>,
+    places: HashMap<u64, Place>,
+}
+
+/// Where a member is, and how often it has joined: a new membership may begin before the old ends.
+#[derive(Debug)]
+struct Place {
+    index: usize,
+    joins: usize,
 }
 
 /// Consecutive broadcasts to one room.
@@ -41,21 +48,26 @@ impl Batch {
 
 impl Members {
     pub(super) fn join(&mut self, sender: Sender) {
-        if let Some(place) = self.places.get(&sender.id()) {
-            self.senders[*place] = sender;
+        if let Some(place) = self.places.get_mut(&sender.id()) {
+            place.joins += 1;
             return;
         }
-        self.places.insert(sender.id(), self.senders.len());
+        self.places.insert(sender.id(), Place { index: self.senders.len(), joins: 1 });
         self.senders.push(sender);
     }
 
     pub(super) fn leave(&mut self, id: u64) {
-        let Some(place) = self.places.remove(&id) else {
+        let Some(place) = self.places.get_mut(&id) else { return };
+        place.joins -= 1;
+        if place.joins > 0 {
             return;
-        };
-        self.senders.swap_remove(place);
-        if let Some(moved) = self.senders.get(place) {
-            self.places.insert(moved.id(), place);
+        }
+        let index = place.index;
+        self.places.remove(&id);
+        self.senders.swap_remove(index);
+        let moved = self.senders.get(index).map(Sender::id);
+        if let Some(place) = moved.and_then(|id| self.places.get_mut(&id)) {
+            place.index = index;
         }
     }
 

@@ -18,6 +18,9 @@ const JOB_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Members written to in one poll: then other tasks of the thread have their turn.
 const DELIVERIES_PER_POLL: usize = 512;
 
+/// Batches begun in one poll.
+const BATCHES_PER_POLL: usize = 8;
+
 /// Messages of one batch.
 const BATCH_MESSAGES_MAX: usize = 256;
 
@@ -50,6 +53,9 @@ impl Jobs {
     /// Joins and leaves are always taken: they are bounded by the connections.
     pub(super) fn push(&self, job: Job) {
         let mut state = self.state.lock();
+        if state.is_over {
+            return;
+        }
         state.jobs.push(job);
         let waker = state.worker.take();
         drop(state);
@@ -61,7 +67,7 @@ impl Jobs {
         let state = self.state.lock();
         let fits =
             state.jobs.len() < JOBS_MAX && bytes <= JOB_BYTES_MAX.saturating_sub(state.bytes);
-        if fits || state.bytes == 0 {
+        if fits || state.bytes == 0 || state.is_over {
             return Ok(());
         }
         Err(BroadcastError { jobs: state.jobs.len(), bytes: state.bytes })
@@ -70,6 +76,9 @@ impl Jobs {
     /// Takes a broadcast for which [`check_room`](Self::check_room) found room.
     pub(super) fn publish(&self, room: u64, message: &PreparedMessage, except: u64) {
         let mut state = self.state.lock();
+        if state.is_over {
+            return;
+        }
         state.bytes += message.frame().len();
         state.jobs.push(Job::Publish { room, message: message.clone(), except });
         if state.jobs.len() > JOBS_MAX / 2 || state.bytes > JOB_BYTES_MAX / 2 {
@@ -98,9 +107,11 @@ impl Jobs {
     pub(super) fn stop(&self) {
         let mut state = self.state.lock();
         state.is_over = true;
+        let jobs = std::mem::take(&mut state.jobs);
         let waker = state.worker.take();
         let publishers = std::mem::take(&mut state.publishers);
         drop(state);
+        drop(jobs);
         waker.into_iter().chain(publishers).for_each(Waker::wake);
     }
 
@@ -210,11 +221,19 @@ impl Worker {
     }
 }
 
+impl Drop for Worker {
+    /// A worker that ends with its runtime takes nothing more; the others go on without it.
+    fn drop(&mut self) {
+        self.jobs.stop();
+    }
+}
+
 impl Future for Worker {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        let mut batches = 0;
         loop {
             if let Some(first) = this.next
                 && !this.deliver(first)
@@ -224,7 +243,12 @@ impl Future for Worker {
             }
             this.do_jobs();
             if this.next.is_some() {
-                continue;
+                batches += 1;
+                if batches < BATCHES_PER_POLL {
+                    continue;
+                }
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             match this.jobs.take(&mut this.todo, cx.waker()) {
                 Taken::Some => this.todo.reverse(),

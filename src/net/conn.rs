@@ -6,7 +6,7 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use crate::outbox::Outbox;
+use crate::outbox::{Flushed, Outbox};
 use crate::protocol::{
     CloseCause, CloseOutcome, Config, Endpoint, Role, State, TimeoutKind, WriteBuffer, millis,
 };
@@ -67,6 +67,7 @@ pub(super) struct Conn<S> {
     is_stopped: bool,
     /// Another task polls than the one that armed the timer.
     is_new_task: bool,
+    is_close_waiting: bool,
     /// Whether reading goes on while writing is blocked: two ends that write and wait for each other
     /// to read would never move again. It does for a client, and where what is read causes no output.
     reads_while_blocked: bool,
@@ -93,6 +94,7 @@ impl<S: ByteStream> Conn<S> {
             is_blocked: false,
             is_stopped: false,
             is_new_task: false,
+            is_close_waiting: false,
             reads_while_blocked: role == Role::Client,
         }
     }
@@ -178,7 +180,7 @@ impl<S: ByteStream> Conn<S> {
                 Err(error) => return self.lose_line(&error, out),
             };
             self.is_new_task |= flushed.is_new_task;
-            self.note_progress(flushed.progress, flushed.is_blocked, out);
+            self.note_progress(&flushed, out);
             if flushed.is_blocked {
                 match ready!(self.line.poll_write_ready(cx)) {
                     Ok(()) => continue,
@@ -196,11 +198,43 @@ impl<S: ByteStream> Conn<S> {
         }
     }
 
+    /// Nothing is read for a while: the peer's silence is not its fault.
+    pub(super) fn pause(&mut self) {
+        let now_ms = self.timer.now_ms();
+        self.endpoint.pause(now_ms);
+    }
+
+    /// Reading goes on.
+    #[inline]
+    pub(super) fn resume(&mut self) {
+        let now_ms = self.timer.now_ms();
+        self.endpoint.resume(now_ms);
+    }
+
+    /// A socket whose owner keeps it after the end is ended all the same.
+    pub(super) fn end_stream(&self) {
+        self.line.end();
+    }
+
     /// The deadline of a blocked write begins anew with each byte. Where nothing is read meanwhile,
     /// silence is not the peer's fault.
-    fn note_progress(&mut self, progress: bool, is_blocked: bool, out: &mut WriteBuffer) {
-        let now_ms = self.timer.now_ms();
-        if (progress || !self.is_blocked) && !matches!(self.ending, Ending::Draining { .. }) {
+    fn note_progress(&mut self, flushed: &Flushed, out: &mut WriteBuffer) {
+        let is_blocked = flushed.is_blocked;
+        // A wait begins: the coarse clock may be behind.
+        let now_ms = if is_blocked && !self.is_blocked {
+            self.timer.refresh_ms()
+        } else {
+            self.timer.now_ms()
+        };
+        let is_closing = flushed.is_close_waiting;
+        if is_closing && !self.is_close_waiting {
+            // A close that waits for a slow peer has a deadline of its own, whatever trickles.
+            self.is_close_waiting = true;
+            let timeout_ms = millis(self.endpoint.config().close_timeout);
+            self.deadline_ms = now_ms.saturating_add(timeout_ms);
+        }
+        let is_renewed = (flushed.progress || !self.is_blocked) && !is_closing;
+        if is_renewed && !matches!(self.ending, Ending::Draining { .. }) {
             let timeout_ms = millis(self.endpoint.config().write_timeout);
             self.deadline_ms = now_ms.saturating_add(timeout_ms);
         }

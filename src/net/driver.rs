@@ -139,20 +139,29 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
             let token = self.conn.endpoint.advance(input, &mut at, &mut turn.out, now_ms);
             match token.step {
                 Step::More => break,
-                Step::Text | Step::Binary => self.handle_message(input, token, turn),
+                Step::Text | Step::Binary if self.conn.is_open() || self.takes_message(cx) => {
+                    self.handle_message(input, token, turn);
+                }
+                // The closing handshake is not held up by messages that nobody takes.
+                Step::Text | Step::Binary => {}
                 Step::Ping | Step::Pong => self.handle_control(input, token, turn),
                 Step::Close => {}
             }
             if turn.out.len() >= HIGH_WATER_BYTES {
                 let _ = self.conn.poll_flush(cx, &mut turn.out);
             }
-            if !self.conn.may_read() || self.handler.poll_ready(cx).is_pending() {
+            if !self.conn.may_read() || (self.conn.is_open() && !self.takes_message(cx)) {
                 break;
             }
         }
         let Self { conn, handler, .. } = self;
         handler.on_turn_end(&mut connection(conn, turn));
         at
+    }
+
+    #[inline(always)]
+    fn takes_message(&mut self, cx: &mut Context<'_>) -> bool {
+        self.handler.poll_ready(cx).is_ready()
     }
 
     #[inline(always)]
@@ -240,7 +249,7 @@ impl<S: ByteStream, H: Handler> Future for Driver<S, H> {
 impl<S: ByteStream, H: Handler> Drop for Driver<S, H> {
     /// A handler always learns that its connection is over.
     fn drop(&mut self) {
-        if matches!(self.stage, Stage::Running | Stage::Paused) && !std::thread::panicking() {
+        if self.stage != Stage::Over && !std::thread::panicking() {
             self.handler.on_close(&self.conn.outcome());
         }
     }

@@ -163,6 +163,17 @@ impl<S: ByteStream> Line<S> {
         }
     }
 
+    /// Ends a socket at once; a stream of its own was shut down before.
+    pub(super) fn end(&self) {
+        // A socket that is gone already is ended, too.
+        let _ = match self {
+            Self::Tcp(tcp) => SockRef::from(&**tcp).shutdown(Shutdown::Write),
+            #[cfg(unix)]
+            Self::Unix(unix) => SockRef::from(&**unix).shutdown(Shutdown::Write),
+            Self::Own(_) => Ok(()),
+        };
+    }
+
     /// Nothing more is written: FIN, or close_notify.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

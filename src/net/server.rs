@@ -153,7 +153,8 @@ impl Server {
         accepting.shutdown().await;
         tasks.0.close_all();
         // What has not ended by then is dropped with the owner.
-        let _ = tokio::time::timeout(close_timeout + SHUTDOWN_GRACE, tasks.0.ended()).await;
+        let _ = tokio::time::timeout(close_timeout.saturating_add(SHUTDOWN_GRACE), tasks.0.ended())
+            .await;
         Ok(())
     }
 }

@@ -356,6 +356,7 @@ impl<S: ByteStream> WebSocket<S> {
                 return Poll::Ready(Fill::End);
             }
             if self.conn.may_read() {
+                self.conn.resume();
                 let mut block = pool::take_block();
                 let fill = self.conn.poll_fill(cx, &mut block, &mut self.out);
                 if let Poll::Ready(Fill::Bytes(len)) = fill {
@@ -383,6 +384,7 @@ impl<S: ByteStream> WebSocket<S> {
         pool::put_block(block);
         ready!(ended);
         pool::put_storage(&mut self.out);
+        self.conn.end_stream();
         self.is_ended = true;
         Poll::Ready(match Error::of_cause(self.conn.outcome().cause) {
             Some(error) => Err(error),
@@ -409,6 +411,8 @@ impl<S: ByteStream> WebSocket<S> {
             if !is_blocked {
                 return Poll::Ready(Ok(()));
             }
+            // Whoever only writes does not see the pong that lies unread: not the peer's fault.
+            self.conn.pause();
             if !self.conn.handle_timers(cx, &mut self.out) {
                 return Poll::Pending;
             }
@@ -465,7 +469,7 @@ impl<S: ByteStream> Sink<Message> for WebSocket<S> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.state() == State::Open {
+        if self.state() == State::Open && !self.conn.outbox.is_closed() {
             self.conn.outbox.request_close(CloseFrame::normal());
         }
         ready!(self.poll_closed(cx));

@@ -85,16 +85,19 @@ impl Wheel {
     fn add(self: &Arc<Self>) -> u32 {
         let mut places = self.places.lock();
         places.live += 1;
-        if !std::mem::replace(&mut places.is_ticking, true) {
-            // It ends with the last place of its wheel: the connections own it together.
+        let was_ticking = std::mem::replace(&mut places.is_ticking, true);
+        let place = places.free.pop().unwrap_or_else(|| {
+            places.deadlines_ms.push(NEVER);
+            places.wakers.push(None);
+            u32::try_from(places.deadlines_ms.len() - 1).unwrap_or(u32::MAX)
+        });
+        drop(places);
+        if !was_ticking {
+            // It ends with the last place of its wheel: the connections own it together. Not under the
+            // lock: a runtime that is ending drops the task at once, which takes it.
             tokio::spawn(Ticking { wheel: self.clone(), is_done: false }.run());
         }
-        if let Some(place) = places.free.pop() {
-            return place;
-        }
-        places.deadlines_ms.push(NEVER);
-        places.wakers.push(None);
-        u32::try_from(places.deadlines_ms.len() - 1).unwrap_or(u32::MAX)
+        place
     }
 
     fn remove(&self, place: u32) {
@@ -184,6 +187,14 @@ impl Timer {
     pub(super) fn now_ms(&mut self) -> u64 {
         match &self.wheel {
             Some(wheel) => wheel.now_ms.load(Ordering::Relaxed),
+            None => self.begin(),
+        }
+    }
+
+    /// The same, set right first.
+    pub(super) fn refresh_ms(&mut self) -> u64 {
+        match &self.wheel {
+            Some(wheel) => wheel.refresh(),
             None => self.begin(),
         }
     }

@@ -18,4 +18,4 @@ pub use error::SendError;
 pub use run::Run;
 pub use sender::Sender;
 
-pub(crate) use queue::{Outbox, WriteNow};
+pub(crate) use queue::{Flushed, Outbox, WriteNow};

@@ -27,6 +27,8 @@ pub(crate) struct Flushed {
     pub(crate) progress: bool,
     /// The waker is not the one that was there before.
     pub(crate) is_new_task: bool,
+    /// A sender asked to close, and what was before it is not written yet.
+    pub(crate) is_close_waiting: bool,
     /// A sender asked to close, and all that was before it is written.
     pub(crate) close_request: Option<Box<CloseFrame>>,
 }
@@ -187,8 +189,10 @@ impl Outbox {
             state.tail.extend_from_slice(&run.messages()[index].frame()[done..]);
             first = index + 1;
         }
+        let was_blocked = state.is_blocked && first == 0;
         let result = state.enqueue_run(&run.messages()[first..], self.config.outbox_bytes_max);
-        let waker = state.drain_waker.take();
+        // While it was blocked before, the connection waits for the socket and needs no other wake.
+        let waker = if was_blocked { None } else { state.drain_waker.take() };
         drop(state);
         wake(waker);
         result
@@ -280,6 +284,7 @@ impl Outbox {
         if let Some(waker) = waker {
             flushed.is_new_task = state.register(waker);
         }
+        flushed.is_close_waiting = result.is_err() && state.close_request.is_some();
         if result.is_ok() {
             flushed.close_request = state.close_request.take();
             state.is_closed |= flushed.close_request.is_some();

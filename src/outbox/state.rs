@@ -15,6 +15,9 @@ use super::queue::WriteNow;
 /// control frame, nor handed to the next connection.
 pub(super) const ENCODED_BYTES_MAX: usize = 64 * 1024;
 
+/// Messages of broadcasts that may wait: each costs some 50 bytes, however empty it is.
+const BROADCAST_MESSAGES_MAX: usize = 16 * 1024;
+
 /// Slices of one vectored write.
 const SLICES_MAX: usize = 32;
 
@@ -118,7 +121,9 @@ impl State {
         for message in messages {
             let bytes = message.payload().len();
             let (queued, queued_bytes) = self.queued();
-            if queued > 0 && bytes > bytes_max.saturating_sub(queued_bytes) {
+            let is_full =
+                bytes > bytes_max.saturating_sub(queued_bytes) || queued >= BROADCAST_MESSAGES_MAX;
+            if queued > 0 && is_full {
                 return Err(self.full());
             }
             self.push(Queued::Prepared(message.clone()), bytes);

@@ -6,7 +6,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// Wait for space up to the timeout; a broadcast closes the member with 1013 after it.
+    /// Wait for space up to the timeout. A broadcast does not wait: a member whose outbox is over its
+    /// bytes is closed with 1013.
     Block {
         /// How long to wait.
         timeout: Duration,

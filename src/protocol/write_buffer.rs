@@ -187,10 +187,16 @@ impl WriteBuffer {
         chunk
     }
 
-    /// Moves what waits in `other` to the end of this one, which takes exactly the room it needs.
+    /// Moves what waits in `other` to the end of this one, which takes exactly the room it needs when
+    /// it was empty.
     pub(crate) fn append(&mut self, other: &mut Self) {
         let mut from = other.head;
-        self.bytes.reserve_exact(other.bytes.len() - from);
+        let additional = other.bytes.len() - from;
+        if self.is_empty() {
+            self.bytes.reserve_exact(additional);
+        } else {
+            self.bytes.reserve(additional);
+        }
         while let Some(chunk) = other.pop_chunk() {
             self.bytes.extend_from_slice(&other.bytes[from..chunk.at]);
             from = chunk.at;
