@@ -24,10 +24,16 @@ struct Echo {
 
 impl Echo {
     fn start(arguments: &[&str]) -> Self {
-        let mut process =
-            Command::new(program()).args(arguments).stdout(Stdio::piped()).spawn().expect(
+        let process = Command::new(program()).args(arguments).stdout(Stdio::piped()).spawn();
+        Self::announced(
+            process.expect(
                 "the example is there: cargo test builds it, cargo test --test echo does not",
-            );
+            ),
+        )
+    }
+
+    /// Waits for the line that says where it listens.
+    fn announced(mut process: Child) -> Self {
         let mut line = String::new();
         let stdout = process.stdout.take().unwrap();
         BufReader::new(stdout).read_line(&mut line).unwrap();
@@ -122,5 +128,30 @@ fn a_bad_command_line_is_explained() {
         let output = Command::new(program()).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("usage: echo"));
+    }
+}
+
+/// Row 49: a server that runs out of descriptors waits, and serves again when there are some.
+#[cfg(unix)]
+#[tokio::test]
+async fn running_out_of_descriptors_passes() {
+    let script = format!("ulimit -n 40; exec {:?} --port 0", program());
+    let mut command = Command::new("sh");
+    let process = command.args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
+    let echo = Echo::announced(process);
+    let mut sockets = Vec::new();
+    let mut waiting = Vec::new();
+    for _ in 0..80 {
+        // The kernel takes them all; the server can only take some.
+        waiting.push(TcpStream::connect(echo.addr).await.unwrap());
+    }
+    let newcomer = echo.connect("/echo");
+    assert!(timeout(Duration::from_secs(2), newcomer).await.is_err(), "the limit is reached");
+    drop(waiting);
+    for _ in 0..10 {
+        let mut socket = timeout(PATIENCE, echo.connect("/echo")).await.unwrap().unwrap();
+        socket.send("still here").await.unwrap();
+        assert_eq!(next(&mut socket).await.as_text(), Some("still here"));
+        sockets.push(socket);
     }
 }
