@@ -1,7 +1,9 @@
-//! Attacks on the end of a connection, over raw sockets and on each face of a server.
+//! Attacks on the end of a connection, over raw sockets or what behaves like one, and on each face of a
+//! server.
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sockeye::frame::{Frame, Opcode};
@@ -11,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use support::io::RawPeer;
+use support::io::{RawPeer, Resetting};
 use support::pair::{fragment, last, to};
 use support::server::{FACES, Face, Site, lawful, refused, small, within};
 
@@ -319,6 +321,75 @@ async fn row_44_close_frame_before_the_reset() {
     let sizes = [0, 1000, 60_000, 300_000];
     let attacks = sizes.map(|size| ("pending", [header.clone(), vec![0x55; size]].concat()));
     refused(&small(), 1009, &attacks).await;
+}
+
+/// A binary frame of 4 GiB begins.
+const TOO_LONG: [u8; 14] = [0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4];
+
+/// A server's end that runs by this face until it is over; the stream is closed with it.
+fn serve(face: Face, stream: Resetting) -> JoinHandle<()> {
+    let mut socket = WebSocket::from_stream(stream, Role::Server, &Arc::new(small()));
+    tokio::spawn(async move {
+        match face {
+            Face::Handler => drop(socket.run(support::server::Deaf).await),
+            Face::Recv => while let Ok(Some(_)) = socket.recv().await {},
+            Face::Split => {
+                let (_sender, mut receiver) = socket.split();
+                while let Ok(Some(_)) = receiver.recv().await {}
+            }
+        }
+    })
+}
+
+/// 2c 44: what the client is still sending when our close frame leaves does not destroy it: neither what
+/// has come and is unread, nor what comes a moment later.
+#[tokio::test(start_paused = true)]
+async fn row_44_close_frame_survives_unread_input() {
+    let moment = Duration::from_millis(300);
+    for face in FACES {
+        for sizes in [[30_000, 0], [0, 30_000], [20_000, 20_000]] {
+            let (stream, peer) = Resetting::pair();
+            let serving = serve(face, stream);
+            peer.send(&TOO_LONG);
+            for size in sizes {
+                peer.send(&vec![0x55; size]);
+                tokio::time::sleep(moment).await;
+            }
+            let came = Frame::decode(&peer.read()).expect("a lawful frame");
+            let (frame, _) = came.unwrap_or_else(|| panic!("{face:?}, {sizes:?}: destroyed"));
+            assert_eq!(frame.opcode, Opcode::Close, "{face:?}");
+            assert_eq!(frame.payload[..2], 1009_u16.to_be_bytes(), "{face:?}");
+            assert!(!peer.is_closed(), "{face:?}: it waits for the client's end");
+            peer.end();
+            tokio::time::sleep(moment).await;
+            assert!(peer.is_closed(), "{face:?}: the client's end was the end");
+            serving.await.unwrap();
+        }
+    }
+}
+
+/// 2c 44: a client that sees our close frame and does not end has a second, or 64 KiB.
+#[tokio::test(start_paused = true)]
+async fn row_44_unread_input_is_bounded() {
+    for face in FACES {
+        let (stream, silent) = Resetting::pair();
+        let serving = serve(face, stream);
+        silent.send(&TOO_LONG);
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        assert!(!silent.is_closed(), "{face:?}: not yet a second");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(silent.is_closed(), "{face:?}: still there");
+        serving.await.unwrap();
+
+        let (stream, flood) = Resetting::pair();
+        let serving = serve(face, stream);
+        flood.send(&[&TOO_LONG[..], &vec![0x55; 200_000]].concat());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(flood.is_closed(), "{face:?}: still there");
+        let read = 200_000 - flood.unread();
+        assert!((64 * 1024..70_000).contains(&read), "{face:?}: {read} bytes were read");
+        serving.await.unwrap();
+    }
 }
 
 /// 2c 48, CN-19: a handler that panics a thousand times ends a thousand connections, with 1011.

@@ -172,6 +172,44 @@ async fn row_3_half_open_of_one_address() {
     site.end().await;
 }
 
+/// Room for a descriptor at each end of many connections. What the system does not allow shows at the
+/// connect.
+#[cfg(unix)]
+fn allow_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+#[cfg(not(unix))]
+fn allow_descriptors() {}
+
+/// 2a 3: a server has 1,024 handshakes under way at most, whoever began them.
+#[tokio::test]
+async fn row_3_half_open_of_a_server() {
+    allow_descriptors();
+    let acceptor = Acceptor::new(small()).handshake_timeout(Duration::from_secs(3600));
+    let mut site = Site::with(Face::Handler, acceptor).await;
+    let mut silent = Vec::new();
+    while silent.len() < 1023 {
+        silent.push(site.raw().await);
+    }
+    // The last place serves one after the other.
+    for _ in 0..3 {
+        assert_eq!(site.request(&lawful()).await.status, 101);
+    }
+    silent.push(site.raw().await);
+    let reply = site.request(&lawful()).await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+    assert_refusal(&reply);
+    // Each that ends makes room for one.
+    drop(silent.pop());
+    let served = async { while site.request(&lawful()).await.status != 101 {} };
+    within(served).await;
+    drop(silent);
+    site.end().await;
+}
+
 /// 2a 4, HS-01: exactly one key of 16 bytes in strict base64.
 #[tokio::test]
 async fn row_4_keys() {

@@ -2,9 +2,10 @@
 
 mod support;
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_util::Sink as _;
@@ -247,4 +248,123 @@ async fn pongs_that_take_longer_than_the_ping_interval_count() {
     });
     let received = timeout(Duration::from_secs(60), socket.recv()).await;
     assert!(received.is_err(), "it goes on, but: {received:?}");
+}
+
+/// Twenty seconds of silence, five for the closing handshake, one for the peer's end of stream.
+const IDLE: (TimeoutKind, u64) = (TimeoutKind::Idle, 26);
+
+/// What happens to a connection outside of any runtime.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Nothing,
+    Poll,
+    Ping,
+    Beginning,
+    Write,
+    Close,
+}
+
+impl Before {
+    /// Does it, and how long the connection then has in its runtime.
+    fn happen(
+        self,
+        socket: &mut WebSocket<DuplexStream>,
+        peer: &mut DuplexStream,
+    ) -> (TimeoutKind, u64) {
+        let mut cx = Context::from_waker(Waker::noop());
+        match self {
+            Self::Nothing => {}
+            Self::Poll => assert!(pin!(socket.recv()).poll(&mut cx).is_pending()),
+            Self::Ping => {
+                assert!(pin!(socket.ping()).poll(&mut cx).is_ready());
+                return (TimeoutKind::Pong, 10);
+            }
+            Self::Beginning => {
+                let beginning = Frame::text("hello").masked([0; 4]).encode();
+                let writing = pin!(peer.write_all(&beginning[..8])).poll(&mut cx);
+                assert!(matches!(writing, Poll::Ready(Ok(()))));
+                assert!(pin!(socket.recv()).poll(&mut cx).is_pending());
+            }
+            Self::Write => {
+                socket.feed(vec![0; 4096]).unwrap();
+                assert!(pin!(socket.flush()).poll(&mut cx).is_pending());
+                return (TimeoutKind::Write, 8);
+            }
+            Self::Close => {
+                assert!(pin!(socket.close(1000, "")).poll(&mut cx).is_pending());
+                return (TimeoutKind::Close, 5);
+            }
+        }
+        IDLE
+    }
+}
+
+/// BY-07, CN-11: the deadlines of a connection that is built, and used, outside of any runtime count from
+/// its first use in one, however old that is.
+#[test]
+fn deadlines_count_from_the_first_runtime() {
+    use Before::{Beginning, Close, Nothing, Ping, Poll, Write};
+    for before in [Nothing, Poll, Ping, Beginning, Write, Close] {
+        for age in [0, 300] {
+            let (stream, mut peer) = duplex(1024);
+            let mut config = quiet();
+            config.idle_timeout = Some(Duration::from_secs(20));
+            config.pong_timeout = Duration::from_secs(10);
+            config.write_timeout = Duration::from_secs(8);
+            config.close_timeout = Duration::from_secs(5);
+            let mut socket = server_on(stream, config);
+            let (kind, seconds) = before.happen(&mut socket, &mut peer);
+
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+            runtime.block_on(async {
+                // Its clock goes on while there is any connection.
+                let (stream, _peer) = duplex(64);
+                let _other = server_on(stream, quiet());
+                tokio::time::sleep(Duration::from_secs(age)).await;
+                let start = tokio::time::Instant::now();
+                let ended = timeout(Duration::from_secs(60), async {
+                    while let Ok(Some(_)) = socket.recv().await {}
+                });
+                ended.await.unwrap_or_else(|_| panic!("{before:?}, {age}: no deadline"));
+                let elapsed = start.elapsed().as_secs();
+                assert!((seconds..=seconds + 1).contains(&elapsed), "{before:?}, {age}: {elapsed}");
+                let cause = socket.outcome().unwrap().cause;
+                assert_eq!(cause, CloseCause::Timeout(kind), "{before:?}, {age}");
+            });
+        }
+    }
+}
+
+/// Whether it was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// BY-07: a deadline that was set outside of any runtime is set again in one, for the same task, too.
+#[test]
+fn first_runtime_wakes_the_same_task() {
+    let (stream, _silent) = duplex(1024);
+    let mut config = quiet();
+    config.idle_timeout = Some(Duration::from_secs(20));
+    let mut socket = server_on(stream, config);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert!(pin!(socket.recv()).poll(&mut cx).is_pending());
+
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        assert!(pin!(socket.recv()).poll(&mut cx).is_pending());
+        tokio::time::sleep(Duration::from_secs(19)).await;
+        assert!(!woken.0.load(Ordering::SeqCst), "too early");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(woken.0.load(Ordering::SeqCst), "nobody wakes it");
+    });
 }

@@ -11,7 +11,7 @@ use sockeye::frame::Frame;
 use sockeye::handshake::Acceptance;
 use sockeye::protocol::Initiator;
 use sockeye::{Acceptor, Answer, Connector, Error, HandshakeError, Request, Server, WebSocket};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
@@ -213,6 +213,42 @@ async fn serve_until_waits_no_longer_than_it_says() {
     assert_eq!(within(peer.close_code()).await, Some(1001));
     assert_eq!(within(peer.frame()).await, None);
     drop(half_open);
+}
+
+/// SH-01: handshakes under way do not hold the shutdown up: they are dropped at once.
+#[tokio::test]
+async fn serve_until_drops_handshakes_at_once() {
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let acceptor = Acceptor::new(quiet()).on_request(|request| async move {
+        if request.path() == "/slow" {
+            std::future::pending::<()>().await;
+        }
+        Answer::accept()
+    });
+    let addr = server.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let until = async { drop(stopped.await) };
+    let serving =
+        tokio::spawn(server.acceptor(acceptor).serve_until(|socket, _| echo(socket), until));
+    let silent = TcpStream::connect(addr).await.unwrap();
+    let mut slow = TcpStream::connect(addr).await.unwrap();
+    slow.write_all(&request_line("GET /slow HTTP/1.1")).await.unwrap();
+    // Connections are accepted in their order, so both are when this one is over.
+    let mut client = sockeye::connect(&format!("ws://{addr}/")).await.unwrap();
+    assert!(client.close(1000, "").await.unwrap().clean);
+
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    stop.send(()).unwrap();
+    serving.await.unwrap().unwrap();
+    let elapsed = start.elapsed();
+    assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
+    tokio::time::resume();
+    for mut stream in [silent, slow] {
+        let mut answer = Vec::new();
+        let _ = within(stream.read_to_end(&mut answer)).await;
+        assert!(answer.is_empty());
+    }
 }
 
 /// CL-04, LM-07: the connector's deadlines, and what it refuses before it dials.

@@ -58,7 +58,7 @@ pub(super) struct Conn<S> {
     line: Line<S>,
     pub(super) endpoint: Endpoint,
     pub(super) outbox: Arc<Outbox>,
-    pub(super) timer: Timer,
+    timer: Timer,
     /// Of a blocked write, or of the end.
     deadline_ms: u64,
     armed_ms: u64,
@@ -82,7 +82,7 @@ impl<S: ByteStream> Conn<S> {
             outbox.attach(direct);
         }
         let mut timer = Timer::new();
-        let endpoint = Endpoint::new(role, config.clone(), timer.now_ms());
+        let endpoint = Endpoint::new(role, config.clone(), timer.begin().unwrap_or(0));
         Self {
             line,
             endpoint,
@@ -107,6 +107,35 @@ impl<S: ByteStream> Conn<S> {
     #[inline]
     pub(super) fn is_over(&self) -> bool {
         self.endpoint.state() == State::Closed
+    }
+
+    /// Milliseconds of the coarse clock; zero until it is asked for in a runtime.
+    #[inline]
+    pub(super) fn now_ms(&mut self) -> u64 {
+        match self.timer.now_ms() {
+            Some(now_ms) => now_ms,
+            None => self.begin_time(),
+        }
+    }
+
+    /// The same, set right first.
+    fn refresh_ms(&mut self) -> u64 {
+        match self.timer.refresh_ms() {
+            Some(now_ms) => now_ms,
+            None => self.begin_time(),
+        }
+    }
+
+    /// The first use in a runtime, whose clock may be old: deadlines that were set at zero count from here.
+    #[cold]
+    fn begin_time(&mut self) -> u64 {
+        let Some(now_ms) = self.timer.begin() else {
+            return 0;
+        };
+        self.endpoint.begin_time(now_ms);
+        self.deadline_ms = self.deadline_ms.saturating_add(now_ms);
+        self.armed_ms = NEVER;
+        now_ms
     }
 
     /// Whether anything may be read now: not while the kernel takes no more, or not beyond a bound.
@@ -154,7 +183,8 @@ impl<S: ByteStream> Conn<S> {
         match result {
             Ok(0) => self.endpoint.receive_eof(),
             Ok(len) => {
-                self.endpoint.handle_received(self.timer.now_ms());
+                let now_ms = self.now_ms();
+                self.endpoint.handle_received(now_ms);
                 return Fill::Bytes(len);
             }
             Err(error) => self.endpoint.lose(CloseCause::Io(error.kind())),
@@ -188,7 +218,8 @@ impl<S: ByteStream> Conn<S> {
                 }
             }
             if let Some(frame) = flushed.close_request {
-                self.endpoint.close(Some(&frame), out, self.timer.now_ms());
+                let now_ms = self.now_ms();
+                self.endpoint.close(Some(&frame), out, now_ms);
                 continue;
             }
             if !out.is_empty() {
@@ -200,14 +231,14 @@ impl<S: ByteStream> Conn<S> {
 
     /// Nothing is read for a while: the peer's silence is not its fault.
     pub(super) fn pause(&mut self) {
-        let now_ms = self.timer.now_ms();
+        let now_ms = self.now_ms();
         self.endpoint.pause(now_ms);
     }
 
     /// Reading goes on.
     #[inline]
     pub(super) fn resume(&mut self) {
-        let now_ms = self.timer.now_ms();
+        let now_ms = self.now_ms();
         self.endpoint.resume(now_ms);
     }
 
@@ -221,11 +252,7 @@ impl<S: ByteStream> Conn<S> {
     fn note_progress(&mut self, flushed: &Flushed, out: &mut WriteBuffer) {
         let is_blocked = flushed.is_blocked;
         // A wait begins: the coarse clock may be behind.
-        let now_ms = if is_blocked && !self.is_blocked {
-            self.timer.refresh_ms()
-        } else {
-            self.timer.now_ms()
-        };
+        let now_ms = if is_blocked && !self.is_blocked { self.refresh_ms() } else { self.now_ms() };
         let is_closing = flushed.is_close_waiting;
         if is_closing && !self.is_close_waiting {
             // A close that waits for a slow peer has a deadline of its own, whatever trickles.
@@ -257,7 +284,8 @@ impl<S: ByteStream> Conn<S> {
     fn poll_flush_line(&mut self, cx: &mut Context<'_>, out: &mut WriteBuffer) -> Poll<()> {
         match self.line.poll_flush(cx) {
             Poll::Ready(Ok(())) => {
-                if self.endpoint.handle_flushed(self.timer.now_ms()) {
+                let now_ms = self.now_ms();
+                if self.endpoint.handle_flushed(now_ms) {
                     self.outbox.note_ping(now_us());
                 }
             }
@@ -295,7 +323,7 @@ impl<S: ByteStream> Conn<S> {
     /// Does what is due, or sees to it that the task is woken when something is. True: something
     /// was done, so flush and look again.
     pub(super) fn handle_timers(&mut self, cx: &Context<'_>, out: &mut WriteBuffer) -> bool {
-        let now_ms = self.timer.now_ms();
+        let now_ms = self.now_ms();
         let mut deadline_ms = self.endpoint.poll_timeout().unwrap_or(NEVER);
         if self.is_blocked || self.is_over() {
             deadline_ms = deadline_ms.min(self.deadline_ms);
@@ -364,7 +392,7 @@ impl<S: ByteStream> Conn<S> {
         } else {
             DRAIN_TIMEOUT_MS
         };
-        self.deadline_ms = self.timer.now_ms().saturating_add(timeout_ms);
+        self.deadline_ms = self.now_ms().saturating_add(timeout_ms);
         self.ending = if waits_for_peer {
             Ending::Draining { drained: 0 }
         } else if self.is_clean() && self.line.is_direct() {
@@ -391,7 +419,8 @@ impl<S: ByteStream> Conn<S> {
 
     /// Ready, and done, when the time of the end is over.
     fn poll_deadline(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if self.deadline_ms <= self.timer.now_ms() {
+        let now_ms = self.now_ms();
+        if self.deadline_ms <= now_ms {
             self.ending = Ending::Done;
             return Poll::Ready(());
         }

@@ -109,7 +109,7 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
         }
         if self.stage == Stage::Paused {
             self.stage = Stage::Running;
-            let now_ms = self.conn.timer.now_ms();
+            let now_ms = self.conn.now_ms();
             self.conn.endpoint.resume(now_ms);
         }
         if let Some(mut leftover) = self.leftover.take() {
@@ -133,7 +133,7 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
     /// not ready; returns how much was taken.
     #[inline]
     fn handle_input(&mut self, cx: &mut Context<'_>, input: &mut [u8], turn: &mut Turn) -> usize {
-        let now_ms = self.conn.timer.now_ms();
+        let now_ms = self.conn.now_ms();
         let mut at = 0;
         loop {
             let token = self.conn.endpoint.advance(input, &mut at, &mut turn.out, now_ms);
@@ -212,7 +212,7 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
 
     fn pause(&mut self) {
         self.stage = Stage::Paused;
-        let now_ms = self.conn.timer.now_ms();
+        let now_ms = self.conn.now_ms();
         self.conn.endpoint.pause(now_ms);
     }
 

@@ -125,8 +125,9 @@ impl Server {
         self.serve_until(on_socket, std::future::pending()).await
     }
 
-    /// The same until `shutdown` is ready: then no more are accepted, every connection is closed with
-    /// 1001, and the call returns when all have ended or the close timeout and a second have passed.
+    /// The same until `shutdown` is ready: then no more are accepted, handshakes under way are dropped,
+    /// every connection is closed with 1001, and the call returns when all have ended or the close
+    /// timeout and a second have passed.
     ///
     /// # Errors
     /// As [`serve`](Self::serve).
@@ -222,7 +223,7 @@ where
 {
     let half_open = HalfOpen::enter(&serving.tasks, peer.ip());
     let task = handshake(serving.clone(), stream, peer, half_open);
-    Tasks::spawn(&serving.tasks, task, Weak::new());
+    Tasks::spawn(&serving.tasks, task, None);
 }
 
 async fn handshake<F, Fut>(
@@ -243,7 +244,7 @@ async fn handshake<F, Fut>(
     // Whoever was refused has been answered.
     let Ok((socket, request)) = accepted else { return };
     let outbox = Arc::downgrade(socket.outbox());
-    Tasks::spawn(&serving.tasks, (serving.on_socket)(socket, request), outbox);
+    Tasks::spawn(&serving.tasks, (serving.on_socket)(socket, request), Some(outbox));
 }
 
 /// One connection was gone before it was accepted.
@@ -268,7 +269,8 @@ struct Tasks {
 struct Members {
     live: HashMap<u64, Live>,
     next_key: u64,
-    is_over: bool,
+    /// Nobody joins any more.
+    is_closing: bool,
     half_open: usize,
     half_open_of: HashMap<IpAddr, usize>,
 }
@@ -278,18 +280,18 @@ struct Members {
 struct Live {
     /// `None` for the moment in which it is spawned.
     task: Option<AbortHandle>,
-    /// Of a connection; that of a handshake leads nowhere.
-    outbox: Weak<Outbox>,
+    /// `None` for a handshake.
+    outbox: Option<Weak<Outbox>>,
 }
 
 impl Tasks {
     /// Runs a task that ends with the server at the latest.
-    fn spawn<T>(tasks: &Arc<Self>, future: T, outbox: Weak<Outbox>)
+    fn spawn<T>(tasks: &Arc<Self>, future: T, outbox: Option<Weak<Outbox>>)
     where
         T: Future + Send + 'static,
     {
         let mut members = tasks.members.lock();
-        if members.is_over {
+        if members.is_closing {
             return;
         }
         let key = members.next_key;
@@ -310,11 +312,19 @@ impl Tasks {
         }
     }
 
+    /// Ends handshakes at once and asks connections to close.
     fn close_all(&self) {
-        let members = self.members.lock();
-        let outboxes: Vec<_> =
-            members.live.values().filter_map(|live| live.outbox.upgrade()).collect();
+        let mut members = self.members.lock();
+        members.is_closing = true;
+        let (mut handshakes, mut outboxes) = (Vec::new(), Vec::new());
+        for live in members.live.values() {
+            match &live.outbox {
+                Some(outbox) => outboxes.extend(outbox.upgrade()),
+                None => handshakes.extend(live.task.clone()),
+            }
+        }
         drop(members);
+        handshakes.iter().for_each(AbortHandle::abort);
         for outbox in outboxes {
             if let Ok(frame) = CloseFrame::new(1001, "server is shutting down") {
                 outbox.request_close(frame);
@@ -339,7 +349,7 @@ struct Owner(Arc<Tasks>);
 impl Drop for Owner {
     fn drop(&mut self) {
         let mut members = self.0.members.lock();
-        members.is_over = true;
+        members.is_closing = true;
         let live = std::mem::take(&mut members.live);
         drop(members);
         live.into_values().filter_map(|live| live.task).for_each(|task| task.abort());

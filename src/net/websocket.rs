@@ -178,7 +178,7 @@ impl<S: ByteStream> WebSocket<S> {
     ///
     /// Cancel safety: as [`send`](Self::send).
     pub async fn ping(&mut self) -> Result<(), Error> {
-        let now_ms = self.conn.timer.now_ms();
+        let now_ms = self.conn.now_ms();
         self.borrow_storage();
         self.conn.endpoint.ping(&mut self.out, now_ms);
         self.flush().await
@@ -309,7 +309,7 @@ impl<S: ByteStream> WebSocket<S> {
             if !self.block.is_empty() {
                 ready!(self.poll_relief(cx));
                 self.borrow_storage_for_answers();
-                let now_ms = self.conn.timer.now_ms();
+                let now_ms = self.conn.now_ms();
                 let input = &mut self.block[..self.end];
                 let token = self.conn.endpoint.advance(input, &mut self.at, &mut self.out, now_ms);
                 if token.step == Step::Pong {

@@ -170,7 +170,7 @@ impl Drop for Ticking {
     }
 }
 
-/// One connection's place in the wheel of its runtime; taken at the first use.
+/// One connection's place in the wheel of its runtime; taken at the first use in one.
 #[derive(Debug, Default)]
 pub(super) struct Timer {
     wheel: Option<Arc<Wheel>>,
@@ -182,32 +182,24 @@ impl Timer {
         Self::default()
     }
 
-    /// Milliseconds of the coarse clock; at most a tick behind. Zero outside of any runtime.
+    /// Milliseconds of the coarse clock; at most a tick behind. `None` until it [begins](Self::begin).
     #[inline]
-    pub(super) fn now_ms(&mut self) -> u64 {
-        match &self.wheel {
-            Some(wheel) => wheel.now_ms.load(Ordering::Relaxed),
-            None => self.begin(),
-        }
+    pub(super) fn now_ms(&self) -> Option<u64> {
+        self.wheel.as_ref().map(|wheel| wheel.now_ms.load(Ordering::Relaxed))
     }
 
     /// The same, set right first.
-    pub(super) fn refresh_ms(&mut self) -> u64 {
-        match &self.wheel {
-            Some(wheel) => wheel.refresh(),
-            None => self.begin(),
-        }
+    pub(super) fn refresh_ms(&self) -> Option<u64> {
+        self.wheel.as_ref().map(|wheel| wheel.refresh())
     }
 
-    #[cold]
-    fn begin(&mut self) -> u64 {
-        let Some(wheel) = Wheel::current() else {
-            return 0;
-        };
+    /// Takes a place in the wheel of this runtime, once; the time there. `None` outside of any runtime.
+    pub(super) fn begin(&mut self) -> Option<u64> {
+        let wheel = Wheel::current()?;
         self.place = wheel.add();
         let now_ms = wheel.refresh();
         self.wheel = Some(wheel);
-        now_ms
+        Some(now_ms)
     }
 
     /// Wakes the waker at the deadline, or earlier. One deadline at a time.

@@ -522,6 +522,17 @@ impl Endpoint {
         self.state = State::Closing;
     }
 
+    /// The clock, which stood at zero so far, goes on from `now_ms`: what was set before keeps its distance.
+    pub(crate) fn begin_time(&mut self, now_ms: u64) {
+        self.keepalive.begin_time(now_ms);
+        for set_ms in
+            [&mut self.message_started_ms, &mut self.close_deadline_ms, &mut self.paused_ms]
+        {
+            // Never stays never.
+            *set_ms = set_ms.saturating_add(now_ms);
+        }
+    }
+
     fn start_close_deadline(&mut self, now_ms: u64) {
         self.close_deadline_ms = now_ms.saturating_add(millis(self.config.close_timeout));
     }

@@ -45,6 +45,16 @@ impl Keepalive {
         }
     }
 
+    /// The clock, which stood at zero so far, goes on from `now_ms`.
+    pub(super) fn begin_time(&mut self, now_ms: u64) {
+        self.ping_due_ms = self.ping_due_ms.saturating_add(now_ms);
+        if self.pong_due_ms < UNFLUSHED {
+            self.pong_due_ms = self.pong_due_ms.saturating_add(now_ms).min(UNFLUSHED - 1);
+        }
+        self.last_received_ms += now_ms;
+        self.ping_refilled_ms += now_ms;
+    }
+
     #[inline]
     pub(super) fn handle_received(&mut self, now_ms: u64) {
         self.last_received_ms = now_ms;

@@ -3,11 +3,12 @@
 // Each test binary uses a part of it.
 #![allow(dead_code)]
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker, ready};
 
 use sockeye::frame::{Frame, Opcode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -156,6 +157,140 @@ impl AsyncWrite for Endless {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.is_shut.store(true, Ordering::Release);
         Poll::Ready(Ok(()))
+    }
+}
+
+/// One end of a TCP connection, in memory. Closed over unread input, or sent more after it was closed, it
+/// resets; a reset destroys what the peer has not read yet.
+#[derive(Debug)]
+pub(crate) struct Resetting {
+    wire: Arc<Mutex<Wire>>,
+}
+
+/// The other end. It acts when it is told to and waits for nothing.
+#[derive(Debug)]
+pub(crate) struct ResettingPeer {
+    wire: Arc<Mutex<Wire>>,
+}
+
+#[derive(Debug, Default)]
+struct Wire {
+    from_peer: VecDeque<u8>,
+    to_peer: Vec<u8>,
+    reader: Option<Waker>,
+    is_peer_done: bool,
+    is_closed: bool,
+    is_reset: bool,
+}
+
+impl Wire {
+    fn reset(&mut self) {
+        self.is_reset = true;
+        self.to_peer.clear();
+    }
+}
+
+impl Resetting {
+    /// Few bytes come in one read, so that a reader has to go on to have all.
+    const READ_BYTES_MAX: usize = 1000;
+
+    pub(crate) fn pair() -> (Self, ResettingPeer) {
+        let wire = Arc::<Mutex<Wire>>::default();
+        (Self { wire: wire.clone() }, ResettingPeer { wire })
+    }
+
+    fn wire(&self) -> MutexGuard<'_, Wire> {
+        self.wire.lock().unwrap()
+    }
+}
+
+impl ResettingPeer {
+    fn wire(&self) -> MutexGuard<'_, Wire> {
+        self.wire.lock().unwrap()
+    }
+
+    fn wake(reader: Option<Waker>) {
+        reader.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn send(&self, bytes: &[u8]) {
+        let mut wire = self.wire();
+        if wire.is_closed {
+            return wire.reset();
+        }
+        wire.from_peer.extend(bytes);
+        let reader = wire.reader.take();
+        drop(wire);
+        Self::wake(reader);
+    }
+
+    /// Nothing more is sent.
+    pub(crate) fn end(&self) {
+        let mut wire = self.wire();
+        wire.is_peer_done = true;
+        let reader = wire.reader.take();
+        drop(wire);
+        Self::wake(reader);
+    }
+
+    /// What has come and was not destroyed.
+    pub(crate) fn read(&self) -> Vec<u8> {
+        std::mem::take(&mut self.wire().to_peer)
+    }
+
+    /// How much of what was sent nobody has read.
+    pub(crate) fn unread(&self) -> usize {
+        self.wire().from_peer.len()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.wire().is_closed
+    }
+}
+
+impl AsyncRead for Resetting {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut wire = self.wire();
+        if wire.from_peer.is_empty() && !wire.is_peer_done {
+            wire.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let len = wire.from_peer.len().min(buf.remaining()).min(Self::READ_BYTES_MAX);
+        wire.from_peer.drain(..len).for_each(|byte| buf.put_slice(&[byte]));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Resetting {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.wire().to_peer.extend(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Resetting {
+    fn drop(&mut self) {
+        let mut wire = self.wire();
+        wire.is_closed = true;
+        if !wire.from_peer.is_empty() {
+            wire.reset();
+        }
     }
 }
 
