@@ -52,6 +52,23 @@ const fn timeout_text(kind: TimeoutKind) -> &'static str {
     }
 }
 
+impl From<Error> for io::Error {
+    /// For those who read and write: an I/O error stays what it is, any other is inside.
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Io(_) => io::ErrorKind::Other,
+            Error::Violation(_) => io::ErrorKind::InvalidData,
+            Error::Timeout(_) => io::ErrorKind::TimedOut,
+            Error::Closed | Error::Send(_) => io::ErrorKind::BrokenPipe,
+            _ => io::ErrorKind::Other,
+        };
+        match error {
+            Error::Io(error) => error,
+            error => Self::new(kind, error),
+        }
+    }
+}
+
 impl Error {
     /// The error of a connection that ended for this cause; `None` when an end asked for it.
     pub(crate) fn of_cause(cause: CloseCause) -> Option<Self> {

@@ -7,11 +7,12 @@
 //!   5  outbox     the bounded queue towards one peer
 //!   4  protocol   decoder, assembler, encoder, closing handshake, limits: without I/O
 //!   3  handshake  HTTP/1.1 head and Sec-WebSocket-*, both sides: without I/O
+//!   2  deflate    permessage-deflate: parameters, deflater, inflater
 //!   1  frame      opcode, header, mask, utf-8, close codes, violations
 //! ```
 //!
-//! A module uses only modules below it. The missing numbers are floors to come (compression,
-//! authentication, brokers, sessions, events).
+//! A module uses only modules below it. The missing numbers are floors to come
+//! (authentication, brokers, sessions, events).
 //!
 //! # The words
 //!
@@ -46,6 +47,8 @@
 mod sync;
 
 pub mod frame;
+
+pub mod deflate;
 pub mod handshake;
 pub mod protocol;
 
@@ -60,15 +63,18 @@ mod json;
 #[cfg(feature = "hub")]
 pub mod hub;
 
+pub use deflate::Deflate;
 pub use error::Error;
 pub use frame::{CloseCode, CloseFrame, Violation};
 pub use handshake::{HandshakeError, Origins};
 pub use net::{
-    Acceptor, Answer, Connection, Connector, Handler, Receiver, Request, Server, WebSocket, connect,
+    Acceptor, Answer, Connection, Connector, Handler, MessageReader, MessageWriter, Receiver,
+    Request, Server, WebSocket, connect,
 };
 pub use outbox::{SendError, Sender};
 pub use protocol::{
-    CloseOutcome, Config, Message, MessageRef, PreparedMessage, Role, State, Utf8Bytes,
+    CloseOutcome, Compress, Config, Message, MessageKind, MessageRef, PreparedMessage, Role, State,
+    Utf8Bytes,
 };
 
 /// The programs of the README compile.

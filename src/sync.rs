@@ -2,9 +2,8 @@
 
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::MutexGuard;
-#[cfg(feature = "hub")]
-pub(crate) use std::sync::atomic::AtomicUsize;
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub(crate) use std::sync::OnceLock;
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// A mutex that a panic elsewhere does not poison: what it guards is kept valid at every step.
 #[derive(Debug, Default)]

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use sockeye::Config;
 use sockeye::handshake::Origins;
+use sockeye::{Config, Deflate};
 
 pub(crate) const USAGE: &str = "\
 usage: echo [OPTIONS]
@@ -14,6 +14,8 @@ usage: echo [OPTIONS]
   --max-message BYTES         longest message (default 16777216)
   --handshake-timeout-ms MS   longest handshake (default 10000)
   --allow-origin ORIGIN       allow pages of this origin; repeatable; * is any (default: same host)
+  --deflate [MODE]            compress: takeover (both ways), no-context, off; without MODE, what we
+                              send keeps its context where the client allows it, what we get does not
   --threads N                 threads, each with a runtime and a listener of its own (default 1)";
 
 pub(crate) struct Options {
@@ -22,6 +24,7 @@ pub(crate) struct Options {
     pub(crate) message_bytes_max: usize,
     pub(crate) handshake_timeout: Duration,
     pub(crate) origins: Origins,
+    pub(crate) deflate: Deflate,
     pub(crate) threads: usize,
 }
 
@@ -36,9 +39,14 @@ impl Options {
         let mut message_bytes_max = Config::default().message_bytes_max;
         let mut handshake_timeout_ms = 10_000;
         let mut allowed = Vec::new();
+        let mut deflate = Deflate::disabled();
         let mut threads = 1;
-        let mut args = std::env::args().skip(1);
+        let mut args = std::env::args().skip(1).peekable();
         while let Some(name) = args.next() {
+            if name == "--deflate" {
+                deflate = mode(args.next_if(|value| !value.starts_with("--")).as_deref())?;
+                continue;
+            }
             let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
             match name.as_str() {
                 "--addr" => address = parse(&name, &value)?,
@@ -60,6 +68,7 @@ impl Options {
             message_bytes_max,
             handshake_timeout: Duration::from_millis(handshake_timeout_ms),
             origins: origins(&allowed)?,
+            deflate,
             threads,
         })
     }
@@ -67,7 +76,18 @@ impl Options {
     pub(crate) fn config(&self) -> Config {
         let mut config = Config::default();
         config.message_bytes_max = self.message_bytes_max;
+        config.deflate = self.deflate;
         config
+    }
+}
+
+fn mode(value: Option<&str>) -> Result<Deflate, String> {
+    match value {
+        None => Ok(Deflate::context_takeover().peer_context(false)),
+        Some("off") => Ok(Deflate::disabled()),
+        Some("no-context") => Ok(Deflate::no_context()),
+        Some("takeover") => Ok(Deflate::context_takeover()),
+        Some(other) => Err(format!("--deflate: {other:?} is none of takeover, no-context, off")),
     }
 }
 

@@ -8,12 +8,14 @@
 
 pub mod close_payload;
 pub mod decoder_cuts;
+pub mod deflate_params;
 pub mod handshake_head;
 pub mod header;
 pub mod protocol_ops;
 pub mod tokens_extensions;
 pub mod utf8;
 
+mod deflate_check;
 mod http_check;
 mod source;
 mod wire;
@@ -22,7 +24,7 @@ mod wire;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Body); 7] = [
+pub const TARGETS: [(&str, Body); 8] = [
     ("header", header::run),
     ("decoder_cuts", decoder_cuts::run),
     ("handshake_head", handshake_head::run),
@@ -30,4 +32,5 @@ pub const TARGETS: [(&str, Body); 7] = [
     ("utf8", utf8::run),
     ("close_payload", close_payload::run),
     ("tokens_extensions", tokens_extensions::run),
+    ("deflate_params", deflate_params::run),
 ];

@@ -42,6 +42,9 @@ pub enum Violation {
     /// Text that is not utf-8, found at its first bad byte.
     #[error("text is not utf-8")]
     InvalidUtf8,
+    /// A compressed message that is damaged or cut.
+    #[error("compressed message is damaged")]
+    InvalidDeflate,
     /// A close frame with a payload of one byte.
     #[error("close frame with one byte")]
     CloseTooShort,
@@ -98,7 +101,9 @@ impl Violation {
     #[must_use]
     pub const fn close_code(&self) -> CloseCode {
         match self {
-            Self::InvalidUtf8 | Self::CloseReason => CloseCode::InvalidPayload,
+            Self::InvalidUtf8 | Self::InvalidDeflate | Self::CloseReason => {
+                CloseCode::InvalidPayload
+            }
             Self::FrameTooBig { .. } | Self::MessageTooBig { .. } => CloseCode::MessageTooBig,
             Self::TooManyFragments { .. }
             | Self::EmptyFragments { .. }
@@ -120,6 +125,7 @@ impl Violation {
             Self::FragmentedControl | Self::LongControl => "RFC 6455 5.5",
             Self::StrayContinuation | Self::NestedMessage => "RFC 6455 5.4",
             Self::InvalidUtf8 => "RFC 6455 8.1",
+            Self::InvalidDeflate => "RFC 7692 7.2.2",
             Self::CloseTooShort | Self::CloseReason => "RFC 6455 5.5.1",
             Self::CloseCode(_) => "RFC 6455 7.4",
             _ => "RFC 6455 10.4",

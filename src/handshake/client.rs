@@ -9,6 +9,8 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, Version};
 
+use crate::deflate::{Deflate, DeflateParams};
+
 use super::error::{HeaderNames, RefusedResponse};
 use super::extensions::{self, are_offered};
 use super::headers::{is_owned, only};
@@ -36,6 +38,8 @@ pub struct Offer {
     pub subprotocols: Vec<String>,
     /// Extensions; a name may be offered more than once, with other parameters.
     pub extensions: Vec<Extension>,
+    /// Compression (default: none is offered). What came of it is in [`Negotiated::deflate`].
+    pub deflate: Deflate,
 }
 
 impl Offer {
@@ -57,6 +61,13 @@ impl Offer {
     #[must_use]
     pub fn extension(mut self, extension: Extension) -> Self {
         self.extensions.push(extension);
+        self
+    }
+
+    /// Offers compression with these settings.
+    #[must_use]
+    pub fn deflate(mut self, settings: Deflate) -> Self {
+        self.deflate = settings;
         self
     }
 }
@@ -99,6 +110,7 @@ pub struct ClientHandshake {
     key: ClientKey,
     subprotocols: Vec<String>,
     extensions: Vec<Extension>,
+    deflate: Deflate,
 }
 
 impl ClientHandshake {
@@ -129,9 +141,14 @@ impl ClientHandshake {
             return Err(HandshakeError::OfferedSubprotocol);
         }
         let key = ClientKey::new(key);
+        let mut offer = offer;
+        for params in DeflateParams::offers(&offer.deflate) {
+            let name = DeflateParams::NAME.to_owned();
+            offer.extensions.push(Extension { name, params });
+        }
         let request = encode_request(path, &server.host, key, &offer)?;
-        let Offer { subprotocols, extensions, .. } = offer;
-        Ok(Self { server, request, key, subprotocols, extensions })
+        let Offer { subprotocols, extensions, deflate, .. } = offer;
+        Ok(Self { server, request, key, subprotocols, extensions, deflate })
     }
 
     /// Checks the server's final response.
@@ -143,7 +160,8 @@ impl ClientHandshake {
     /// [`ResponseConnection`](HandshakeError::ResponseConnection),
     /// [`Accept`](HandshakeError::Accept), [`Extensions`](HandshakeError::Extensions),
     /// [`ExtensionNotOffered`](HandshakeError::ExtensionNotOffered),
-    /// [`SubprotocolNotOffered`](HandshakeError::SubprotocolNotOffered). After any of them the
+    /// [`SubprotocolNotOffered`](HandshakeError::SubprotocolNotOffered),
+    /// [`Deflate`](HandshakeError::Deflate). After any of them the
     /// connection must be closed.
     ///
     /// Source: RFC 6455 4.1.
@@ -183,7 +201,19 @@ impl ClientHandshake {
             return Err(HandshakeError::ExtensionNotOffered);
         }
         let subprotocol = self.chosen_subprotocol(headers)?;
-        Ok(Negotiated::new(response.clone(), subprotocol, extensions))
+        let deflate = self.agreed_deflate(&extensions)?;
+        Ok(Negotiated::new(response.clone(), subprotocol, extensions).with_deflate(deflate))
+    }
+
+    fn agreed_deflate(
+        &self,
+        chosen: &[Extension],
+    ) -> Result<Option<DeflateParams>, HandshakeError> {
+        let answer = chosen.iter().find(|extension| extension.name == DeflateParams::NAME);
+        let Some(answer) = answer.filter(|_| self.deflate.is_enabled()) else {
+            return Ok(None);
+        };
+        Ok(Some(DeflateParams::accept(&self.deflate, &answer.params)?))
     }
 
     /// The request as it goes onto the wire.

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
+use crate::deflate::DeflateAnswerError;
+
 use super::headers::VERSION_13;
 
 /// Why an opening handshake failed.
@@ -124,6 +126,10 @@ pub enum HandshakeError {
     /// item 5.
     #[error("the server chose an extension that was not offered")]
     ExtensionNotOffered,
+    /// The response's parameters of permessage-deflate are not what we can agree to. Source: RFC 7692
+    /// 5.1, 7.1.
+    #[error("permessage-deflate: {0}")]
+    Deflate(#[from] DeflateAnswerError),
     /// The response has a subprotocol we did not offer, or two. Source: RFC 6455 4.1 response item
     /// 6.
     #[error("the server chose a subprotocol that was not offered")]
@@ -213,6 +219,7 @@ impl HandshakeError {
             | Self::ResponseConnection
             | Self::Accept
             | Self::ExtensionNotOffered
+            | Self::Deflate(_)
             | Self::SubprotocolNotOffered => StatusCode::BAD_GATEWAY,
             Self::Uri(_)
             | Self::HeaderOwned(_)

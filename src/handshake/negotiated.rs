@@ -4,6 +4,8 @@ use std::fmt;
 
 use http::Response;
 
+use crate::deflate::DeflateParams;
+
 use super::error::HeaderNames;
 use super::{Extension, response};
 
@@ -15,6 +17,7 @@ pub struct Negotiated {
     response: Response<()>,
     subprotocol: Option<String>,
     extensions: Vec<Extension>,
+    deflate: Option<DeflateParams>,
 }
 
 impl Negotiated {
@@ -23,7 +26,19 @@ impl Negotiated {
         subprotocol: Option<String>,
         extensions: Vec<Extension>,
     ) -> Self {
-        Self { response, subprotocol, extensions }
+        Self { response, subprotocol, extensions, deflate: None }
+    }
+
+    pub(super) fn with_deflate(mut self, deflate: Option<DeflateParams>) -> Self {
+        self.deflate = deflate;
+        self
+    }
+
+    /// What both ends agreed on about compression: for
+    /// [`Endpoint::with_deflate`](crate::protocol::Endpoint::with_deflate). `None`: nothing, or it was
+    /// negotiated as an extension of one's own.
+    pub fn deflate(&self) -> Option<&DeflateParams> {
+        self.deflate.as_ref()
     }
 
     /// The 101: the one to send on the server, the one that came on the client.
@@ -55,6 +70,7 @@ impl fmt::Debug for Negotiated {
             .field("header_names", &HeaderNames(self.response.headers()))
             .field("subprotocol", &self.subprotocol)
             .field("extensions", &self.extensions)
+            .field("deflate", &self.deflate)
             .finish()
     }
 }

@@ -8,6 +8,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 
+use crate::deflate::{Deflate, DeflateParams};
+
 use super::error::HeaderNames;
 use super::extensions::{self, are_offered};
 use super::headers::{VERSION_13, is_owned, only, refuse_body};
@@ -123,7 +125,7 @@ impl Upgrade {
     /// [`HeaderOwned`](HandshakeError::HeaderOwned) for `Upgrade`, `Connection`, `Sec-WebSocket-*`,
     /// `Content-Length`, `Transfer-Encoding`. Source: RFC 6455 4.2.2.
     pub fn accept(self, acceptance: Acceptance) -> Result<Negotiated, HandshakeError> {
-        let Acceptance { subprotocol, headers: extra, extensions } = acceptance;
+        let Acceptance { subprotocol, headers: extra, mut extensions, deflate } = acceptance;
         if let Some(owned) = extra.keys().find(|name| is_owned(name)) {
             return Err(HandshakeError::HeaderOwned(owned.clone()));
         }
@@ -134,6 +136,7 @@ impl Upgrade {
             let value = HeaderValue::try_from(chosen).ok().filter(|_| is_offered);
             headers.insert(SEC_WEBSOCKET_PROTOCOL, value.ok_or(HandshakeError::ChosenSubprotocol)?);
         }
+        let deflate = deflate.and_then(|settings| self.answer_deflate(&settings, &mut extensions));
         if !extensions.is_empty() {
             if !are_offered(&extensions, &self.extensions) {
                 return Err(HandshakeError::ChosenExtension);
@@ -141,7 +144,23 @@ impl Upgrade {
             headers.insert(SEC_WEBSOCKET_EXTENSIONS, Extension::encode_list(&extensions)?);
         }
         headers.extend(extra);
-        Ok(Negotiated::new(response, subprotocol, extensions))
+        Ok(Negotiated::new(response, subprotocol, extensions).with_deflate(deflate))
+    }
+
+    /// Takes the first offer of compression that will do, unless it was answered by the caller.
+    fn answer_deflate(
+        &self,
+        settings: &Deflate,
+        chosen: &mut Vec<Extension>,
+    ) -> Option<DeflateParams> {
+        let is_deflate = |extension: &&Extension| extension.name == DeflateParams::NAME;
+        if chosen.iter().any(|extension| is_deflate(&extension)) {
+            return None;
+        }
+        let offers = self.extensions.iter().filter(is_deflate).map(|offer| &offer.params[..]);
+        let (params, answer) = DeflateParams::answer_first(settings, offers)?;
+        chosen.push(Extension { name: DeflateParams::NAME.to_owned(), params: answer });
+        Some(params)
     }
 
     /// The subprotocols the client offers, in its order of preference: different tokens, at most
@@ -190,6 +209,7 @@ pub struct Acceptance {
     subprotocol: Option<String>,
     headers: HeaderMap,
     extensions: Vec<Extension>,
+    deflate: Option<Deflate>,
 }
 
 impl Acceptance {
@@ -211,6 +231,20 @@ impl Acceptance {
     #[must_use]
     pub fn extension(mut self, extension: Extension) -> Self {
         self.extensions.push(extension);
+        self
+    }
+
+    /// Takes the first offer of compression that these settings can agree to, if there is one. What
+    /// came of it is in [`Negotiated::deflate`]. Source: RFC 7692 5.1.
+    #[must_use]
+    pub fn deflate(mut self, settings: Deflate) -> Self {
+        self.deflate = Some(settings);
+        self
+    }
+
+    /// The same, where nothing was said about compression.
+    pub(crate) fn or_deflate(mut self, settings: Deflate) -> Self {
+        self.deflate.get_or_insert(settings);
         self
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::deflate::DeflateParams;
 use crate::error::Error;
 use crate::handshake::{HandshakeError, HeadLimits, HeadReader, Origins, Upgrade, encode_response};
 use crate::protocol::{Config, Role};
@@ -130,9 +131,13 @@ impl Acceptor {
         let negotiating = self.negotiate(&mut stream, peer_addr);
         let negotiated = tokio::time::timeout(timeout, negotiating).await;
         match negotiated.unwrap_or(Err(HandshakeError::Timeout.into())) {
-            Ok((request, input)) => {
+            Ok((request, deflate, input)) => {
                 let config = &self.settings.config;
-                Ok((WebSocket::with_input(stream, Role::Server, config, input), request))
+                let mut socket = WebSocket::with_input(stream, Role::Server, config, input);
+                if let Some(params) = &deflate {
+                    socket = socket.with_deflate(params);
+                }
+                Ok((socket, request))
             }
             Err(Refusal::Handshake(error)) => {
                 refuse(&mut stream, &error.to_response()).await;
@@ -154,7 +159,7 @@ impl Acceptor {
         &self,
         stream: &mut S,
         peer_addr: Option<SocketAddr>,
-    ) -> Result<(Request, Vec<u8>), Refusal> {
+    ) -> Result<(Request, Option<DeflateParams>, Vec<u8>), Refusal> {
         let mut reader = HeadReader::new(self.settings.head_limits);
         let input = read_head::<S, Refusal>(stream, |bytes| reader.receive(bytes)).await?;
         let head = reader.request()?;
@@ -175,12 +180,13 @@ impl Acceptor {
             Answer::Upgrade(acceptance) => acceptance,
             Answer::Respond(response) => return Err(Refusal::Respond(final_only(response))),
         };
+        let acceptance = acceptance.or_deflate(self.settings.config.deflate);
         let negotiated = upgrade.map_err(Refusal::NotEnabled)?.accept(acceptance)?;
         let mut bytes = Vec::with_capacity(256);
         negotiated.encode(&mut bytes);
         stream.write_all(&bytes).await?;
         stream.flush().await?;
-        Ok((request, input))
+        Ok((request, negotiated.deflate().copied(), input))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {

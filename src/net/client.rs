@@ -123,7 +123,8 @@ impl Connector {
     fn begin(&self, url: &str) -> Result<ClientHandshake, Error> {
         let mut key = [0; 16];
         getrandom::fill(&mut key).map_err(std::io::Error::other)?;
-        Ok(ClientHandshake::new(&parse_uri(url)?, key, self.offer.clone())?)
+        let offer = self.offer.clone().deflate(self.config.deflate);
+        Ok(ClientHandshake::new(&parse_uri(url)?, key, offer)?)
     }
 
     async fn finish<S: ByteStream>(
@@ -135,7 +136,10 @@ impl Connector {
         let negotiated = tokio::time::timeout(self.handshake_timeout, negotiating).await;
         let (response, input) = negotiated.unwrap_or(Err(HandshakeError::Timeout.into()))?;
         let negotiated = handshake.finish(&response)?;
-        let socket = WebSocket::with_input(stream, Role::Client, &self.config, input);
+        let mut socket = WebSocket::with_input(stream, Role::Client, &self.config, input);
+        if let Some(params) = negotiated.deflate() {
+            socket = socket.with_deflate(params);
+        }
         Ok(socket.with_response(negotiated.response().clone()))
     }
 

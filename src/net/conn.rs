@@ -68,6 +68,8 @@ pub(super) struct Conn<S> {
     /// Another task polls than the one that armed the timer.
     is_new_task: bool,
     is_close_waiting: bool,
+    /// Pieces of a message were given out and its last was not.
+    pub(super) is_midway: bool,
     /// Whether reading goes on while writing is blocked: two ends that write and wait for each other
     /// to read would never move again. It does for a client, and where what is read causes no output.
     reads_while_blocked: bool,
@@ -95,6 +97,7 @@ impl<S: ByteStream> Conn<S> {
             is_stopped: false,
             is_new_task: false,
             is_close_waiting: false,
+            is_midway: false,
             reads_while_blocked: role == Role::Client,
         }
     }

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::deflate::put_scratch;
 use crate::frame::Violation;
 use crate::protocol::{CloseOutcome, MessageRef, Place, Step, Token};
 
@@ -13,6 +14,12 @@ use super::pool::{Turn, with_turn};
 
 /// Reads of one poll: a bound on its work. A busy connection then lets others go first.
 const READS_PER_POLL: u32 = 8;
+
+/// Bytes that messages of one read may inflate to before others go first.
+const INFLATED_BYTES_PER_INPUT: usize = 1024 * 1024;
+
+/// Inflated messages from here on are handed over instead of lent, in bytes.
+const HANDED_OVER_BYTES_MIN: usize = 64 * 1024;
 
 /// Runs a connection with its handler until it is over. Made by
 /// [`WebSocket::run`](super::WebSocket::run).
@@ -135,6 +142,7 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
     fn handle_input(&mut self, cx: &mut Context<'_>, input: &mut [u8], turn: &mut Turn) -> usize {
         let now_ms = self.conn.now_ms();
         let mut at = 0;
+        let mut inflated = 0;
         loop {
             let token = self.conn.endpoint.advance(input, &mut at, &mut turn.out, now_ms);
             match token.step {
@@ -143,12 +151,19 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
                     self.handle_message(input, token, turn);
                 }
                 // The closing handshake is not held up by messages that nobody takes.
-                Step::Text | Step::Binary => {}
+                Step::Text | Step::Binary | Step::TextPiece | Step::BinaryPiece => {}
                 Step::Ping | Step::Pong => self.handle_control(input, token, turn),
                 Step::Close => {}
             }
-            if turn.out.len() >= HIGH_WATER_BYTES {
+            let is_rare = token.place != Place::Block;
+            if turn.out.len() >= HIGH_WATER_BYTES || (is_rare && self.conn.is_pressed()) {
                 let _ = self.conn.poll_flush(cx, &mut turn.out);
+            }
+            if token.place == Place::Inflated {
+                inflated += token.end;
+                if inflated >= INFLATED_BYTES_PER_INPUT {
+                    break;
+                }
             }
             if !self.conn.may_read() || (self.conn.is_open() && !self.takes_message(cx)) {
                 break;
@@ -187,6 +202,24 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
     #[inline(never)]
     fn handle_assembled(&mut self, input: &[u8], token: Token, turn: &mut Turn) {
         let Self { conn, handler, .. } = self;
+        if std::mem::take(&mut conn.is_midway) {
+            // The end of a message whose reader is gone.
+            return;
+        }
+        if token.place == Place::Inflated && token.end < HANDED_OVER_BYTES_MIN {
+            let inflated = conn.endpoint.take_inflated();
+            let message = match token.step {
+                Step::Text => simdutf8::basic::from_utf8(&inflated).map(MessageRef::Text),
+                _ => Ok(MessageRef::Binary(&inflated)),
+            };
+            match message {
+                Ok(message) => handler.on_message(&mut connection(conn, turn), message),
+                Err(_) => {
+                    conn.endpoint.fail(Violation::InvalidUtf8, &mut turn.out);
+                }
+            }
+            return put_scratch(inflated);
+        }
         match conn.endpoint.take_message(input, token) {
             Ok(message) => handler.on_assembled(&mut connection(conn, turn), message),
             Err(violation) => {

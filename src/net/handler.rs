@@ -2,8 +2,8 @@
 
 use std::task::{Context, Poll};
 
-use crate::frame::{CloseFrame, CloseFrameError, FrameHeader};
-use crate::outbox::{Outbox, SendError, Sender};
+use crate::frame::{CloseFrame, CloseFrameError};
+use crate::outbox::{Outbox, Queued, SendError, Sender};
 use crate::protocol::{
     CloseOutcome, Endpoint, Message, MessageRef, PreparedMessage, State, WriteBuffer,
 };
@@ -98,8 +98,8 @@ impl Connection<'_> {
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), SendError> {
         let message = message.into();
-        if message.as_bytes().len() >= BORROW_BYTES_MIN {
-            return self.send_long(message);
+        if message.as_bytes().len() >= BORROW_BYTES_MIN || !self.outbox.is_own_direct() {
+            return self.send_special(message);
         }
         self.endpoint.send(message, self.out)?;
         Ok(())
@@ -112,10 +112,17 @@ impl Connection<'_> {
     /// [`SendError::Closed`] when the connection is closing.
     pub fn send_owned(&mut self, message: &Message) -> Result<(), SendError> {
         self.endpoint.check_open()?;
-        if let Message::Close(frame) = message {
-            self.outbox.request_close(frame.clone().unwrap_or_else(CloseFrame::normal));
-        } else {
-            self.endpoint.encoder().owned(message, self.out);
+        let fragment_bytes = self.endpoint.encoder().fragment_bytes();
+        match message {
+            Message::Close(frame) => {
+                self.outbox.request_close(frame.clone().unwrap_or_else(CloseFrame::normal));
+            }
+            Message::Text(_) | Message::Binary(_)
+                if !self.outbox.is_own_direct() || message.as_bytes().len() > fragment_bytes =>
+            {
+                return self.outbox.send_own(self.out, Queued::Message(message.clone()));
+            }
+            message => self.endpoint.encoder().owned(message, self.out),
         }
         Ok(())
     }
@@ -126,6 +133,9 @@ impl Connection<'_> {
     /// [`SendError::Closed`] when the connection is closing.
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         self.endpoint.check_open()?;
+        if !self.outbox.is_own_direct() {
+            return self.outbox.send_own(self.out, Queued::Prepared(message.clone()));
+        }
         self.endpoint.encoder().prepared(message, self.out);
         Ok(())
     }
@@ -159,14 +169,17 @@ impl Connection<'_> {
         self.endpoint.state()
     }
 
-    #[cold]
-    fn send_long(&mut self, message: MessageRef<'_>) -> Result<(), SendError> {
+    /// A long message, or one that may not pass what is on its way.
+    #[inline(never)]
+    fn send_special(&mut self, message: MessageRef<'_>) -> Result<(), SendError> {
         self.endpoint.check_open()?;
-        let mut header = [0; FrameHeader::BYTES_MAX];
-        if let Some(len) = self.endpoint.encoder().header_only(message, &mut header)
-            && self.outbox.write_through(self.out, &header[..len], message.as_bytes())
-        {
+        let is_direct = self.outbox.is_own_direct();
+        if is_direct && self.outbox.write_through(self.out, message) {
             return Ok(());
+        }
+        let fragment_bytes = self.endpoint.encoder().fragment_bytes();
+        if !is_direct || message.as_bytes().len() > fragment_bytes {
+            return self.outbox.send_own(self.out, Queued::Message(message.to_message()));
         }
         self.endpoint.send(message, self.out)?;
         Ok(())

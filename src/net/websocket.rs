@@ -8,6 +8,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use http::Response;
 
+use crate::deflate::DeflateParams;
 use crate::error::Error;
 use crate::frame::CloseFrame;
 use crate::outbox::Sender;
@@ -19,7 +20,7 @@ use crate::sync::Arc;
 
 use super::conn::{Conn, Fill};
 use super::driver::Driver;
-use super::handler::{HIGH_WATER_BYTES, Handler};
+use super::handler::{Connection, HIGH_WATER_BYTES, Handler};
 use super::line::ByteStream;
 use super::pool;
 
@@ -40,12 +41,12 @@ use super::pool;
 /// Memory: while it waits it holds neither a read nor a write buffer.
 #[derive(Debug)]
 pub struct WebSocket<S: ByteStream> {
-    conn: Conn<S>,
+    pub(super) conn: Conn<S>,
     /// The rest of the last read; `at <= end <= block.len()`. Empty while nothing is left.
-    block: Vec<u8>,
+    pub(super) block: Vec<u8>,
     at: usize,
-    end: usize,
-    out: WriteBuffer,
+    pub(super) end: usize,
+    pub(super) out: WriteBuffer,
     response: Option<Box<Response<()>>>,
     is_ended: bool,
 }
@@ -78,6 +79,15 @@ impl<S: ByteStream> WebSocket<S> {
 
     pub(super) const fn outbox(&self) -> &Arc<crate::outbox::Outbox> {
         &self.conn.outbox
+    }
+
+    /// Compresses and inflates from now on as was agreed in an opening handshake that was done
+    /// elsewhere; how, is in the config's [`deflate`](Config::deflate). Before the first message only.
+    #[must_use]
+    pub fn with_deflate(mut self, params: &DeflateParams) -> Self {
+        self.conn.endpoint.set_deflate(params);
+        self.conn.outbox.set_deflate(params);
+        self
     }
 
     pub(super) fn with_response(mut self, response: Response<()>) -> Self {
@@ -140,9 +150,16 @@ impl<S: ByteStream> WebSocket<S> {
     ///
     /// Cost: one copy of payloads below 16 KiB; no system call.
     pub fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
-        self.borrow_storage();
         let message = message.into();
-        self.conn.endpoint.send_owned(&message, &mut self.out).map_err(|_| Error::Closed)
+        self.borrow_storage();
+        if matches!(message, Message::Close(_)) {
+            return self
+                .conn
+                .endpoint
+                .send_owned(&message, &mut self.out)
+                .map_err(|_| Error::Closed);
+        }
+        self.connection().send_owned(&message).map_err(|_| Error::Closed)
     }
 
     /// The same for a message that is borrowed.
@@ -151,7 +168,7 @@ impl<S: ByteStream> WebSocket<S> {
     /// As [`feed`](Self::feed).
     pub fn feed_ref<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.borrow_storage();
-        self.conn.endpoint.send(message.into(), &mut self.out).map_err(|_| Error::Closed)
+        self.connection().send(message).map_err(|_| Error::Closed)
     }
 
     /// The same for a message that was encoded before.
@@ -159,16 +176,23 @@ impl<S: ByteStream> WebSocket<S> {
     /// # Errors
     /// As [`feed`](Self::feed).
     pub fn feed_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
-        self.conn.endpoint.check_open().map_err(|_| Error::Closed)?;
         self.borrow_storage();
-        self.conn.endpoint.encoder().prepared(message, &mut self.out);
-        Ok(())
+        self.connection().send_prepared(message).map_err(|_| Error::Closed)
+    }
+
+    /// What a handler would see: the same rules for what is sent.
+    fn connection(&mut self) -> Connection<'_> {
+        Connection {
+            endpoint: &mut self.conn.endpoint,
+            out: &mut self.out,
+            outbox: &self.conn.outbox,
+        }
     }
 
     /// Bytes that were fed and are not written yet.
     #[must_use]
     pub fn unflushed(&self) -> usize {
-        self.out.len() + self.conn.outbox.unwritten()
+        self.out.len() + self.conn.outbox.unwritten() + self.conn.outbox.queued().1
     }
 
     /// Sends a ping of the keepalive now; its pong is waited for as always.
@@ -268,6 +292,8 @@ impl<S: ByteStream> WebSocket<S> {
             let block = &self.block[..self.end];
             let endpoint = &mut self.conn.endpoint;
             match token.step {
+                Step::TextPiece | Step::BinaryPiece => {}
+                Step::Text | Step::Binary if self.conn.is_midway => self.conn.is_midway = false,
                 Step::Text | Step::Binary => match endpoint.take_message(block, token) {
                     Ok(message) => return Poll::Ready(Ok(Some(message))),
                     Err(violation) => {
@@ -296,6 +322,10 @@ impl<S: ByteStream> WebSocket<S> {
             if !matches!(token.step, Step::Text | Step::Binary) {
                 continue;
             }
+            if std::mem::take(&mut self.conn.is_midway) {
+                // The end of a message whose reader is gone.
+                continue;
+            }
             match self.conn.endpoint.message(&self.block[..self.end], token) {
                 Ok(_) => return Poll::Ready(Ok(Some(token))),
                 Err(violation) => self.conn.endpoint.fail(violation, &mut self.out),
@@ -304,7 +334,10 @@ impl<S: ByteStream> WebSocket<S> {
     }
 
     /// The next token that is not `More`; `None` when the connection is over.
-    fn poll_token(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Token>, Error>> {
+    pub(super) fn poll_token(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Token>, Error>> {
         loop {
             if !self.block.is_empty() {
                 ready!(self.poll_relief(cx));
@@ -400,7 +433,7 @@ impl<S: ByteStream> WebSocket<S> {
         Poll::Ready(())
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             let is_blocked = self.conn.poll_flush(cx, &mut self.out).is_pending();
             pool::put_storage(&mut self.out);

@@ -13,9 +13,13 @@ mod queue;
 mod run;
 mod sender;
 mod state;
+mod stream;
+mod through;
 
 pub use error::SendError;
 pub use run::Run;
 pub use sender::Sender;
 
 pub(crate) use queue::{Flushed, Outbox, WriteNow};
+pub(crate) use state::Queued;
+pub(crate) use stream::Piece;

@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::task::Waker;
 
+use crate::deflate::DeflateParams;
 use crate::frame::CloseFrame;
 use crate::protocol::{Config, Encoder, Message, MessageRef, PreparedMessage, Role, WriteBuffer};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
@@ -49,22 +50,30 @@ pub(crate) struct Outbox {
     dropped: AtomicU64,
     /// Senders have written as much as may be written ahead: to be looked at without the lock.
     is_pressed: AtomicBool,
+    /// The connection may encode and write its own messages past the queue: to be looked at without
+    /// the lock.
+    is_own_direct: AtomicBool,
     last_ping_us: AtomicU64,
     last_pong_us: AtomicU64,
 }
 
 impl Outbox {
     pub(crate) fn new(role: Role, config: Arc<Config>, id: u64) -> Self {
+        let mut encoder = Encoder::new(role);
+        encoder.set_fragment_bytes(config.fragment_bytes_max);
         let state = State {
             waiting: None,
             tail: WriteBuffer::new(),
-            encoder: Encoder::new(role),
+            encoder,
             line: None,
             drain_waker: None,
             close_request: None,
             is_closed: false,
             is_blocked: false,
             is_server: role == Role::Server,
+            is_broken: false,
+            is_own_queued: false,
+            next_stream: 0,
         };
         Self {
             state: Mutex::new(state),
@@ -72,6 +81,7 @@ impl Outbox {
             id,
             dropped: AtomicU64::new(0),
             is_pressed: AtomicBool::new(false),
+            is_own_direct: AtomicBool::new(true),
             last_ping_us: AtomicU64::new(NEVER),
             last_pong_us: AtomicU64::new(NEVER),
         }
@@ -114,17 +124,40 @@ impl Outbox {
         self.state.lock().line = Some(line);
     }
 
+    /// Messages are compressed from now on as was agreed.
+    pub(crate) fn set_deflate(&self, params: &DeflateParams) {
+        let mut state = self.state.lock();
+        state.encoder.set_deflate(params, &self.config.deflate);
+        self.note(&state);
+    }
+
+    /// Whether the connection may encode its own messages itself. Else they go through
+    /// [`send_own`](Self::send_own): another message is on its way in fragments, or the order of
+    /// compressing has to be that of the wire.
+    #[inline]
+    pub(crate) fn is_own_direct(&self) -> bool {
+        self.is_own_direct.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Before the lock is let go by whoever may have begun or ended a message.
+    pub(super) fn note(&self, state: &State) {
+        let is_held =
+            state.is_mid_message() || state.is_own_queued || state.encoder.keeps_context();
+        self.is_own_direct.store(!is_held, Ordering::Relaxed);
+    }
+
     // The front.
 
     /// Sends a message, or queues it. A full outbox takes nothing.
     pub(crate) fn send(&self, message: Message) -> Result<(), SendError> {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         state.check_open()?;
         if state.may_write() {
-            let State { tail, encoder, .. } = &mut *state;
-            encoder.owned(&message, tail);
-            state.write_tail();
-            return state.wake_if_left();
+            return self.write(state, Queued::Message(message));
         }
         self.enqueue(state, Queued::Message(message))
     }
@@ -134,12 +167,20 @@ impl Outbox {
         let mut state = self.state.lock();
         state.check_open()?;
         if state.may_write() {
+            // Straight to the line it is one frame and one write.
             let State { tail, encoder, .. } = &mut *state;
             encoder.prepared(message, tail);
-            state.write_tail();
+            state.write_out();
             return state.wake_if_left();
         }
         self.enqueue(state, Queued::Prepared(message.clone()))
+    }
+
+    fn write(&self, mut state: MutexGuard<'_, State>, item: Queued) -> Result<(), SendError> {
+        state.begin(item);
+        state.write_out();
+        self.note(&state);
+        state.wake_if_left()
     }
 
     /// Takes a message that leaves with the next flush of its connection.
@@ -151,17 +192,43 @@ impl Outbox {
         }
         let bytes = message.as_bytes().len();
         let bytes_max = self.config.outbox_bytes_max;
-        if state.tail.len() >= ENCODED_BYTES_MAX && state.line.is_some() {
-            state.write_tail();
+        let is_much = |tail: usize| tail > 0 && bytes > bytes_max.saturating_sub(tail);
+        if state.line.is_some()
+            && (state.tail.len() >= ENCODED_BYTES_MAX || is_much(state.tail.len()))
+        {
+            state.write_out();
             state.wake_if_left()?;
-        } else if !state.tail.is_empty() && bytes > bytes_max.saturating_sub(state.tail.len()) {
+        }
+        if is_much(state.tail.len()) {
             return Err(SendError::Full { messages: 0, bytes: state.tail.len() });
         }
-        let State { tail, encoder, .. } = &mut *state;
-        encoder.message(message, tail);
-        if tail.len() >= ENCODED_BYTES_MAX {
+        if bytes > state.encoder.fragment_bytes() {
+            state.begin(Queued::Message(message.to_message()));
+            self.note(&state);
+        } else {
+            let State { tail, encoder, .. } = &mut *state;
+            encoder.message(message, tail);
+        }
+        if state.tail.len() >= ENCODED_BYTES_MAX || !state.is_queue_empty() {
             self.is_pressed.store(true, Ordering::Relaxed);
         }
+        Ok(())
+    }
+
+    /// A message of the connection itself, behind what it has encoded in `own`. It is taken whatever
+    /// waits: who is not written to is not read from.
+    pub(crate) fn send_own(&self, own: &mut WriteBuffer, item: Queued) -> Result<(), SendError> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        state.take_own(own);
+        state.send_own(item);
+        if state.tail.len() >= ENCODED_BYTES_MAX || !state.is_queue_empty() {
+            self.is_pressed.store(true, Ordering::Relaxed);
+            if !state.is_blocked {
+                state.write_out();
+            }
+        }
+        self.note(&state);
         Ok(())
     }
 
@@ -180,13 +247,20 @@ impl Outbox {
             return Ok(());
         }
         let mut first = 0;
-        if state.may_write() && state.is_server && state.tail.is_empty() {
-            let written = state.write_slice(run.bytes());
-            if written == run.bytes().len() {
+        if state.may_write()
+            && state.is_server
+            && state.tail.is_empty()
+            && let Some(frames) = run.frames(state.encoder.class())
+        {
+            if frames.is_compressed {
+                state.encoder.note_foreign_frame();
+            }
+            let written = state.write_slice(frames.bytes);
+            if written == frames.bytes.len() {
                 return Ok(());
             }
-            let (index, done) = run.split_at(written);
-            state.tail.extend_from_slice(&run.messages()[index].frame()[done..]);
+            let (index, rest) = frames.rest_at(written);
+            state.tail.extend_from_slice(rest);
             first = index + 1;
         }
         let was_blocked = state.is_blocked && first == 0;
@@ -281,6 +355,8 @@ impl Outbox {
         let mut flushed = Flushed::default();
         let result = state.flush(own, &mut write, &mut flushed.progress);
         let space = state.take_senders(&self.config);
+        let writer = state.take_writer();
+        self.note(&state);
         if let Some(waker) = waker {
             flushed.is_new_task = state.register(waker);
         }
@@ -290,7 +366,7 @@ impl Outbox {
             state.is_closed |= flushed.close_request.is_some();
         }
         drop(state);
-        space.into_iter().for_each(Waker::wake);
+        space.into_iter().chain(writer).for_each(Waker::wake);
         match result {
             Ok(()) => Ok(flushed),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -302,47 +378,7 @@ impl Outbox {
 
     /// Takes the connection's own bytes, to be written with the next flush.
     pub(crate) fn append(&self, own: &mut WriteBuffer) {
-        self.state.lock().tail.append(own);
-    }
-
-    /// Writes the connection's own bytes and one borrowed frame behind them, without copying the
-    /// payload unless the kernel refuses it. False: there is no line to write to.
-    pub(crate) fn write_through(
-        &self,
-        own: &mut WriteBuffer,
-        header: &[u8],
-        payload: &[u8],
-    ) -> bool {
-        let mut state = self.state.lock();
-        let Some(line) = state.line.clone().filter(|_| !state.is_closed) else {
-            return false;
-        };
-        let mut progress = false;
-        let mut write = |slices: &[IoSlice<'_>]| line.write_now(slices);
-        if !own.is_one_slice() || !state.tail.is_empty() || !state.is_queue_empty() {
-            let _ = state.flush(own, &mut write, &mut progress);
-        }
-        let before = own.len();
-        let mut written = 0;
-        if !state.is_blocked {
-            let slices = [IoSlice::new(own.first()), IoSlice::new(header), IoSlice::new(payload)];
-            let skip = usize::from(before == 0);
-            match line.write_now(&slices[skip..]) {
-                Ok(n) => written = n,
-                // An error shows again in the connection's next flush.
-                Err(_) => state.is_blocked = true,
-            }
-        }
-        own.advance(written.min(before));
-        state.tail.append(own);
-        let mut left = written.saturating_sub(before);
-        for part in [header, payload] {
-            let skip = left.min(part.len());
-            left -= skip;
-            state.tail.extend_from_slice(&part[skip..]);
-        }
-        state.is_blocked = !state.tail.is_empty();
-        true
+        self.state.lock().take_own(own);
     }
 
     /// The closing handshake has begun: nothing is taken any more, and what waits may not follow the
@@ -369,7 +405,7 @@ impl Outbox {
         if let Ok(frame) = CloseFrame::new(code, reason) {
             encoder.close(Some(&frame), tail);
         }
-        state.write_tail();
+        state.write_out();
     }
 
     /// The connection is over: its bytes die with it, the line is let go.

@@ -1,6 +1,10 @@
 //! Several prepared messages in a row, for many members.
 
-use crate::protocol::PreparedMessage;
+use crate::protocol::{DeflateClass, PreparedMessage};
+use crate::sync::OnceLock;
+
+/// Classes of compressing peers for which the frames are put end to end; to others they go one by one.
+const CLASSES_MAX: usize = 2;
 
 /// Consecutive prepared messages, and their frames end to end, so that one write sends them all to
 /// each of many peers.
@@ -8,6 +12,31 @@ use crate::protocol::PreparedMessage;
 pub struct Run {
     messages: Vec<PreparedMessage>,
     bytes: Vec<u8>,
+    variants: [OnceLock<Variant>; CLASSES_MAX],
+}
+
+/// The frames as peers of a class read them. Its bytes are the whole run's.
+#[derive(Debug)]
+struct Variant {
+    class: DeflateClass,
+    threshold_bytes: usize,
+    bytes: Vec<u8>,
+    /// Whether a frame of it is compressed.
+    is_compressed: bool,
+    /// Where each frame ends.
+    ends: Vec<usize>,
+}
+
+/// A run as one peer reads it.
+pub(super) struct Frames<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) is_compressed: bool,
+    ends: Ends<'a>,
+}
+
+enum Ends<'a> {
+    Plain(&'a [PreparedMessage]),
+    Variant(&'a [usize]),
 }
 
 impl Run {
@@ -15,15 +44,17 @@ impl Run {
     pub fn push(&mut self, message: PreparedMessage) {
         self.bytes.extend_from_slice(message.frame());
         self.messages.push(message);
+        self.variants = Default::default();
     }
 
     /// Forgets the messages, keeps the memory.
     pub fn clear(&mut self) {
         self.messages.clear();
         self.bytes.clear();
+        self.variants = Default::default();
     }
 
-    /// The frames end to end, as a server sends them.
+    /// The frames end to end, as a server sends them to peers without compression.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -35,16 +66,64 @@ impl Run {
         &self.messages
     }
 
-    /// The index of the first message of which less than all was written, and how many bytes of it
-    /// were.
-    pub(crate) fn split_at(&self, mut written: usize) -> (usize, usize) {
-        for (index, message) in self.messages.iter().enumerate() {
-            let len = message.frame().len();
-            if written < len {
-                return (index, written);
-            }
-            written -= len;
+    /// The frames for peers of a class and a threshold; `None`: of too many classes.
+    pub(super) fn frames(&self, class: Option<(DeflateClass, usize)>) -> Option<Frames<'_>> {
+        let Some((class, threshold_bytes)) = class else {
+            let ends = Ends::Plain(&self.messages);
+            return Some(Frames { bytes: &self.bytes, is_compressed: false, ends });
+        };
+        self.variants.iter().find_map(|slot| {
+            let variant = slot.get_or_init(|| Variant::new(&self.messages, class, threshold_bytes));
+            let is_same = variant.class == class && variant.threshold_bytes == threshold_bytes;
+            is_same.then(|| Frames {
+                bytes: &variant.bytes,
+                is_compressed: variant.is_compressed,
+                ends: Ends::Variant(&variant.ends),
+            })
+        })
+    }
+}
+
+impl Variant {
+    #[cold]
+    fn new(messages: &[PreparedMessage], class: DeflateClass, threshold_bytes: usize) -> Self {
+        let mut variant = Self {
+            class,
+            threshold_bytes,
+            bytes: Vec::new(),
+            is_compressed: false,
+            ends: Vec::new(),
+        };
+        for message in messages {
+            let is_due = message.is_compressed_from(threshold_bytes);
+            let compressed = if is_due { message.compressed_frame(class) } else { None };
+            variant.is_compressed |= compressed.is_some();
+            variant.bytes.extend_from_slice(compressed.unwrap_or_else(|| message.frame()));
+            variant.ends.push(variant.bytes.len());
         }
-        (self.messages.len(), 0)
+        variant
+    }
+}
+
+impl<'a> Frames<'a> {
+    /// The index of the first message of which less than all was written, and the rest of its frame.
+    pub(super) fn rest_at(&self, written: usize) -> (usize, &'a [u8]) {
+        let mut start = 0;
+        let mut index = 0;
+        while let Some(end) = self.end(index, start) {
+            if written < end {
+                return (index, &self.bytes[written..end]);
+            }
+            start = end;
+            index += 1;
+        }
+        (index, &[])
+    }
+
+    fn end(&self, index: usize, start: usize) -> Option<usize> {
+        match self.ends {
+            Ends::Plain(messages) => messages.get(index).map(|m| start + m.frame().len()),
+            Ends::Variant(ends) => ends.get(index).copied(),
+        }
     }
 }

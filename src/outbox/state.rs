@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::task::Waker;
 
-use crate::frame::CloseFrame;
-use crate::protocol::{Config, Encoder, Message, PreparedMessage, WriteBuffer};
+use bytes::Bytes;
+
+use crate::frame::{CloseFrame, Opcode};
+use crate::protocol::{Config, Encoder, Fragments, Message, PreparedMessage, WriteBuffer};
 use crate::sync::Arc;
 
 use super::SendError;
@@ -21,6 +23,9 @@ const BROADCAST_MESSAGES_MAX: usize = 16 * 1024;
 /// Slices of one vectored write.
 const SLICES_MAX: usize = 32;
 
+/// Fragments of a long message that are written at once: each is two slices.
+const FRAGMENTS_PER_WRITE: usize = SLICES_MAX / 2;
+
 pub(super) struct State {
     /// `None` while nothing and nobody waits: most outboxes never need it.
     pub(super) waiting: Option<Box<Waiting>>,
@@ -32,6 +37,11 @@ pub(super) struct State {
     pub(super) is_closed: bool,
     pub(super) is_blocked: bool,
     pub(super) is_server: bool,
+    /// A message was begun and will never be whole: no data may follow.
+    pub(super) is_broken: bool,
+    /// What the connection sent itself waits in the queue: what it sends next may not pass it.
+    pub(super) is_own_queued: bool,
+    pub(super) next_stream: u32,
 }
 
 /// Whole messages that wait, and senders that wait for room.
@@ -41,11 +51,32 @@ pub(super) struct Waiting {
     /// Payload bytes in the queue.
     pub(super) bytes: usize,
     pub(super) senders: Vec<Waker>,
+    /// The message of which some is on its way: nothing of another may pass until its last fragment.
+    pub(super) active: Option<Active>,
 }
 
-pub(super) enum Queued {
+/// A message that has begun to leave.
+pub(super) enum Active {
+    /// It is all here.
+    Message(Fragments),
+    /// A writer brings it, piece by piece.
+    Stream(StreamPlace),
+}
+
+/// The place of a writer that brings a message piece by piece.
+pub(crate) struct StreamPlace {
+    pub(super) id: u32,
+    pub(super) waker: Option<Waker>,
+    /// Its first fragment is on its way.
+    pub(super) has_begun: bool,
+}
+
+pub(crate) enum Queued {
     Message(Message),
     Prepared(PreparedMessage),
+    Stream(StreamPlace),
+    /// What the connection has encoded itself while another message was on its way.
+    Encoded(WriteBuffer),
 }
 
 impl Queued {
@@ -53,14 +84,53 @@ impl Queued {
         match self {
             Self::Message(message) => message.as_bytes().len(),
             Self::Prepared(message) => message.payload().len(),
+            Self::Stream(_) => 0,
+            Self::Encoded(bytes) => bytes.len(),
         }
     }
 
-    pub(super) fn encode(&self, encoder: &mut Encoder, out: &mut WriteBuffer) {
+    /// Encodes it, or its beginning: what is left is returned.
+    pub(super) fn encode(self, encoder: &mut Encoder, out: &mut WriteBuffer) -> Option<Active> {
         match self {
-            Self::Message(message) => encoder.owned(message, out),
-            Self::Prepared(message) => encoder.prepared(message, out),
+            Self::Message(message) => match long_payload(&message, encoder) {
+                Some((opcode, payload)) => {
+                    return Some(Active::Message(encoder.fragments(opcode, payload)));
+                }
+                None => encoder.owned(&message, out),
+            },
+            // While it waits it need not be one frame.
+            Self::Prepared(message) if message.payload().len() > encoder.fragment_bytes() => {
+                return Some(Active::Message(encoder.prepared_fragments(&message)));
+            }
+            Self::Prepared(message) => encoder.prepared(&message, out),
+            Self::Stream(place) => return Some(Active::Stream(place)),
+            Self::Encoded(mut bytes) => out.append(&mut bytes),
         }
+        None
+    }
+}
+
+/// The payload of a message that is longer than a fragment.
+fn long_payload<'m>(message: &'m Message, encoder: &Encoder) -> Option<(Opcode, &'m Bytes)> {
+    let (opcode, payload) = match message {
+        Message::Text(text) => (Opcode::Text, text.as_bytes()),
+        Message::Binary(payload) => (Opcode::Binary, payload),
+        _ => return None,
+    };
+    (payload.len() > encoder.fragment_bytes()).then_some((opcode, payload))
+}
+
+impl Active {
+    /// Payload bytes of it that are left here.
+    fn left(&self) -> usize {
+        match self {
+            Self::Message(fragments) => fragments.left(),
+            Self::Stream(_) => 0,
+        }
+    }
+
+    fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream(_))
     }
 }
 
@@ -77,13 +147,23 @@ impl State {
         !self.is_blocked && self.line.is_some() && self.is_queue_empty()
     }
 
+    /// Whether no message waits and none is on its way.
     #[inline]
     pub(super) fn is_queue_empty(&self) -> bool {
-        self.waiting.as_ref().is_none_or(|waiting| waiting.queue.is_empty())
+        self.waiting
+            .as_ref()
+            .is_none_or(|waiting| waiting.queue.is_empty() && waiting.active.is_none())
+    }
+
+    /// Whether a message has begun to leave and its end is not encoded.
+    pub(super) fn is_mid_message(&self) -> bool {
+        self.is_broken || self.waiting.as_ref().is_some_and(|waiting| waiting.active.is_some())
     }
 
     pub(super) fn queued(&self) -> (usize, usize) {
-        self.waiting.as_ref().map_or((0, 0), |waiting| (waiting.queue.len(), waiting.bytes))
+        self.waiting.as_ref().map_or((0, 0), |waiting| {
+            (waiting.queue.len() + usize::from(waiting.active.is_some()), waiting.bytes)
+        })
     }
 
     pub(super) fn full(&self) -> SendError {
@@ -110,7 +190,24 @@ impl State {
             return 0;
         };
         waiting.bytes = 0;
-        std::mem::take(&mut waiting.queue).len()
+        let (mut has_begun, mut has_begun_message) = (false, false);
+        match waiting.active.take() {
+            Some(Active::Stream(place)) => {
+                has_begun = place.has_begun;
+                wake(place.waker);
+            }
+            Some(Active::Message(_)) => (has_begun, has_begun_message) = (true, true),
+            None => {}
+        }
+        let queue = std::mem::take(&mut waiting.queue);
+        let count = queue.len() + usize::from(has_begun_message);
+        self.is_broken |= has_begun;
+        for item in queue {
+            if let Queued::Stream(StreamPlace { waker, .. }) = item {
+                wake(waker);
+            }
+        }
+        count
     }
 
     pub(super) fn enqueue_run(
@@ -139,13 +236,14 @@ impl State {
         written
     }
 
-    pub(super) fn write_tail(&mut self) {
+    /// Writes to the line what there is, as far as it takes it.
+    pub(super) fn write_out(&mut self) {
         let Some(line) = self.line.clone() else {
             return;
         };
         let mut progress = false;
         // An error shows again in the connection's next flush.
-        let _ = self.drain_tail(&mut |slices| line.write_now(slices), &mut progress);
+        let _ = self.flush_queue(&mut |slices| line.write_now(slices), &mut progress);
     }
 
     /// The connection has to wait for the socket: it is woken, once.
@@ -162,7 +260,7 @@ impl State {
         write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
         progress: &mut bool,
     ) -> io::Result<()> {
-        if self.tail.is_empty() && self.is_queue_empty() {
+        if self.tail.is_empty() && self.is_queue_empty() && !self.is_broken {
             if own.is_empty() {
                 return Ok(());
             }
@@ -171,14 +269,125 @@ impl State {
             self.is_blocked = !self.tail.is_empty();
             return result;
         }
-        self.tail.append(own);
+        self.take_own(own);
+        self.flush_queue(write, progress)
+    }
+
+    /// Writes what is encoded and then what waits, until nothing is left, the line takes no more, or a
+    /// writer has to bring the rest of its message.
+    pub(super) fn flush_queue(
+        &mut self,
+        write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+        progress: &mut bool,
+    ) -> io::Result<()> {
         loop {
             self.drain_tail(write, progress)?;
             if self.is_queue_empty() {
                 return Ok(());
             }
-            self.refill();
+            if !self.write_active(write, progress)? {
+                self.refill();
+                if self.tail.is_empty() && !self.has_active_message() {
+                    return Ok(());
+                }
+            }
         }
+    }
+
+    /// Takes what the connection has encoded itself. Data may not pass into the middle of a message,
+    /// control frames may.
+    pub(super) fn take_own(&mut self, own: &mut WriteBuffer) {
+        if !self.is_mid_message() || !own.has_data() {
+            return self.tail.append(own);
+        }
+        if self.is_broken {
+            return own.clear();
+        }
+        let mut bytes = WriteBuffer::new();
+        bytes.append(own);
+        let waiting = self.waiting.get_or_insert_default();
+        waiting.bytes += bytes.len();
+        waiting.queue.push_front(Queued::Encoded(bytes));
+        self.is_own_queued = true;
+    }
+
+    /// A message of the connection itself, behind what it has sent before; the outbox's bounds do not
+    /// hold for it.
+    pub(super) fn send_own(&mut self, item: Queued) {
+        if self.is_queue_empty() {
+            return self.begin(item);
+        }
+        self.is_own_queued = true;
+        let bytes = item.bytes();
+        self.push(item, bytes);
+    }
+
+    /// Encodes a message that nothing is before, or its beginning.
+    pub(super) fn begin(&mut self, item: Queued) {
+        if let Some(active) = item.encode(&mut self.encoder, &mut self.tail) {
+            self.activate(active);
+        }
+    }
+
+    /// A message begins to leave.
+    pub(super) fn activate(&mut self, active: Active) {
+        let waiting = self.waiting.get_or_insert_default();
+        waiting.bytes += active.left();
+        waiting.active = Some(active);
+    }
+
+    fn has_active_message(&self) -> bool {
+        let active = self.waiting.as_ref().and_then(|waiting| waiting.active.as_ref());
+        active.is_some_and(|active| !active.is_stream())
+    }
+
+    /// Writes many fragments of a long message at once, from where it lies. What was not begun when the
+    /// line takes no more stays a message, so that control frames can pass. False: there is no such
+    /// message, or its fragments have to be masked.
+    fn write_active(
+        &mut self,
+        write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+        progress: &mut bool,
+    ) -> io::Result<bool> {
+        let Self { waiting: Some(waiting), encoder, tail, .. } = self else {
+            return Ok(false);
+        };
+        let Some(Active::Message(fragments)) = &mut waiting.active else {
+            return Ok(false);
+        };
+        if encoder.is_masking() {
+            return Ok(false);
+        }
+        let before = fragments.clone();
+        let mut batch = WriteBuffer::new();
+        let mut ends = [0; FRAGMENTS_PER_WRITE];
+        let mut count = 0;
+        let mut has_more = true;
+        while has_more && count < FRAGMENTS_PER_WRITE {
+            has_more = fragments.encode_next(encoder, &mut batch);
+            ends[count] = batch.len();
+            count += 1;
+        }
+        let total = batch.len();
+        let result = drain(&mut batch, write, progress);
+        let written = total - batch.len();
+        if result.is_err() {
+            *fragments = before.clone();
+            has_more = true;
+            let whole = ends[..count].partition_point(|end| *end <= written);
+            fragments.skip(whole, encoder.fragment_bytes());
+            let begun = written - whole.checked_sub(1).map_or(0, |last| ends[last]);
+            if begun > 0 {
+                has_more = fragments.encode_next(encoder, tail);
+                tail.advance(begun);
+            }
+        }
+        waiting.bytes -= before.left() - fragments.left();
+        if !has_more {
+            waiting.active = None;
+        }
+        self.is_blocked = result.is_err();
+        result.map(|()| true)
     }
 
     pub(super) fn drain_tail(
@@ -198,15 +407,43 @@ impl State {
             return;
         };
         while self.tail.len() < ENCODED_BYTES_MAX {
+            match &mut waiting.active {
+                Some(Active::Message(fragments)) => {
+                    let before = fragments.left();
+                    let has_more = fragments.encode_next(&mut self.encoder, &mut self.tail);
+                    waiting.bytes -= before - fragments.left();
+                    if !has_more {
+                        waiting.active = None;
+                    }
+                    continue;
+                }
+                Some(Active::Stream(place)) => {
+                    wake(place.waker.take());
+                    break;
+                }
+                None => {}
+            }
             let Some(item) = waiting.queue.pop_front() else {
                 break;
             };
             waiting.bytes -= item.bytes();
-            item.encode(&mut self.encoder, &mut self.tail);
+            waiting.active = item.encode(&mut self.encoder, &mut self.tail);
+            waiting.bytes += waiting.active.as_ref().map_or(0, Active::left);
+            if waiting.active.is_some() && !self.encoder.is_masking() {
+                // Written from where it lies, as much as the line takes.
+                break;
+            }
         }
-        if waiting.queue.is_empty() && waiting.senders.is_empty() {
-            // Memory of a burst is given back.
-            self.waiting = None;
+        self.give_back();
+    }
+
+    /// Memory of a burst is given back.
+    pub(super) fn give_back(&mut self) {
+        if self.is_queue_empty() {
+            self.is_own_queued = false;
+            if self.waiting.as_ref().is_some_and(|waiting| waiting.senders.is_empty()) {
+                self.waiting = None;
+            }
         }
     }
 
@@ -215,10 +452,19 @@ impl State {
             return Vec::new();
         }
         let senders = self.waiting.as_mut().map(|waiting| std::mem::take(&mut waiting.senders));
-        if self.is_queue_empty() {
-            self.waiting = None;
-        }
+        self.give_back();
         senders.unwrap_or_default()
+    }
+
+    /// The writer whose turn it is and who has room now.
+    pub(super) fn take_writer(&mut self) -> Option<Waker> {
+        if self.tail.len() >= ENCODED_BYTES_MAX {
+            return None;
+        }
+        match self.waiting.as_mut()?.active.as_mut()? {
+            Active::Stream(place) => place.waker.take(),
+            Active::Message(_) => None,
+        }
     }
 
     /// True when it is another waker than before.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::deflate::Deflate;
+
 /// What happens when a message meets a full outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -59,6 +61,13 @@ pub struct Config {
     pub outbox_bytes_max: usize,
     /// What happens when the outbox is full (default: block for 10 s).
     pub overflow: Overflow,
+    /// Longest payload of a data frame that is sent, in bytes (default 64 KiB): longer messages are cut
+    /// into fragments, so that a ping, a pong or a close need not wait for the end of a long message.
+    /// `None` never cuts. A [`PreparedMessage`](super::PreparedMessage) is never cut.
+    pub fragment_bytes_max: Option<usize>,
+    /// Compression (default: none), if the peer agrees:
+    /// `config.deflate = Deflate::no_context()`.
+    pub deflate: Deflate,
     /// Whether `recv` also hands out pings, pongs and the close frame, which are answered here in any
     /// case (default false).
     pub control_messages: bool,
@@ -81,6 +90,8 @@ impl Default for Config {
             outbox_messages_max: 64,
             outbox_bytes_max: 1024 * 1024,
             overflow: Overflow::Block { timeout: Duration::from_secs(10) },
+            fragment_bytes_max: Some(64 * 1024),
+            deflate: Deflate::disabled(),
             control_messages: false,
         }
     }

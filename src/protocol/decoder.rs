@@ -2,9 +2,11 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::deflate::DeflateParams;
 use crate::frame::{FrameHeader, Opcode, Violation, apply_mask};
 
 use super::assembly::Assembly;
+use super::inflation::Inflation;
 use super::{Config, Role};
 
 /// What the decoder found. Kept to words, so that it travels in registers.
@@ -17,6 +19,10 @@ pub(crate) enum Step {
     Text,
     /// A whole binary message.
     Binary,
+    /// Some of a text message, or of a binary one, while they are given out piece by piece; the last
+    /// piece is a [`Step::Text`] or [`Step::Binary`].
+    TextPiece,
+    BinaryPiece,
     Ping,
     Pong,
     Close,
@@ -29,6 +35,10 @@ pub(crate) enum Place {
     Block,
     /// In the decoder, until it is asked for the next token.
     Assembled,
+    /// The same, and it was compressed.
+    Inflated,
+    /// In the block; it is some of a message, and its text is checked already.
+    Piece,
     /// In the decoder: a control frame that came in pieces.
     Control,
 }
@@ -42,7 +52,7 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    const MORE: Self = Self { step: Step::More, place: Place::Block, start: 0, end: 0 };
+    pub(super) const MORE: Self = Self { step: Step::More, place: Place::Block, start: 0, end: 0 };
 }
 
 /// Where the decoder is.
@@ -54,7 +64,7 @@ impl Token {
 ///      └───────── next token asked for ◄── Delivered                   is out
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Header,
     Payload,
     Control,
@@ -66,20 +76,23 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct Decoder {
     /// `None` while nothing is in progress.
-    assembly: Option<Box<Assembly>>,
+    pub(super) assembly: Option<Box<Assembly>>,
     /// Bytes of the frame in progress that have not come.
-    remaining: u64,
+    pub(super) remaining: u64,
+    /// `None`: compression was not agreed on.
+    pub(super) inflation: Option<Box<Inflation>>,
     /// Rotated, so that it fits the next byte.
-    mask_key: [u8; 4],
-    /// A header that was cut: `spilled <= 13`.
-    spill: [u8; FrameHeader::BYTES_MAX],
-    spilled: u8,
-    phase: Phase,
-    opcode: Opcode,
-    fin: bool,
+    pub(super) mask_key: [u8; 4],
+    /// Bytes of the block that are unmasked and not taken yet.
+    pub(super) unmasked: u32,
+    pub(super) phase: Phase,
+    pub(super) opcode: Opcode,
+    pub(super) fin: bool,
     /// At a frame's first byte and in no message: the fast path may try.
     at_rest: bool,
-    expects_mask: bool,
+    pub(super) expects_mask: bool,
+    /// Messages of which nothing has come are given out piece by piece.
+    pub(super) is_streaming: bool,
     /// Longest frame of the fast path: it checks no other limit.
     fast_bytes_max: u16,
 }
@@ -91,15 +104,26 @@ impl Decoder {
             fast_bytes_max: u16::try_from(bytes_max).unwrap_or(u16::MAX),
             assembly: None,
             remaining: 0,
+            inflation: None,
             mask_key: [0; 4],
-            spill: [0; FrameHeader::BYTES_MAX],
-            spilled: 0,
+            unmasked: 0,
             phase: Phase::Header,
             opcode: Opcode::Binary,
             fin: true,
             at_rest: true,
             expects_mask: matches!(role, Role::Server),
+            is_streaming: false,
         }
+    }
+
+    /// Messages may be compressed from now on.
+    pub(super) fn set_deflate(&mut self, params: &DeflateParams) {
+        self.inflation = Some(Box::new(Inflation::new(params)));
+    }
+
+    /// Whether messages of which nothing has come are given out piece by piece from now on.
+    pub(super) fn set_streaming(&mut self, is_streaming: bool) {
+        self.is_streaming = is_streaming;
     }
 
     /// Whether a frame or message has begun and is not whole.
@@ -112,7 +136,7 @@ impl Decoder {
         match self.phase {
             Phase::Payload | Phase::Control => true,
             Phase::Header | Phase::Delivered => {
-                self.spilled > 0 || self.assembly.as_ref().is_some_and(|a| a.in_message)
+                self.assembly.as_ref().is_some_and(|a| a.spilled > 0 || a.in_message)
             }
         }
     }
@@ -179,7 +203,7 @@ impl Decoder {
             self.forget_delivered();
         }
         let token = self.token(config, block, at);
-        self.at_rest = self.phase == Phase::Header && self.spilled == 0 && self.assembly.is_none();
+        self.at_rest = self.phase == Phase::Header && self.assembly.is_none();
         token
     }
 
@@ -201,7 +225,7 @@ impl Decoder {
                 }
                 Phase::Control => return self.control_piece(block, at),
                 Phase::Payload => {
-                    if let Some(token) = self.payload_piece(block, at)? {
+                    if let Some(token) = self.payload_piece(config, block, at)? {
                         return Ok(token);
                     }
                 }
@@ -212,20 +236,21 @@ impl Decoder {
     /// The header at `block[*at..]`, perhaps begun in the spill.
     fn header(&mut self, block: &[u8], at: &mut usize) -> Result<Option<FrameHeader>, Violation> {
         let rest = &block[*at..];
-        if self.spilled == 0
+        if self.assembly.as_ref().is_none_or(|assembly| assembly.spilled == 0)
             && let Some((header, len)) = FrameHeader::parse(rest)?
         {
             *at += len;
             return Ok(Some(header));
         }
         for byte in rest {
-            self.spill[usize::from(self.spilled)] = *byte;
-            self.spilled += 1;
+            let assembly = self.assembly.get_or_insert_with(|| Box::new(Assembly::new()));
+            assembly.spill[usize::from(assembly.spilled)] = *byte;
+            assembly.spilled += 1;
             *at += 1;
             // 14 bytes are always a header or a violation, so the spill never overflows.
-            if let Some((header, _)) = FrameHeader::parse(&self.spill[..usize::from(self.spilled)])?
-            {
-                self.spilled = 0;
+            let spill = &assembly.spill[..usize::from(assembly.spilled)];
+            if let Some((header, _)) = FrameHeader::parse(spill)? {
+                assembly.spilled = 0;
                 return Ok(Some(header));
             }
         }
@@ -248,11 +273,13 @@ impl Decoder {
         self.fin = header.fin;
         self.remaining = header.payload_len;
         self.mask_key = header.mask_key.unwrap_or_default();
-        if whole && (header.opcode.is_control() || (header.fin && !in_message)) {
+        let is_alone = header.fin && !in_message && !header.rsv1;
+        if whole && (header.opcode.is_control() || is_alone) {
             let (start, end) = (*at, *at + header.payload_len as usize);
             self.unmask(&mut block[start..end]);
             *at = end;
             self.phase = Phase::Header;
+            self.forget_message();
             let step = step_of(header.opcode);
             return Ok(Some(Token { step, place: Place::Block, start, end }));
         }
@@ -261,6 +288,9 @@ impl Decoder {
             self.phase = Phase::Control;
         } else {
             assembly.begin(header.opcode, header.payload_len, config)?;
+            if let Some(inflation) = self.inflation.as_mut().filter(|_| header.rsv1) {
+                assembly.begin_inflating(inflation.take());
+            }
             self.phase = Phase::Payload;
         }
         Ok(None)
@@ -268,7 +298,9 @@ impl Decoder {
 
     /// RFC 6455 5.1, 5.2, 5.4 and our limits, before a byte of the payload is taken.
     fn check(&self, header: &FrameHeader, config: &Config) -> Result<(), Violation> {
-        if header.rsv1 || header.rsv2 || header.rsv3 {
+        let may_be_compressed =
+            self.inflation.is_some() && matches!(header.opcode, Opcode::Text | Opcode::Binary);
+        if (header.rsv1 && !may_be_compressed) || header.rsv2 || header.rsv3 {
             return Err(Violation::ReservedBit);
         }
         match (header.mask_key, self.expects_mask) {
@@ -286,8 +318,11 @@ impl Decoder {
             _ => {}
         }
         let bytes_max = config.message_bytes_max as u64;
-        let have = message.map_or(0, |assembly| assembly.buffer.len() as u64);
-        if header.payload_len > bytes_max.saturating_sub(have) {
+        let have = message.map_or(0, |assembly| assembly.announced());
+        let is_compressed = message.map_or(header.rsv1, |assembly| assembly.inflater.is_some());
+        // What does not deflate grows a little: five bytes for each block.
+        let slack = if is_compressed { bytes_max / 1024 + 64 } else { 0 };
+        if header.payload_len > bytes_max.saturating_add(slack).saturating_sub(have) {
             let bytes = have.saturating_add(header.payload_len);
             return Err(Violation::MessageTooBig { bytes, bytes_max });
         }
@@ -300,69 +335,18 @@ impl Decoder {
         Ok(())
     }
 
-    fn payload_piece(
-        &mut self,
-        block: &mut [u8],
-        at: &mut usize,
-    ) -> Result<Option<Token>, Violation> {
-        let piece = self.take_piece(block, at);
-        let remaining = self.remaining + piece.len() as u64;
-        if let Some(assembly) = &mut self.assembly {
-            assembly.push(piece, remaining)?;
-        }
-        if self.remaining > 0 { Ok(Some(Token::MORE)) } else { self.end_of_frame() }
-    }
-
-    fn end_of_frame(&mut self) -> Result<Option<Token>, Violation> {
-        self.phase = Phase::Header;
-        let Some(assembly) = self.assembly.as_mut().filter(|_| self.fin) else {
-            return Ok(None);
-        };
-        assembly.finish()?;
-        assembly.in_message = false;
-        self.phase = Phase::Delivered;
-        let (step, end) = (step_of(assembly.opcode), assembly.buffer.len());
-        Ok(Some(Token { step, place: Place::Assembled, start: 0, end }))
-    }
-
-    fn control_piece(&mut self, block: &mut [u8], at: &mut usize) -> Result<Token, Violation> {
-        let piece = self.take_piece(block, at);
-        if let Some(assembly) = &mut self.assembly {
-            assembly.control.extend_from_slice(piece);
-        }
-        if self.remaining > 0 {
-            return Ok(Token::MORE);
-        }
-        self.phase = Phase::Delivered;
-        let end = self.control().len();
-        Ok(Token { step: step_of(self.opcode), place: Place::Control, start: 0, end })
-    }
-
-    /// Takes what the block has of the frame in progress, and unmasks it.
-    fn take_piece<'b>(&mut self, block: &'b mut [u8], at: &mut usize) -> &'b [u8] {
-        let available = block.len() - *at;
-        let len = usize::try_from(self.remaining).map_or(available, |left| left.min(available));
-        let piece = &mut block[*at..*at + len];
-        *at += len;
-        self.unmask(piece);
-        self.remaining -= len as u64;
-        piece
-    }
-
-    fn unmask(&mut self, piece: &mut [u8]) {
-        if self.expects_mask {
-            apply_mask(piece, self.mask_key);
-            self.mask_key.rotate_left(piece.len() % 4);
-        }
-    }
-
     fn forget_delivered(&mut self) {
         self.phase = Phase::Header;
         if let Some(assembly) = &mut self.assembly {
             assembly.control = Vec::new();
-            if !assembly.in_message {
-                self.assembly = None;
-            }
+        }
+        self.forget_message();
+    }
+
+    /// Lets the assembly go when it has nothing of a message that is not whole.
+    fn forget_message(&mut self) {
+        if self.assembly.as_ref().is_some_and(|assembly| !assembly.in_message) {
+            self.assembly = None;
         }
     }
 
@@ -374,6 +358,9 @@ impl Decoder {
             return None;
         }
         let assembly = self.assembly.as_mut()?;
+        if assembly.inflater.is_some() || assembly.is_given(self.is_streaming) {
+            return None;
+        }
         assembly.reserve(1, self.remaining);
         let limit = usize::try_from(self.remaining).unwrap_or(usize::MAX);
         Some((&mut assembly.buffer, limit))
@@ -398,10 +385,20 @@ impl Decoder {
         self.assembly.as_ref().map_or(&[], |assembly| &assembly.buffer)
     }
 
-    /// The same, taken without a copy.
+    /// The message of the last [`Place::Inflated`] token.
+    pub(super) fn inflated(&self) -> &[u8] {
+        self.assembly.as_ref().map_or(&[], |assembly| assembly.inflated())
+    }
+
+    /// The same, taken.
+    pub(super) fn take_inflated(&mut self) -> Vec<u8> {
+        self.assembly.as_mut().map(|assembly| assembly.take_inflated()).unwrap_or_default()
+    }
+
+    /// The message of the last [`Place::Assembled`] or [`Place::Inflated`] token, taken: without a
+    /// copy where that wastes no memory.
     pub(super) fn take_assembled(&mut self) -> Bytes {
-        let assembly = self.assembly.as_mut();
-        assembly.map(|assembly| std::mem::take(&mut assembly.buffer).freeze()).unwrap_or_default()
+        self.assembly.as_mut().map(|assembly| assembly.take()).unwrap_or_default()
     }
 
     /// The payload of the last [`Place::Control`] token.
@@ -410,7 +407,7 @@ impl Decoder {
     }
 }
 
-fn step_of(opcode: Opcode) -> Step {
+pub(super) fn step_of(opcode: Opcode) -> Step {
     match opcode {
         Opcode::Text => Step::Text,
         Opcode::Binary | Opcode::Continuation => Step::Binary,
@@ -466,8 +463,8 @@ mod tests {
             let token = decoder.next(config, block, &mut at)?;
             let payload = match (token.step, token.place) {
                 (Step::More, _) => return Ok(()),
-                (_, Place::Block) => block[token.start..token.end].to_vec(),
-                (_, Place::Assembled) => decoder.take_assembled().to_vec(),
+                (_, Place::Block | Place::Piece) => block[token.start..token.end].to_vec(),
+                (_, Place::Assembled | Place::Inflated) => decoder.take_assembled().to_vec(),
                 (_, Place::Control) => decoder.control().to_vec(),
             };
             seen.push((token.step, payload));

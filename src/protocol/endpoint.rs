@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::deflate::DeflateParams;
 use crate::frame::{CloseCode, CloseFrame, MaskingKeys, Opcode, Violation};
 use crate::sync::{Arc, AtomicU64, Ordering};
 
@@ -104,10 +105,11 @@ impl Endpoint {
     fn assemble(
         role: Role,
         config: Arc<Config>,
-        encoder: Encoder,
+        mut encoder: Encoder,
         jitter: u64,
         now_ms: u64,
     ) -> Self {
+        encoder.set_fragment_bytes(config.fragment_bytes_max);
         Self {
             decoder: Decoder::new(role, &config),
             keepalive: Keepalive::new(&config, now_ms, jitter),
@@ -123,6 +125,19 @@ impl Endpoint {
             is_output_blocked: false,
             late_pong: None,
         }
+    }
+
+    /// Compresses and inflates from now on as was agreed in the opening handshake; how, is in the
+    /// config's [`deflate`](Config::deflate). Before the first byte only.
+    #[must_use]
+    pub fn with_deflate(mut self, params: &DeflateParams) -> Self {
+        self.set_deflate(params);
+        self
+    }
+
+    pub(crate) fn set_deflate(&mut self, params: &DeflateParams) {
+        self.decoder.set_deflate(params);
+        self.encoder.set_deflate(params, &self.config.deflate);
     }
 
     /// The next event of `block[*at..]`; `at` moves past what was taken. The block is unmasked in
@@ -148,7 +163,8 @@ impl Endpoint {
                 *at = block.len();
                 (!was_closed).then_some(Event::Closed)
             }
-            Step::More | Step::Close => None,
+            // Nobody asked for pieces.
+            Step::More | Step::Close | Step::TextPiece | Step::BinaryPiece => None,
             Step::Ping => Some(Event::Ping(self.payload(block, token))),
             Step::Pong => Some(Event::Pong(self.payload(block, token))),
             Step::Text | Step::Binary => self.message(block, token).ok().map(Event::Message),
@@ -346,7 +362,9 @@ impl Endpoint {
         };
         if !self.decoder.is_in_progress() {
             self.message_started_ms = NEVER;
-        } else if token.step == Step::More && self.message_started_ms == NEVER {
+        } else if self.message_started_ms == NEVER
+            && matches!(token.step, Step::More | Step::TextPiece | Step::BinaryPiece)
+        {
             self.message_started_ms = now_ms;
         }
         match token.step {
@@ -354,12 +372,12 @@ impl Endpoint {
             Step::Close => return self.answer_close(token, block, out),
             Step::Pong => {
                 let payload = match token.place {
-                    Place::Block => &block[token.start..token.end],
-                    Place::Assembled | Place::Control => self.decoder.control(),
+                    Place::Control => self.decoder.control(),
+                    _ => &block[token.start..token.end],
                 };
                 self.has_pong |= self.keepalive.handle_pong(&self.config, payload, now_ms);
             }
-            Step::More | Step::Text | Step::Binary => {}
+            Step::More | Step::Text | Step::Binary | Step::TextPiece | Step::BinaryPiece => {}
         }
         token
     }
@@ -380,8 +398,8 @@ impl Endpoint {
             return self.fail(Violation::PingFlood { pings_per_second_max }, out);
         }
         let payload = match token.place {
-            Place::Block => &block[token.start..token.end],
-            Place::Assembled | Place::Control => self.decoder.control(),
+            Place::Control => self.decoder.control(),
+            _ => &block[token.start..token.end],
         };
         if self.is_output_blocked {
             // Only the newest has to be answered (RFC 6455 5.5.3).
@@ -464,7 +482,7 @@ impl Endpoint {
         block: &[u8],
         token: Token,
     ) -> Result<Message, Violation> {
-        if token.place != Place::Assembled {
+        if !matches!(token.place, Place::Assembled | Place::Inflated) {
             return self.message(block, token).map(|message| message.to_message());
         }
         let opcode = if token.step == Step::Text { Opcode::Text } else { Opcode::Binary };
@@ -475,10 +493,21 @@ impl Endpoint {
     #[inline]
     pub(crate) fn payload<'a>(&'a self, block: &'a [u8], token: Token) -> &'a [u8] {
         match token.place {
-            Place::Block => &block[token.start..token.end],
+            Place::Block | Place::Piece => &block[token.start..token.end],
             Place::Assembled => self.decoder.assembled(),
+            Place::Inflated => self.decoder.inflated(),
             Place::Control => self.decoder.control(),
         }
+    }
+
+    /// Messages of which nothing has come are given out piece by piece, or not.
+    pub(crate) fn set_streaming(&mut self, is_streaming: bool) {
+        self.decoder.set_streaming(is_streaming);
+    }
+
+    /// The message of the last [`Place::Inflated`] token, taken.
+    pub(crate) fn take_inflated(&mut self) -> Vec<u8> {
+        self.decoder.take_inflated()
     }
 
     /// Where the rest of a long frame is best read into, and how much of it belongs there.

@@ -28,6 +28,7 @@ impl Utf8Bytes {
         self.0.into_bytes()
     }
 
+    /// The bytes, counted and not copied.
     pub(crate) fn as_bytes(&self) -> &Bytes {
         self.0.as_bytes()
     }
@@ -222,6 +223,27 @@ impl From<Vec<u8>> for Message {
 impl From<MessageRef<'_>> for Message {
     fn from(message: MessageRef<'_>) -> Self {
         message.to_message()
+    }
+}
+
+/// What a data message holds, by its opcode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum MessageKind {
+    /// Utf-8 text.
+    Text = 1,
+    /// Bytes.
+    Binary = 2,
+}
+
+impl MessageKind {
+    /// The opcode of its first frame.
+    #[must_use]
+    pub const fn opcode(self) -> Opcode {
+        match self {
+            Self::Text => Opcode::Text,
+            Self::Binary => Opcode::Binary,
+        }
     }
 }
 

@@ -10,12 +10,16 @@
 
 mod assembly;
 mod closing;
+mod compressor;
 mod config;
 mod decoder;
 mod encoder;
 mod endpoint;
+mod fragments;
+mod inflation;
 mod keepalive;
 mod message;
+mod payload;
 mod prepared;
 mod role;
 mod write_buffer;
@@ -24,10 +28,12 @@ pub use closing::{CloseCause, CloseOutcome, Initiator, State, TimeoutKind};
 pub use config::{Config, Overflow};
 pub use encoder::Encoder;
 pub use endpoint::{ConnectionClosed, Endpoint, Event};
-pub use message::{Message, MessageRef, Utf8Bytes};
-pub use prepared::PreparedMessage;
+pub use message::{Message, MessageKind, MessageRef, Utf8Bytes};
+pub use prepared::{Compress, PreparedMessage};
 pub use role::Role;
 pub use write_buffer::WriteBuffer;
 
+pub(crate) use compressor::DeflateClass;
 pub(crate) use config::millis;
 pub(crate) use decoder::{Place, Step, Token};
+pub(crate) use fragments::Fragments;

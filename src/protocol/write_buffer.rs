@@ -24,13 +24,16 @@ pub struct WriteBuffer {
     head: usize,
     /// `None` while there are none: most buffers never have one.
     chunks: Option<Box<Chunks>>,
-    chunk_bytes: usize,
+    /// What waits is not only control frames.
+    has_data: bool,
 }
 
 /// Never empty.
 #[derive(Debug, Default)]
 struct Chunks {
     queue: VecDeque<Chunk>,
+    /// Of all of them.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -43,7 +46,7 @@ impl WriteBuffer {
     /// An empty buffer. Allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), head: 0, chunks: None, chunk_bytes: 0 }
+        Self { bytes: Vec::new(), head: 0, chunks: None, has_data: false }
     }
 
     /// A buffer that writes into `bytes`, which is emptied first.
@@ -56,7 +59,15 @@ impl WriteBuffer {
     #[inline]
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.bytes.len() - self.head + self.chunk_bytes
+        self.bytes.len() - self.head + self.chunk_bytes()
+    }
+
+    #[inline]
+    const fn chunk_bytes(&self) -> usize {
+        match &self.chunks {
+            Some(chunks) => chunks.bytes,
+            None => 0,
+        }
     }
 
     /// Whether nothing waits.
@@ -64,6 +75,17 @@ impl WriteBuffer {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// A data frame is about to be appended.
+    #[inline]
+    pub(crate) const fn note_data(&mut self) {
+        self.has_data = true;
+    }
+
+    /// Whether a data frame may be among what waits.
+    pub(crate) const fn has_data(&self) -> bool {
+        self.has_data
     }
 
     /// Appends bytes by copying them.
@@ -75,11 +97,9 @@ impl WriteBuffer {
     /// Appends a payload that is written from where it lies.
     pub(crate) fn push_chunk(&mut self, payload: Bytes) {
         if !payload.is_empty() {
-            self.chunk_bytes += payload.len();
-            self.chunks
-                .get_or_insert_default()
-                .queue
-                .push_back(Chunk { at: self.bytes.len(), payload });
+            let chunks = self.chunks.get_or_insert_default();
+            chunks.bytes += payload.len();
+            chunks.queue.push_back(Chunk { at: self.bytes.len(), payload });
         }
     }
 
@@ -132,13 +152,15 @@ impl WriteBuffer {
     /// Whether all that waits is one slice.
     #[inline]
     pub(crate) fn is_one_slice(&self) -> bool {
-        self.chunk_bytes == 0
+        self.chunks.is_none()
     }
 
     /// Takes the first `written` bytes away.
     pub fn advance(&mut self, mut written: usize) {
         debug_assert!(written <= self.len());
-        while let Some(chunk) = self.chunks.as_mut().and_then(|chunks| chunks.queue.front_mut()) {
+        while let Some(chunks) = &mut self.chunks
+            && let Some(chunk) = chunks.queue.front_mut()
+        {
             let before = chunk.at - self.head;
             if written < before {
                 break;
@@ -146,18 +168,18 @@ impl WriteBuffer {
             written -= before;
             self.head = chunk.at;
             if written < chunk.payload.len() {
-                self.chunk_bytes -= written;
+                chunks.bytes -= written;
                 chunk.payload.advance(written);
                 return;
             }
             written -= chunk.payload.len();
-            self.chunk_bytes -= chunk.payload.len();
             self.pop_chunk();
         }
         self.head += written;
         if self.chunks.is_none() && self.head == self.bytes.len() {
             self.bytes.clear();
             self.head = 0;
+            self.has_data = false;
         } else if self.head >= COMPACT_BYTES_MIN && self.head > self.bytes.len() / 2 {
             self.compact();
         }
@@ -181,6 +203,7 @@ impl WriteBuffer {
     fn pop_chunk(&mut self) -> Option<Chunk> {
         let chunks = self.chunks.as_mut()?;
         let chunk = chunks.queue.pop_front();
+        chunks.bytes -= chunk.as_ref().map_or(0, |chunk| chunk.payload.len());
         if chunks.queue.is_empty() {
             self.chunks = None;
         }
@@ -190,6 +213,7 @@ impl WriteBuffer {
     /// Moves what waits in `other` to the end of this one, which takes exactly the room it needs when
     /// it was empty.
     pub(crate) fn append(&mut self, other: &mut Self) {
+        self.has_data |= other.has_data;
         let mut from = other.head;
         let additional = other.bytes.len() - from;
         if self.is_empty() {
@@ -210,8 +234,8 @@ impl WriteBuffer {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.chunks = None;
-        self.chunk_bytes = 0;
         self.head = 0;
+        self.has_data = false;
     }
 
     /// Takes the storage of an empty buffer, to be used again.

@@ -1,0 +1,26 @@
+//! Floor 2: compression of messages (permessage-deflate, RFC 7692).
+//!
+//! What one end wants, and how two ends agree on it in the opening handshake. Everything here is
+//! pure: no I/O, no clock.
+//!
+//! It is not the place where the header with the parameters is read or written: that is
+//! [`handshake`](crate::handshake).
+
+mod deflater;
+mod error;
+mod inflater;
+mod params;
+mod pool;
+mod settings;
+mod terms;
+
+pub use deflater::Deflater;
+pub use error::DeflateAnswerError;
+pub use inflater::{Inflater, InvalidDeflate};
+pub use params::DeflateParams;
+pub use settings::{Deflate, DeflateError, DeflateMode};
+
+pub(crate) use pool::{
+    ContextSlot, deflate_alone, put_deflater, put_inflater, put_scratch, take_deflater,
+    take_inflater, take_scratch,
+};

@@ -1,0 +1,176 @@
+//! The place of a writer that brings a message piece by piece.
+
+use std::task::{Poll, Waker};
+
+use bytes::Bytes;
+
+use crate::frame::{CloseFrame, Opcode};
+use crate::protocol::DeflateClass;
+
+use super::state::{Active, ENCODED_BYTES_MAX, Queued, State, StreamPlace, wake};
+use super::{Outbox, SendError};
+
+/// A frame of such a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece<'a> {
+    pub(crate) opcode: Opcode,
+    pub(crate) fin: bool,
+    pub(crate) is_compressed: bool,
+    pub(crate) payload: &'a [u8],
+}
+
+impl Outbox {
+    /// Takes a place in the queue for a message that comes piece by piece. Nothing leaves before its
+    /// first piece. A full outbox takes none.
+    pub(crate) fn open_stream(&self) -> Result<u32, SendError> {
+        let mut state = self.lock();
+        state.check_open()?;
+        if !state.has_room(0, self.config()) {
+            return Err(state.full());
+        }
+        let id = state.next_stream;
+        state.next_stream = id.wrapping_add(1);
+        let place = StreamPlace { id, waker: None, has_begun: false };
+        if state.is_queue_empty() {
+            state.activate(Active::Stream(place));
+        } else {
+            state.push(Queued::Stream(place), 0);
+        }
+        self.note(&state);
+        Ok(id)
+    }
+
+    /// Whose compressed frames the peer reads, if it does.
+    pub(crate) fn class(&self) -> Option<DeflateClass> {
+        self.lock().encoder.class().map(|(class, _)| class)
+    }
+
+    /// Longest payload of a frame.
+    pub(crate) fn fragment_bytes(&self) -> usize {
+        self.lock().encoder.fragment_bytes()
+    }
+
+    /// Whether it is the writer's turn and there is room for a piece.
+    pub(crate) fn poll_stream(&self, id: u32, waker: &Waker) -> Poll<Result<(), SendError>> {
+        let mut state = self.lock();
+        if let Err(error) = state.check_open() {
+            return Poll::Ready(Err(error));
+        }
+        let has_room = state.tail.len() < ENCODED_BYTES_MAX;
+        match state.place(id) {
+            None => Poll::Ready(Err(SendError::Closed)),
+            Some((_, true)) if has_room => Poll::Ready(Ok(())),
+            Some((place, _)) => {
+                place.waker = Some(waker.clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Whether all pieces so far are with the kernel.
+    pub(crate) fn poll_stream_flushed(
+        &self,
+        id: u32,
+        waker: &Waker,
+    ) -> Poll<Result<(), SendError>> {
+        let mut state = self.lock();
+        if let Err(error) = state.check_open() {
+            return Poll::Ready(Err(error));
+        }
+        if state.tail.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        match state.place(id) {
+            None => Poll::Ready(Ok(())),
+            Some((place, _)) => {
+                place.waker = Some(waker.clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Sends a piece, after [`poll_stream`](Self::poll_stream) said that it may.
+    pub(crate) fn send_piece(&self, id: u32, piece: Piece<'_>) -> Result<(), SendError> {
+        let mut state = self.lock();
+        state.check_open()?;
+        match state.place(id) {
+            Some((place, true)) => place.has_begun = true,
+            _ => return Err(SendError::Closed),
+        }
+        if piece.is_compressed {
+            state.encoder.note_foreign_frame();
+        }
+        let State { tail, encoder, .. } = &mut *state;
+        tail.note_data();
+        let Piece { opcode, fin, is_compressed, payload } = piece;
+        encoder.data_frame(opcode, fin, is_compressed, &Bytes::copy_from_slice(payload), tail);
+        if fin {
+            state.end_active();
+        }
+        let has_line = state.line.is_some();
+        if has_line && !state.is_blocked {
+            state.write_out();
+        }
+        self.note(&state);
+        let waker = if has_line && !state.is_blocked { None } else { state.drain_waker.take() };
+        drop(state);
+        wake(waker);
+        Ok(())
+    }
+
+    /// The writer is gone before the end of its message. Where some of it is on its way the connection
+    /// closes with 1011: the peer must not take what came for the whole.
+    pub(crate) fn drop_stream(&self, id: u32) {
+        let mut state = self.lock();
+        let has_begun = match state.place(id) {
+            None => return,
+            Some((place, is_active)) => is_active && place.has_begun,
+        };
+        if !has_begun {
+            state.forget_place(id);
+            self.note(&state);
+            let waker = state.drain_waker.take();
+            drop(state);
+            return wake(waker);
+        }
+        drop(state);
+        if let Ok(frame) = CloseFrame::new(1011, "message abandoned") {
+            self.request_close_now(frame);
+        }
+    }
+}
+
+impl State {
+    /// A writer's place, and whether it is its turn.
+    fn place(&mut self, id: u32) -> Option<(&mut StreamPlace, bool)> {
+        let waiting = self.waiting.as_mut()?;
+        let super::state::Waiting { queue, active, .. } = &mut **waiting;
+        if let Some(Active::Stream(place)) = active
+            && place.id == id
+        {
+            return Some((place, true));
+        }
+        queue.iter_mut().find_map(|item| match item {
+            Queued::Stream(place) if place.id == id => Some((place, false)),
+            _ => None,
+        })
+    }
+
+    /// The message on its way is whole.
+    fn end_active(&mut self) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.active = None;
+        }
+        self.give_back();
+    }
+
+    fn forget_place(&mut self, id: u32) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.queue.retain(|item| !matches!(item, Queued::Stream(place) if place.id == id));
+            if matches!(&waiting.active, Some(Active::Stream(place)) if place.id == id) {
+                waiting.active = None;
+            }
+        }
+        self.give_back();
+    }
+}

@@ -1,0 +1,98 @@
+//! The deflating half of a connection.
+
+use crate::deflate::{ContextSlot, Deflate, DeflateParams, Deflater, deflate_alone};
+
+/// Messages that a connection compresses with the thread's coder before it gets a deflater of its own:
+/// most connections are never worth one.
+const MESSAGES_BEFORE_CONTEXT: u8 = 4;
+
+/// Whose compressed frames a peer can read: those of its class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DeflateClass {
+    pub(crate) level: u8,
+    pub(crate) window_bits: u8,
+}
+
+/// How much of what is sent is compressed, and with which window.
+///
+/// A context is earned, and may be let go at any time: a peer that keeps its window reads a message
+/// that refers to nothing before it just as well.
+#[derive(Debug)]
+pub(crate) struct Compressor {
+    class: DeflateClass,
+    threshold_bytes: usize,
+    keeps_context: bool,
+    messages: u8,
+    own: Option<Own>,
+}
+
+#[derive(Debug)]
+struct Own {
+    deflater: Box<Deflater>,
+    /// The peer's window has moved on without it: another frame was compressed elsewhere.
+    is_stale: bool,
+    _slot: ContextSlot,
+}
+
+impl Compressor {
+    pub(crate) fn new(params: &DeflateParams, settings: &Deflate) -> Self {
+        Self {
+            class: DeflateClass {
+                level: settings.compression_level(),
+                window_bits: params.own_window_bits,
+            },
+            threshold_bytes: settings.threshold_bytes(),
+            keeps_context: !params.own_no_context,
+            messages: 0,
+            own: None,
+        }
+    }
+
+    pub(crate) const fn class(&self) -> DeflateClass {
+        self.class
+    }
+
+    pub(crate) const fn threshold_bytes(&self) -> usize {
+        self.threshold_bytes
+    }
+
+    /// Whether the order of compressing must be the order on the wire.
+    pub(crate) const fn keeps_context(&self) -> bool {
+        self.keeps_context
+    }
+
+    /// Appends the compressed message to `out`. False, and what was appended is to be forgotten: it
+    /// goes out as it is, because it does not become shorter.
+    pub(crate) fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
+        if let Some(own) = self.own_context() {
+            if std::mem::take(&mut own.is_stale) {
+                own.deflater.reset();
+            }
+            own.deflater.finish(payload, out);
+            return true;
+        }
+        let before = out.len();
+        deflate_alone(self.class.level, self.class.window_bits, payload, out);
+        self.messages = self.messages.saturating_add(1);
+        out.len() - before < payload.len()
+    }
+
+    /// A frame that was compressed elsewhere goes to the peer.
+    pub(crate) fn note_foreign_frame(&mut self) {
+        if let Some(own) = &mut self.own {
+            own.is_stale = true;
+        }
+    }
+
+    fn own_context(&mut self) -> Option<&mut Own> {
+        if self.own.is_none() && self.keeps_context && self.messages >= MESSAGES_BEFORE_CONTEXT {
+            let DeflateClass { level, window_bits } = self.class;
+            self.own = ContextSlot::take().map(|slot| Own {
+                deflater: Box::new(Deflater::new(level, window_bits)),
+                is_stale: false,
+                _slot: slot,
+            });
+        }
+        self.own.as_mut()
+    }
+}
