@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example autobahn_client -- ws://127.0.0.1:9001 AGENT`
 
-use sockeye::{Config, Connector, Error};
+use sockeye::{Config, Connector, Deflate, Error};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,6 +13,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut config = Config::default();
     config.message_bytes_max = 64 * 1024 * 1024;
+    config.deflate = Deflate::context_takeover();
     let connector = Connector::new(config);
 
     let count = count_cases(&connector, &url).await?;

@@ -178,8 +178,8 @@ fn lowered(
 
 #[cfg(test)]
 mod tests {
-    use super::super::terms::{CLIENT_NO_CONTEXT, SERVER_NO_CONTEXT};
     use super::*;
+    use crate::deflate::terms::{CLIENT_NO_CONTEXT, SERVER_NO_CONTEXT};
     use proptest::prelude::*;
 
     /// The parameters as they stand behind the name: `a; b=1`. A `b=` has an empty value.

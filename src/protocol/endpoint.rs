@@ -66,7 +66,7 @@ pub struct ConnectionClosed;
 /// Source: RFC 6455 5 to 7.
 #[derive(Debug)]
 pub struct Endpoint {
-    decoder: Decoder,
+    pub(super) decoder: Decoder,
     config: Arc<Config>,
     encoder: Encoder,
     keepalive: Keepalive,
@@ -457,47 +457,6 @@ impl Endpoint {
     pub(crate) fn lose_closing(&mut self, frame: &CloseFrame, cause: CloseCause) {
         self.state = State::Closed;
         self.outcome.get_or_insert_with(|| Box::new(CloseOutcome::by_us(Some(frame), cause)));
-    }
-
-    /// Where a token's data message lies; text is checked.
-    #[inline]
-    pub(crate) fn message<'a>(
-        &'a self,
-        block: &'a [u8],
-        token: Token,
-    ) -> Result<MessageRef<'a>, Violation> {
-        let payload = self.payload(block, token);
-        if token.step != Step::Text {
-            return Ok(MessageRef::Binary(payload));
-        }
-        match simdutf8::basic::from_utf8(payload) {
-            Ok(text) => Ok(MessageRef::Text(text)),
-            Err(_) => Err(Violation::InvalidUtf8),
-        }
-    }
-
-    /// The same as an owned message; one that was assembled is taken without a copy.
-    pub(crate) fn take_message(
-        &mut self,
-        block: &[u8],
-        token: Token,
-    ) -> Result<Message, Violation> {
-        if !matches!(token.place, Place::Assembled | Place::Inflated) {
-            return self.message(block, token).map(|message| message.to_message());
-        }
-        let opcode = if token.step == Step::Text { Opcode::Text } else { Opcode::Binary };
-        let payload: Bytes = self.decoder.take_assembled();
-        Message::from_opcode(opcode, payload).map_err(|_| Violation::InvalidUtf8)
-    }
-
-    #[inline]
-    pub(crate) fn payload<'a>(&'a self, block: &'a [u8], token: Token) -> &'a [u8] {
-        match token.place {
-            Place::Block | Place::Piece => &block[token.start..token.end],
-            Place::Assembled => self.decoder.assembled(),
-            Place::Inflated => self.decoder.inflated(),
-            Place::Control => self.decoder.control(),
-        }
     }
 
     /// Messages of which nothing has come are given out piece by piece, or not.

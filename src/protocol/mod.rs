@@ -13,6 +13,7 @@ mod closing;
 mod compressor;
 mod config;
 mod decoder;
+mod delivery;
 mod encoder;
 mod endpoint;
 mod fragments;
