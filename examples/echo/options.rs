@@ -77,6 +77,8 @@ impl Options {
         let mut config = Config::default();
         config.message_bytes_max = self.message_bytes_max;
         config.deflate = self.deflate;
+        // An echo has nothing to say in the middle of a message, and one frame is less work for both.
+        config.fragment_bytes_max = None;
         config
     }
 }

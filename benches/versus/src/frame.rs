@@ -7,6 +7,9 @@ pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const TEXT: u8 = 0x81;
 pub const BINARY: u8 = 0x82;
 pub const CLOSE: u8 = 0x88;
+
+/// RSV1: compressed. Source: RFC 7692 6.
+pub const COMPRESSED: u8 = 0x40;
 pub const PING: u8 = 0x89;
 pub const PONG: u8 = 0x8a;
 

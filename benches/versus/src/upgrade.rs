@@ -60,6 +60,14 @@ pub fn request(path: &str, key: &str) -> String {
     )
 }
 
+/// A client's request for `path` that offers compression without context in either direction.
+pub fn request_deflate(path: &str, key: &str) -> String {
+    let head = request(path, key);
+    head.trim_end().to_owned()
+        + "\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
+           client_no_context_takeover\r\n\r\n"
+}
+
 /// The length of a complete response that accepts `key`; `None` while it is incomplete.
 ///
 /// # Errors

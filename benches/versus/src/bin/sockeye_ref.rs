@@ -11,7 +11,10 @@ use versus::options::Options;
 async fn main() -> std::io::Result<()> {
     let port = Options::from_env().value("port", 0);
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let server = Server::bind(addr).await?.acceptor(Acceptor::new(Config::default()));
+    let mut config = Config::default();
+    // As the others do: a message is one frame.
+    config.fragment_bytes_max = None;
+    let server = Server::bind(addr).await?.acceptor(Acceptor::new(config));
     println!("listening on {}", server.local_addr()?);
     let hub = Hub::new();
     server

@@ -37,18 +37,25 @@ impl Client {
     ///
     /// # Errors
     /// The connection, or an answer that does not accept it.
-    pub fn open(address: SocketAddr, path: &str) -> Result<Self> {
+    pub fn open(address: SocketAddr, path: &str, is_deflate: bool) -> Result<Self> {
         let mut socket = TcpStream::connect(address)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        socket.write_all(upgrade::request(path, KEY).as_bytes())?;
+        let request = if is_deflate { upgrade::request_deflate } else { upgrade::request };
+        socket.write_all(request(path, KEY).as_bytes())?;
         let mut head = Vec::new();
         loop {
             let mut space = [0; 2048];
             let received = socket.read(&mut space)?;
             head.extend_from_slice(&space[..received]);
             match upgrade::parse_response(&head, KEY)? {
-                Some(len) if len == head.len() => break,
+                Some(len) if len == head.len() => {
+                    let head = String::from_utf8_lossy(&head);
+                    if is_deflate && !head.contains("permessage-deflate") {
+                        return Err("the server does not compress".into());
+                    }
+                    break;
+                }
                 None if received > 0 => {}
                 _ => return Err("more or less than an answer to the handshake".into()),
             }

@@ -44,7 +44,7 @@ impl Fleet {
         let poll = Poll::new()?;
         let mut clients = Vec::with_capacity(count);
         for index in 0..count {
-            let client = Client::open(address, path)
+            let client = Client::open(address, path, reply.is_any())
                 .map_err(|error| format!("connection {index} of {count}: {error}"))?;
             poll.add(&client.socket, index)?;
             clients.push(client);

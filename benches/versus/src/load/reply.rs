@@ -11,6 +11,8 @@ const SAMPLE: u32 = 16;
 pub struct Reply {
     frame: Vec<u8>,
     header_len: usize,
+    /// Frames are counted, whatever they hold.
+    is_any: bool,
 }
 
 /// How far a connection is: `position < frame.len()` between two reads.
@@ -18,12 +20,21 @@ pub struct Reply {
 pub struct Cursor {
     position: usize,
     reads: u32,
+    /// Of a frame that is only counted: what has come of its header, and what is missing of it.
+    header: Vec<u8>,
+    missing: usize,
 }
 
 impl Reply {
     pub fn new(payload: &Payload) -> Self {
         let frame = frame::server_frame(payload.first, &payload.bytes);
-        Self { header_len: frame.len() - payload.bytes.len(), frame }
+        let header_len = frame.len() - payload.bytes.len();
+        Self { header_len, frame, is_any: payload.is_deflate }
+    }
+
+    /// Whether replies are only counted, for compression was asked for.
+    pub fn is_any(&self) -> bool {
+        self.is_any
     }
 
     /// Takes what a read brought; returns how many replies it completes.
@@ -31,6 +42,9 @@ impl Reply {
     /// # Errors
     /// The bytes are not what they must be.
     pub fn check(&self, cursor: &mut Cursor, mut bytes: &[u8]) -> Result<usize> {
+        if self.is_any {
+            return count(cursor, bytes);
+        }
         let is_sample = cursor.reads.is_multiple_of(SAMPLE);
         cursor.reads = cursor.reads.wrapping_add(1);
         let mut completed = 0;
@@ -60,12 +74,43 @@ impl Reply {
     }
 }
 
+/// Counts whole frames.
+fn count(cursor: &mut Cursor, mut bytes: &[u8]) -> Result<usize> {
+    let mut completed = 0;
+    while let [first, rest @ ..] = bytes {
+        if cursor.missing > 0 {
+            let len = cursor.missing.min(bytes.len());
+            bytes = &bytes[len..];
+            cursor.missing -= len;
+            completed += usize::from(cursor.missing == 0);
+            continue;
+        }
+        cursor.header.push(*first);
+        bytes = rest;
+        let payload_len = match *cursor.header {
+            [_, len @ 0..=125] => usize::from(len),
+            [_, 126, high, low] => usize::from(u16::from_be_bytes([high, low])),
+            [_, 127, .., _, _] if cursor.header.len() == 10 => {
+                cursor.header[2..].iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte))
+            }
+            _ => continue,
+        };
+        if cursor.header[0] & 0x8f != frame::TEXT {
+            return Err(format!("not a whole text message: {:02x?}", cursor.header).into());
+        }
+        cursor.header.clear();
+        cursor.missing = payload_len;
+        completed += usize::from(payload_len == 0);
+    }
+    Ok(completed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn reply() -> Reply {
-        Reply::new(&Payload { first: frame::BINARY, bytes: vec![5; 300] })
+        Reply::new(&Payload { first: frame::BINARY, bytes: vec![5; 300], is_deflate: false })
     }
 
     #[test]
@@ -84,9 +129,25 @@ mod tests {
     fn a_wrong_length_is_found_in_every_read_and_wrong_content_in_the_sampled() {
         let reply = reply();
         let wrong = frame::server_frame(frame::BINARY, &[5; 299]);
-        let mut cursor = Cursor { position: 0, reads: 1 };
+        let mut cursor = Cursor { reads: 1, ..Cursor::default() };
         assert!(reply.check(&mut cursor, &wrong).is_err());
         let wrong = frame::server_frame(frame::BINARY, &[6; 300]);
         assert!(reply.check(&mut Cursor::default(), &wrong).is_err());
+    }
+
+    #[test]
+    fn every_cut_of_frames_that_are_only_counted_counts_them() {
+        let payload = Payload { first: frame::TEXT, bytes: vec![5; 300], is_deflate: true };
+        let reply = Reply::new(&payload);
+        let mut bytes = Vec::new();
+        for len in [0, 1, 300, 70_000] {
+            bytes.extend(frame::server_frame(frame::TEXT | frame::COMPRESSED, &vec![1; len]));
+        }
+        for cut in 0..bytes.len() {
+            let mut cursor = Cursor::default();
+            let first = reply.check(&mut cursor, &bytes[..cut]).unwrap();
+            assert_eq!(first + reply.check(&mut cursor, &bytes[cut..]).unwrap(), 4);
+        }
+        assert!(reply.check(&mut Cursor::default(), &[0x88, 0]).is_err());
     }
 }
