@@ -22,26 +22,40 @@ thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Connections that keep a deflater of their own, in the whole process: each has some 380 KiB.
+/// Connections that keep a deflater of their own (some 380 KiB), and those that keep an inflater
+/// (some 47 KiB), in the whole process.
 const CONTEXTS_MAX: usize = 1024;
 
-static CONTEXTS: AtomicUsize = AtomicUsize::new(0);
+static DEFLATERS_KEPT: AtomicUsize = AtomicUsize::new(0);
+static INFLATERS_KEPT: AtomicUsize = AtomicUsize::new(0);
 
-/// The right to keep a deflater; given back when it is dropped.
+/// The right to keep a coder; given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct ContextSlot(());
+pub(crate) struct ContextSlot(&'static AtomicUsize);
 
 impl ContextSlot {
-    /// `None`: as many are kept as may be.
+    /// Of a deflater; `None`: as many are kept as may be.
     pub(crate) fn take() -> Option<Self> {
+        let kept = &DEFLATERS_KEPT;
         let change = |count| (count < CONTEXTS_MAX).then_some(count + 1);
-        CONTEXTS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).ok().map(|_| Self(()))
+        kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).ok().map(|_| Self(kept))
+    }
+
+    /// Of an inflater: the peer was promised one.
+    pub(crate) fn promised() -> Self {
+        INFLATERS_KEPT.fetch_add(1, Ordering::Relaxed);
+        Self(&INFLATERS_KEPT)
+    }
+
+    /// Whether another peer may be promised an inflater.
+    pub(crate) fn may_promise() -> bool {
+        INFLATERS_KEPT.load(Ordering::Relaxed) < CONTEXTS_MAX
     }
 }
 
 impl Drop for ContextSlot {
     fn drop(&mut self) {
-        CONTEXTS.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

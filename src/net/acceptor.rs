@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::deflate::DeflateParams;
+use crate::deflate::{ContextSlot, DeflateParams};
 use crate::error::Error;
 use crate::handshake::{HandshakeError, HeadLimits, HeadReader, Origins, Upgrade, encode_response};
 use crate::protocol::{Config, Role};
@@ -180,7 +180,11 @@ impl Acceptor {
             Answer::Upgrade(acceptance) => acceptance,
             Answer::Respond(response) => return Err(Refusal::Respond(final_only(response))),
         };
-        let acceptance = acceptance.or_deflate(self.settings.config.deflate);
+        let mut deflate = self.settings.config.deflate;
+        if !ContextSlot::may_promise() {
+            deflate = deflate.peer_context(false);
+        }
+        let acceptance = acceptance.or_deflate(deflate);
         let negotiated = upgrade.map_err(Refusal::NotEnabled)?.accept(acceptance)?;
         let mut bytes = Vec::with_capacity(256);
         negotiated.encode(&mut bytes);
