@@ -1,11 +1,11 @@
 //! A client for the terminal: sends each line of the standard input, prints what comes, closes at
 //! the end of the input.
 //!
-//! `cargo run --release --example client -- ws://127.0.0.1:9001/echo`
+//! `cargo run --release --example client -- ws://127.0.0.1:9001/echo [--deflate MODE]`
 
 use std::io::BufRead;
 
-use sockeye::{Message, Sender};
+use sockeye::{Config, Connector, Deflate, Message, Sender};
 use tokio::sync::mpsc;
 
 /// Lines that are read ahead of the connection.
@@ -13,11 +13,13 @@ const LINES_AHEAD_MAX: usize = 16;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let Some(url) = std::env::args().nth(1) else {
-        eprintln!("usage: client URL");
+    let Some((url, deflate)) = arguments() else {
+        eprintln!("usage: client URL [--deflate takeover|no-context|off]");
         std::process::exit(2);
     };
-    let (sender, mut receiver) = sockeye::connect(&url).await?.split();
+    let mut config = Config::default();
+    config.deflate = deflate;
+    let (sender, mut receiver) = Connector::new(config).connect(&url).await?.split();
     tokio::spawn(send_lines(sender));
     while let Some(message) = receiver.recv().await? {
         print(&message);
@@ -26,6 +28,23 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         eprintln!("closed: {} {}", outcome.code.as_u16(), outcome.reason);
     }
     Ok(())
+}
+
+/// The URL, and how messages are compressed if the server agrees (default off).
+fn arguments() -> Option<(String, Deflate)> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (url, mode) = match &args[..] {
+        [url] => (url, "off"),
+        [url, option, mode] if option == "--deflate" => (url, mode.as_str()),
+        _ => return None,
+    };
+    let deflate = match mode {
+        "off" => Deflate::disabled(),
+        "no-context" => Deflate::no_context(),
+        "takeover" => Deflate::context_takeover(),
+        _ => return None,
+    };
+    Some((url.clone(), deflate))
 }
 
 async fn send_lines(sender: Sender) {

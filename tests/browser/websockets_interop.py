@@ -101,6 +101,7 @@ async def main():
     await our_client()
 
 
-asyncio.run(main())
-print(f"{COUNTS[True]} passed, {COUNTS[False]} failed")
-sys.exit(1 if COUNTS[False] or not COUNTS[True] else 0)
+if __name__ == "__main__":
+    asyncio.run(main())
+    print(f"{COUNTS[True]} passed, {COUNTS[False]} failed")
+    sys.exit(1 if COUNTS[False] or not COUNTS[True] else 0)
