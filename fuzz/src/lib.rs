@@ -9,6 +9,7 @@
 pub mod close_payload;
 pub mod decoder_cuts;
 pub mod deflate_params;
+pub mod deflate_small;
 pub mod handshake_head;
 pub mod header;
 pub mod protocol_ops;
@@ -24,7 +25,7 @@ mod wire;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Body); 8] = [
+pub const TARGETS: [(&str, Body); 9] = [
     ("header", header::run),
     ("decoder_cuts", decoder_cuts::run),
     ("handshake_head", handshake_head::run),
@@ -33,4 +34,5 @@ pub const TARGETS: [(&str, Body); 8] = [
     ("close_payload", close_payload::run),
     ("tokens_extensions", tokens_extensions::run),
     ("deflate_params", deflate_params::run),
+    ("deflate_small", deflate_small::run),
 ];

@@ -12,6 +12,7 @@ mod inflater;
 mod params;
 mod pool;
 mod settings;
+mod small;
 mod terms;
 
 pub use deflater::Deflater;
@@ -19,6 +20,7 @@ pub use error::DeflateAnswerError;
 pub use inflater::{Inflater, InvalidDeflate};
 pub use params::DeflateParams;
 pub use settings::{Deflate, DeflateError, DeflateMode};
+pub use small::SmallDeflater;
 
 pub(crate) use pool::{
     ContextSlot, deflate_alone, put_deflater, put_inflater, put_scratch, take_deflater,

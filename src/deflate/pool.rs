@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 
 use crate::sync::{AtomicUsize, Ordering};
 
-use super::{Deflater, Inflater};
+use super::{Deflater, Inflater, SmallDeflater};
 
 /// Deflaters of different levels and windows that a thread keeps.
 const DEFLATERS_MAX: usize = 2;
@@ -19,6 +19,7 @@ const WINDOW_BITS_MAX: u8 = 15;
 thread_local! {
     static INFLATER: Cell<Option<Box<Inflater>>> = const { Cell::new(None) };
     static DEFLATERS: RefCell<Vec<(Kind, Box<Deflater>)>> = const { RefCell::new(Vec::new()) };
+    static SMALL: Cell<Option<Box<SmallDeflater>>> = const { Cell::new(None) };
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -91,6 +92,12 @@ pub(crate) fn put_deflater(level: u8, window_bits: u8, mut deflater: Box<Deflate
 
 /// Deflates a whole message by itself.
 pub(crate) fn deflate_alone(level: u8, window_bits: u8, input: &[u8], out: &mut Vec<u8>) {
+    if input.len() <= SmallDeflater::INPUT_BYTES_MAX {
+        let mut small = SMALL.take().unwrap_or_default();
+        small.deflate(input, 1 << window_bits, out);
+        SMALL.set(Some(small));
+        return;
+    }
     let mut deflater = take_deflater(level, window_bits);
     deflater.finish(input, out);
     put_deflater(level, window_bits, deflater);
