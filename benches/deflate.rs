@@ -1,4 +1,6 @@
-//! Compressing small messages by themselves, beside a coder for streams that is reset for each.
+//! Compressing small messages by themselves, beside a coder for streams that is reset for each; and
+//! whole messages through our deflater and inflater with their context, beside the same coder without
+//! us.
 
 mod support;
 
@@ -6,10 +8,10 @@ mod support;
 mod json;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use flate2::{Compress, Compression, FlushCompress};
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use std::hint::black_box;
 
-use sockeye::deflate::SmallDeflater;
+use sockeye::deflate::{Deflater, Inflater, SmallDeflater};
 
 const BYTES: [usize; 7] = [64, 128, 256, 512, 1024, 2048, 4096];
 
@@ -74,9 +76,89 @@ fn by_stream(stream: &mut Compress, message: Option<&Vec<u8>>, out: &mut Vec<u8>
     out.len()
 }
 
+/// With context: sizes, and levels for deflating.
+const CONTEXT_BYTES: [usize; 3] = [1024, 16 * 1024, 256 * 1024];
+const CONTEXT_LEVELS: [u8; 3] = [1, 5, 9];
+
+/// What is taken off the end of a message (RFC 7692 7.2.1).
+const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+
+fn with_context(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("deflate with context");
+    for bytes in CONTEXT_BYTES {
+        let messages: Vec<_> = (0..MESSAGES).map(|seed| json::message(seed, bytes)).collect();
+        group.throughput(Throughput::Bytes(bytes as u64));
+        let mut out = Vec::with_capacity(2 * bytes);
+        for level in CONTEXT_LEVELS {
+            let mut next = messages.iter().cycle();
+            let mut ours = Deflater::new(level, 15);
+            group.bench_function(BenchmarkId::new(format!("ours {level}"), bytes), |bencher| {
+                bencher.iter(|| {
+                    out.clear();
+                    ours.finish(black_box(next.next().expect("a cycle")), &mut out);
+                });
+            });
+            let mut stream = Compress::new(Compression::new(u32::from(level)), false);
+            group.bench_function(BenchmarkId::new(format!("flate2 {level}"), bytes), |bencher| {
+                bencher.iter(|| {
+                    out.clear();
+                    let message = black_box(next.next().expect("a cycle"));
+                    stream.compress_vec(message, &mut out, FlushCompress::Sync).expect("room");
+                });
+            });
+        }
+    }
+    group.finish();
+    let (mut ours, mut out) = (Deflater::new(5, 15), Vec::new());
+    let lengths = (0..MESSAGES).map(|seed| {
+        out.clear();
+        ours.finish(&json::message(seed, 1024), &mut out);
+        out.len()
+    });
+    let total: usize = lengths.skip(9).sum();
+    eprintln!("with context, 1024 bytes: {:.1} on average", total as f64 / (MESSAGES - 9) as f64);
+}
+
+fn inflate(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("inflate");
+    for bytes in CONTEXT_BYTES {
+        let mut deflater = Deflater::new(5, 15);
+        let messages: Vec<_> = (0..MESSAGES)
+            .map(|seed| {
+                let mut out = Vec::new();
+                deflater.reset();
+                deflater.finish(&json::message(seed, bytes), &mut out);
+                out
+            })
+            .collect();
+        group.throughput(Throughput::Bytes(bytes as u64));
+        let mut out = Vec::with_capacity(bytes + 64);
+        let mut next = messages.iter().cycle();
+        let mut ours = Inflater::new(15);
+        group.bench_function(BenchmarkId::new("ours", bytes), |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                let message = black_box(next.next().expect("a cycle"));
+                ours.push(message, &mut out, usize::MAX).expect("whole");
+                ours.finish().expect("whole");
+            });
+        });
+        let mut stream = Decompress::new(false);
+        group.bench_function(BenchmarkId::new("flate2", bytes), |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                let message = black_box(next.next().expect("a cycle"));
+                stream.decompress_vec(message, &mut out, FlushDecompress::Sync).expect("whole");
+                stream.decompress_vec(&TAIL, &mut out, FlushDecompress::Sync).expect("whole");
+            });
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = support::brief();
-    targets = deflate
+    targets = deflate, with_context, inflate
 }
 criterion_main!(benches);

@@ -104,9 +104,11 @@ impl Outbox {
         self.dropped.fetch_add(messages as u64, Ordering::Relaxed);
     }
 
-    /// A ping has left, or its pong has come: microseconds since the connection's clock began.
+    /// A ping has left, or its pong has come: microseconds since the connection's clock began. What was
+    /// not used since the ping before is given back.
     pub(crate) fn note_ping(&self, now_us: u64) {
         self.last_ping_us.store(now_us, Ordering::Relaxed);
+        self.state.lock().encoder.rest();
     }
 
     pub(crate) fn note_pong(&self, now_us: u64) {

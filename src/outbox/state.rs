@@ -67,6 +67,8 @@ pub(super) enum Active {
 pub(crate) struct StreamPlace {
     pub(super) id: u32,
     pub(super) waker: Option<Waker>,
+    /// The waker waits until everything is written, not only for room.
+    pub(super) is_flushing: bool,
     /// Its first fragment is on its way.
     pub(super) has_begun: bool,
 }
@@ -429,7 +431,8 @@ impl State {
             waiting.bytes -= item.bytes();
             waiting.active = item.encode(&mut self.encoder, &mut self.tail);
             waiting.bytes += waiting.active.as_ref().map_or(0, Active::left);
-            if waiting.active.is_some() && !self.encoder.is_masking() {
+            let is_message = matches!(waiting.active, Some(Active::Message(_)));
+            if is_message && !self.encoder.is_masking() {
                 // Written from where it lies, as much as the line takes.
                 break;
             }
@@ -456,13 +459,13 @@ impl State {
         senders.unwrap_or_default()
     }
 
-    /// The writer whose turn it is and who has room now.
+    /// The writer whose turn it is and who has now what it waits for.
     pub(super) fn take_writer(&mut self) -> Option<Waker> {
-        if self.tail.len() >= ENCODED_BYTES_MAX {
-            return None;
-        }
         match self.waiting.as_mut()?.active.as_mut()? {
-            Active::Stream(place) => place.waker.take(),
+            Active::Stream(place) => {
+                let bytes_max = if place.is_flushing { 1 } else { ENCODED_BYTES_MAX };
+                if self.tail.len() < bytes_max { place.waker.take() } else { None }
+            }
             Active::Message(_) => None,
         }
     }

@@ -23,6 +23,8 @@ pub(crate) struct Compressor {
     threshold_bytes: usize,
     keeps_context: bool,
     messages: u8,
+    /// Something was compressed since the last rest.
+    is_used: bool,
     own: Option<Own>,
 }
 
@@ -44,6 +46,7 @@ impl Compressor {
             threshold_bytes: settings.threshold_bytes(),
             keeps_context: !params.own_no_context,
             messages: 0,
+            is_used: false,
             own: None,
         }
     }
@@ -64,6 +67,7 @@ impl Compressor {
     /// Appends the compressed message to `out`. False, and what was appended is to be forgotten: it
     /// goes out as it is, because it does not become shorter.
     pub(crate) fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
+        self.is_used = true;
         if let Some(own) = self.own_context() {
             if std::mem::take(&mut own.is_stale) {
                 own.deflater.reset();
@@ -81,6 +85,14 @@ impl Compressor {
     pub(crate) fn note_foreign_frame(&mut self) {
         if let Some(own) = &mut self.own {
             own.is_stale = true;
+        }
+    }
+
+    /// Called now and then: who has compressed nothing since the last time gives its deflater back, and
+    /// has to earn another.
+    pub(crate) fn rest(&mut self) {
+        if !std::mem::take(&mut self.is_used) {
+            (self.own, self.messages) = (None, 0);
         }
     }
 

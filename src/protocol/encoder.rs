@@ -183,6 +183,13 @@ impl Encoder {
         }
     }
 
+    /// Called now and then: gives memory back that was not used since the last time.
+    pub(crate) fn rest(&mut self) {
+        if let Some(compressor) = self.compressor_mut() {
+            compressor.rest();
+        }
+    }
+
     /// A message as fragments, compressed if it is to be.
     pub(crate) fn fragments(&mut self, opcode: Opcode, payload: &Bytes) -> Fragments {
         let mut deflated = Vec::new();
