@@ -68,8 +68,8 @@ pub use error::Error;
 pub use frame::{CloseCode, CloseFrame, Violation};
 pub use handshake::{HandshakeError, Origins};
 pub use net::{
-    Acceptor, Answer, Connection, Connector, Handler, MessageReader, MessageWriter, Receiver,
-    Request, Server, WebSocket, connect,
+    Acceptor, Answer, BinaryStream, Connection, Connector, Handler, MessageReader, MessageWriter,
+    Receiver, Request, Server, WebSocket, connect,
 };
 pub use outbox::{SendError, Sender};
 pub use protocol::{

@@ -53,6 +53,18 @@ enum Ending {
     Done,
 }
 
+/// Whether reading goes on while writing is blocked: two ends that write and wait for each other to read
+/// would never move again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WhileBlocked {
+    Stop,
+    /// As long as no more waits than an outbox may hold: for a client, and where what is read causes no
+    /// output.
+    ReadBounded,
+    /// Whatever waits: who reads does not decide what is written.
+    Read,
+}
+
 #[derive(Debug)]
 pub(super) struct Conn<S> {
     line: Line<S>,
@@ -70,9 +82,7 @@ pub(super) struct Conn<S> {
     is_close_waiting: bool,
     /// Pieces of a message were given out and its last was not.
     pub(super) is_midway: bool,
-    /// Whether reading goes on while writing is blocked: two ends that write and wait for each other
-    /// to read would never move again. It does for a client, and where what is read causes no output.
-    reads_while_blocked: bool,
+    while_blocked: WhileBlocked,
 }
 
 impl<S: ByteStream> Conn<S> {
@@ -98,7 +108,10 @@ impl<S: ByteStream> Conn<S> {
             is_new_task: false,
             is_close_waiting: false,
             is_midway: false,
-            reads_while_blocked: role == Role::Client,
+            while_blocked: match role {
+                Role::Client => WhileBlocked::ReadBounded,
+                Role::Server => WhileBlocked::Stop,
+            },
         }
     }
 
@@ -145,8 +158,13 @@ impl<S: ByteStream> Conn<S> {
     #[inline]
     pub(super) fn may_read(&self) -> bool {
         !self.is_blocked
-            || (self.reads_while_blocked
-                && self.outbox.unwritten() < self.endpoint.config().outbox_bytes_max)
+            || match self.while_blocked {
+                WhileBlocked::Stop => false,
+                WhileBlocked::ReadBounded => {
+                    self.outbox.unwritten() < self.endpoint.config().outbox_bytes_max
+                }
+                WhileBlocked::Read => true,
+            }
     }
 
     /// Whether nothing more should be asked for before a flush.
@@ -157,7 +175,12 @@ impl<S: ByteStream> Conn<S> {
 
     /// Reading goes on while writing is blocked.
     pub(super) fn read_while_blocked(&mut self) {
-        self.reads_while_blocked = true;
+        self.while_blocked = WhileBlocked::ReadBounded;
+    }
+
+    /// Reading goes on whatever waits to be written.
+    pub(super) fn always_read(&mut self) {
+        self.while_blocked = WhileBlocked::Read;
     }
 
     /// One read: into the block, or straight into a long message that is in progress.
@@ -271,7 +294,7 @@ impl<S: ByteStream> Conn<S> {
         match (self.is_blocked, is_blocked) {
             (false, true) => {
                 self.endpoint.block_output();
-                if !self.reads_while_blocked {
+                if self.while_blocked == WhileBlocked::Stop {
                     self.endpoint.pause(now_ms);
                 }
             }

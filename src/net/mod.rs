@@ -2,11 +2,12 @@
 //!
 //! Three faces on one core: [`WebSocket`] with `recv` and `send` (owned) or `recv_ref` (borrowed),
 //! [`WebSocket::run`] with a [`Handler`] (borrowed, the fastest), and [`WebSocket::split`] for
-//! different tasks. [`Server`] accepts, [`connect`] connects.
+//! different tasks; [`WebSocket::into_byte_stream`] carries bytes. [`Server`] accepts, [`connect`] connects.
 //!
 //! It knows no rooms and no users.
 
 mod acceptor;
+mod bytes;
 mod client;
 mod clock;
 mod conn;
@@ -25,6 +26,7 @@ mod wheel;
 mod writer;
 
 pub use acceptor::Acceptor;
+pub use bytes::BinaryStream;
 pub use client::{Connector, connect};
 pub use driver::Driver;
 pub use handler::{Connection, Handler};

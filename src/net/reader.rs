@@ -44,7 +44,7 @@ impl<S: ByteStream> WebSocket<S> {
     }
 
     /// The next piece of a message: of the one that is being read, or of a new one.
-    fn poll_piece(
+    pub(super) fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
         is_new: bool,

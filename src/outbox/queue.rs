@@ -395,16 +395,19 @@ impl Outbox {
         senders.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// The connection is dropped while it is open: one try to write a close frame, without waiting.
+    /// The connection is dropped while it is open: one try to write a close frame, without waiting: the
+    /// one that was asked for, if any.
     pub(crate) fn say_goodbye(&self, is_panicking: bool) {
         let mut state = self.state.lock();
         if state.is_closed || !state.may_write() {
             return;
         }
         state.is_closed = true;
+        let asked = state.close_request.take().filter(|_| !is_panicking);
         let (code, reason) = if is_panicking { (1011, "internal error") } else { (1001, "") };
+        let frame = asked.or_else(|| CloseFrame::new(code, reason).ok().map(Box::new));
         let State { tail, encoder, .. } = &mut *state;
-        if let Ok(frame) = CloseFrame::new(code, reason) {
+        if let Some(frame) = frame {
             encoder.close(Some(&frame), tail);
         }
         state.write_out();
