@@ -21,6 +21,11 @@ impl Inflation {
         }
     }
 
+    /// Whether a message may refer to those before it.
+    pub(super) const fn keeps_context(&self) -> bool {
+        self.keeps_context
+    }
+
     pub(super) fn take(&mut self) -> Box<Inflater> {
         if !self.keeps_context {
             return take_inflater();
