@@ -2,9 +2,17 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// What a sender takes off the end of a message (RFC 7692 7.2.1), and one more empty block: where
-/// either gives out a byte, the message was cut.
-const TAIL: [u8; 9] = [0, 0, 0xff, 0xff, 0, 0, 0, 0xff, 0xff];
+/// What a sender takes off the end of a message (RFC 7692 7.2.1), in bytes.
+const BLOCK_TAIL_BYTES: usize = 4;
+
+/// What a sender takes off, and more empty blocks: they are longer than the longest header of a block (286
+/// bytes), inside of which bytes are taken and nothing comes out. Where they give out a byte or do not
+/// fit, the message was cut.
+const TAIL: [u8; 299] = tail();
+
+/// What a sender takes off, and an empty block that says it is the last: only where that is understood as
+/// the end was the message whole.
+const LAST_TAIL: [u8; 9] = [0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff];
 
 /// The least that is made room for, in bytes.
 const STEP_BYTES_MIN: usize = 1024;
@@ -75,6 +83,16 @@ impl Inflater {
     /// # Errors
     /// [`InvalidDeflate`] when it was cut.
     pub fn finish(&mut self) -> Result<(), InvalidDeflate> {
+        self.finish_with(&TAIL)
+    }
+
+    /// The same for a message that is not followed by one that refers to it: everything is forgotten.
+    /// Cheaper.
+    pub(crate) fn finish_last(&mut self) -> Result<(), InvalidDeflate> {
+        self.finish_with(&LAST_TAIL)
+    }
+
+    fn finish_with(&mut self, tail: &[u8]) -> Result<(), InvalidDeflate> {
         if self.place == Place::Start {
             // Not even the byte of an empty message (RFC 7692 7.2.3.6).
             return Err(InvalidDeflate);
@@ -82,12 +100,19 @@ impl Inflater {
         if self.place == Place::Inside {
             let mut scrap = [0; 16];
             let before = (self.stream.total_in(), self.stream.total_out());
-            let status = self.stream.decompress(&TAIL, &mut scrap, FlushDecompress::Sync);
-            let is_whole = matches!(status, Ok(Status::Ok))
-                && self.stream.total_in() - before.0 == TAIL.len() as u64
-                && self.stream.total_out() == before.1;
-            if !is_whole {
+            let status = self.stream.decompress(tail, &mut scrap, FlushDecompress::Sync);
+            let taken = (self.stream.total_in() - before.0) as usize;
+            let is_whole = match status {
+                Ok(Status::Ok) => taken == TAIL.len(),
+                // Or the block whose tail was taken off says itself that it is the last.
+                Ok(Status::StreamEnd) => [BLOCK_TAIL_BYTES, LAST_TAIL.len()].contains(&taken),
+                _ => false,
+            };
+            if !is_whole || self.stream.total_out() != before.1 {
                 return Err(InvalidDeflate);
+            }
+            if matches!(status, Ok(Status::StreamEnd)) {
+                self.stream.reset(false);
             }
         }
         self.place = Place::Start;
@@ -117,6 +142,16 @@ impl Inflater {
         }
         Ok((taken, out.len() - before.1))
     }
+}
+
+const fn tail() -> [u8; 299] {
+    let mut tail = [0; 299];
+    let mut at = 2;
+    while at < tail.len() {
+        (tail[at], tail[at + 1]) = (0xff, 0xff);
+        at += 5;
+    }
+    tail
 }
 
 /// Makes some room in `out`, never beyond `len_max`.

@@ -96,7 +96,16 @@ impl Assembly {
     /// The message is compressed.
     pub(super) fn begin_inflating(&mut self, inflater: Box<Inflater>) {
         self.inflater = Some(inflater);
-        self.inflated = take_scratch();
+    }
+
+    /// The message has to wait for more of it: the thread's buffer is not held on to meanwhile, and of a
+    /// large one only what was earned.
+    pub(super) fn settle(&mut self) {
+        let len = self.inflated.len();
+        if self.inflated.capacity() > 4 * len + SLACK_BYTES_MAX {
+            let own = self.inflated.as_slice().to_vec();
+            put_scratch(std::mem::replace(&mut self.inflated, own));
+        }
     }
 
     /// Whether the message is given out piece by piece. It is decided anew until something has come of
@@ -127,6 +136,9 @@ impl Assembly {
             return Ok(());
         };
         let before = self.inflated.len();
+        if before == 0 && self.inflated.capacity() == 0 {
+            self.inflated = take_scratch();
+        }
         // One byte more than is allowed shows that it is too long.
         let room = bytes_max.saturating_add(1).saturating_sub(before);
         let taken = inflater.push(piece, &mut self.inflated, room);
@@ -152,6 +164,9 @@ impl Assembly {
             return Ok(piece.len());
         };
         self.inflated.clear();
+        if self.inflated.capacity() == 0 {
+            self.inflated = take_scratch();
+        }
         let taken = inflater.push(piece, &mut self.inflated, PIECE_BYTES_MAX);
         let taken = taken.map_err(|_| Violation::InvalidDeflate)?;
         if self.opcode == Opcode::Text {
@@ -209,10 +224,14 @@ impl Assembly {
     }
 
     /// The last fragment is whole. Gives the inflater back, if there is one.
-    pub(super) fn finish(&mut self) -> Result<Option<Box<Inflater>>, Violation> {
+    pub(super) fn finish(
+        &mut self,
+        keeps_context: bool,
+    ) -> Result<Option<Box<Inflater>>, Violation> {
         let mut inflater = self.inflater.take();
         if let Some(inflater) = &mut inflater {
-            inflater.finish().map_err(|_| Violation::InvalidDeflate)?;
+            let end = if keeps_context { inflater.finish() } else { inflater.finish_last() };
+            end.map_err(|_| Violation::InvalidDeflate)?;
         }
         if self.opcode == Opcode::Text && !self.utf8.is_complete() {
             return Err(Violation::InvalidUtf8);

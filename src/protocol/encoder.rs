@@ -26,7 +26,8 @@ pub struct Encoder {
 
 #[derive(Debug, Default)]
 struct Extras {
-    keys: Option<MaskingKeys>,
+    /// A client's. They are large, and a server that compresses has none.
+    keys: Option<Box<MaskingKeys>>,
     compressor: Option<Compressor>,
 }
 
@@ -48,7 +49,7 @@ impl Encoder {
     /// A client's encoder with keys of one's own: for tests and simulations.
     #[must_use]
     pub fn with_keys(keys: MaskingKeys) -> Self {
-        let extras = Extras { keys: Some(keys), compressor: None };
+        let extras = Extras { keys: Some(Box::new(keys)), compressor: None };
         Self { extras: Some(Box::new(extras)), plain_below: u32::MAX, fragment_bytes: u32::MAX }
     }
 
@@ -315,7 +316,7 @@ impl Encoder {
         out: &mut WriteBuffer,
     ) -> Option<[u8; 4]> {
         let keys = self.extras.as_mut().and_then(|extras| extras.keys.as_mut());
-        header.mask_key = keys.map(MaskingKeys::next_key);
+        header.mask_key = keys.map(|keys| keys.next_key());
         let mut bytes = [0; FrameHeader::BYTES_MAX];
         let len = header.encode(&mut bytes);
         out.reserve(len + copied);

@@ -22,6 +22,11 @@ impl Inflation {
         }
     }
 
+    /// Whether a message may refer to those before it.
+    pub(super) const fn keeps_context(&self) -> bool {
+        self.keeps_context
+    }
+
     pub(super) fn take(&mut self) -> Box<Inflater> {
         if self.context.is_none() {
             return take_inflater();

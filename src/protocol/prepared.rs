@@ -118,13 +118,16 @@ impl PreparedMessage {
     /// the first call.
     pub(crate) fn compressed_frame(&self, class: DeflateClass) -> Option<&Bytes> {
         let window_bits = class.window_bits.min(self.window_bits_needed());
-        let class = DeflateClass { window_bits, ..class };
+        let shared = DeflateClass { window_bits, ..class };
+        // Nothing refers farther back than the message is long, so the connections' own coder will do: it
+        // is there already.
+        let make = || Variant { class: shared, frame: self.deflate(class) };
         self.0
             .variants
             .iter()
             .find_map(|slot| {
-                let variant = slot.get_or_init(|| Variant { class, frame: self.deflate(class) });
-                (variant.class == class).then_some(&variant.frame)
+                let variant = slot.get_or_init(make);
+                (variant.class == shared).then_some(&variant.frame)
             })?
             .as_ref()
     }

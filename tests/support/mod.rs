@@ -1,5 +1,6 @@
 //! What several test binaries share.
 
+pub(crate) mod deflate;
 pub(crate) mod io;
 pub(crate) mod pair;
 pub(crate) mod server;
