@@ -23,6 +23,6 @@ pub use settings::{Deflate, DeflateError, DeflateMode};
 pub use small::SmallDeflater;
 
 pub(crate) use pool::{
-    ContextSlot, deflate_alone, put_deflater, put_inflater, put_scratch, take_deflater,
-    take_inflater, take_scratch,
+    ContextSlot, deflate_alone, put_deflated, put_deflater, put_inflater, put_scratch,
+    take_deflated, take_deflater, take_inflater, take_scratch,
 };

@@ -21,6 +21,7 @@ thread_local! {
     static DEFLATERS: RefCell<Vec<(Kind, Box<Deflater>)>> = const { RefCell::new(Vec::new()) };
     static SMALL: Cell<Option<Box<SmallDeflater>>> = const { Cell::new(None) };
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static DEFLATED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Connections that keep a deflater of their own (some 380 KiB), and those that keep an inflater
@@ -103,7 +104,19 @@ pub(crate) fn deflate_alone(level: u8, window_bits: u8, input: &[u8], out: &mut 
     put_deflater(level, window_bits, deflater);
 }
 
-/// An empty buffer.
+/// An empty buffer for what is deflated: an answer is, while what it answers is in the other one.
+pub(crate) fn take_deflated() -> Vec<u8> {
+    DEFLATED.take()
+}
+
+pub(crate) fn put_deflated(mut deflated: Vec<u8>) {
+    if deflated.capacity() <= SCRATCH_BYTES_MAX {
+        deflated.clear();
+        DEFLATED.set(deflated);
+    }
+}
+
+/// An empty buffer for what is inflated.
 pub(crate) fn take_scratch() -> Vec<u8> {
     SCRATCH.take()
 }

@@ -235,7 +235,8 @@ impl Acceptance {
     }
 
     /// Takes the first offer of compression that these settings can agree to, if there is one. What
-    /// came of it is in [`Negotiated::deflate`]. Source: RFC 7692 5.1.
+    /// came of it is in [`Negotiated::deflate`]. Level and threshold are those of the connection's
+    /// [`Config::deflate`](crate::Config::deflate). Source: RFC 7692 5.1.
     #[must_use]
     pub fn deflate(mut self, settings: Deflate) -> Self {
         self.deflate = Some(settings);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::deflate::{Deflate, DeflateParams, put_scratch, take_scratch};
+use crate::deflate::{Deflate, DeflateParams, put_deflated, take_deflated};
 use crate::frame::{CloseFrame, FrameHeader, MaskingKeys, Opcode, apply_mask};
 
 use super::compressor::{Compressor, DeflateClass};
@@ -251,7 +251,7 @@ impl Encoder {
         is_due: bool,
         out: &mut WriteBuffer,
     ) {
-        let mut deflated = take_scratch();
+        let mut deflated = take_deflated();
         let is_compressed = is_due && self.compress(payload, &mut deflated);
         let mut rest = if is_compressed { &deflated[..] } else { payload };
         let mut header = FrameHeader::new(opcode, 0);
@@ -267,7 +267,7 @@ impl Encoder {
             (header.opcode, header.rsv1) = (Opcode::Continuation, false);
             rest = left;
         }
-        put_scratch(deflated);
+        put_deflated(deflated);
     }
 
     fn data(&mut self, opcode: Opcode, payload: &Bytes, out: &mut WriteBuffer) {

@@ -24,7 +24,7 @@ impl Inflation {
 
     /// Whether a message may refer to those before it.
     pub(super) const fn keeps_context(&self) -> bool {
-        self.keeps_context
+        self.context.is_some()
     }
 
     pub(super) fn take(&mut self) -> Box<Inflater> {
