@@ -11,7 +11,9 @@ pub mod decoder_cuts;
 pub mod deflate_params;
 pub mod handshake_head;
 pub mod header;
+pub mod inflate;
 pub mod protocol_ops;
+pub mod streaming;
 pub mod tokens_extensions;
 pub mod utf8;
 
@@ -24,7 +26,7 @@ mod wire;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Body); 8] = [
+pub const TARGETS: [(&str, Body); 10] = [
     ("header", header::run),
     ("decoder_cuts", decoder_cuts::run),
     ("handshake_head", handshake_head::run),
@@ -33,4 +35,6 @@ pub const TARGETS: [(&str, Body); 8] = [
     ("close_payload", close_payload::run),
     ("tokens_extensions", tokens_extensions::run),
     ("deflate_params", deflate_params::run),
+    ("inflate", inflate::run),
+    ("streaming", streaming::run),
 ];

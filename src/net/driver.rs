@@ -46,7 +46,8 @@ enum Stage {
     Over,
 }
 
-/// `at <= bytes.len()`: what is handled is not copied again.
+/// `at <= bytes.len()`: what is handled is not copied again. Nothing may be left of the bytes while
+/// the endpoint has more to give for them.
 #[derive(Debug)]
 struct Leftover {
     bytes: Vec<u8>,
@@ -54,8 +55,8 @@ struct Leftover {
 }
 
 impl Leftover {
-    fn new(bytes: Vec<u8>) -> Option<Box<Self>> {
-        (!bytes.is_empty()).then(|| Box::new(Self { bytes, at: 0 }))
+    fn new(bytes: Vec<u8>, has_more: bool) -> Option<Box<Self>> {
+        (!bytes.is_empty() || has_more).then(|| Box::new(Self { bytes, at: 0 }))
     }
 }
 
@@ -67,13 +68,16 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
     }
 
     pub(super) fn new(conn: Conn<S>, handler: H, input: Vec<u8>) -> Self {
-        Self { conn, handler, leftover: Leftover::new(input), stage: Stage::New }
+        let leftover = Leftover::new(input, conn.endpoint.has_more());
+        Self { conn, handler, leftover, stage: Stage::New }
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<CloseOutcome> {
         if self.stage == Stage::New {
             self.stage = Stage::Running;
             let Self { conn, handler, .. } = self;
+            // The face before may have left it paused.
+            conn.resume();
             handler.on_open(&mut connection(conn, turn));
         }
         let mut reads = 0;
@@ -88,7 +92,7 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
             if self.conn.is_over() {
                 continue;
             }
-            if (has_read && self.conn.may_read()) || (!may_read && !is_blocked) {
+            if (has_read || !may_read) && self.conn.may_read() {
                 reads += 1;
                 if reads < READS_PER_POLL {
                     continue;
@@ -97,6 +101,9 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
                 self.conn.handle_timers(cx, &mut turn.out);
                 cx.waker().wake_by_ref();
                 return self.poll_rest(cx, turn);
+            }
+            if !is_blocked && !self.conn.may_read() {
+                self.pause();
             }
             if !self.conn.handle_timers(cx, &mut turn.out) {
                 return Poll::Pending;
@@ -121,15 +128,17 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
         }
         if let Some(mut leftover) = self.leftover.take() {
             leftover.at += self.handle_input(cx, &mut leftover.bytes[leftover.at..], turn);
-            self.leftover = Some(leftover).filter(|left| left.at < left.bytes.len());
+            let has_more = self.conn.endpoint.has_more();
+            self.leftover = Some(leftover).filter(|left| left.at < left.bytes.len() || has_more);
             return true;
         }
         let mut block = std::mem::take(&mut turn.block);
         let fill = self.conn.poll_fill(cx, &mut block, &mut turn.out);
         if let Poll::Ready(Fill::Bytes(len)) = fill {
             let taken = self.handle_input(cx, &mut block[..len], turn);
-            if taken < len {
-                self.leftover = Leftover::new(block[taken..len].to_vec());
+            let has_more = self.conn.endpoint.has_more();
+            if taken < len || has_more {
+                self.leftover = Leftover::new(block[taken..len].to_vec(), has_more);
             }
         }
         turn.block = block;

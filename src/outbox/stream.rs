@@ -30,7 +30,7 @@ impl Outbox {
         }
         let id = state.next_stream;
         state.next_stream = id.wrapping_add(1);
-        let place = StreamPlace { id, waker: None, has_begun: false };
+        let place = StreamPlace { id, waker: None, is_flushing: false, has_begun: false };
         if state.is_queue_empty() {
             state.activate(Active::Stream(place));
         } else {
@@ -61,7 +61,7 @@ impl Outbox {
             None => Poll::Ready(Err(SendError::Closed)),
             Some((_, true)) if has_room => Poll::Ready(Ok(())),
             Some((place, _)) => {
-                place.waker = Some(waker.clone());
+                (place.waker, place.is_flushing) = (Some(waker.clone()), false);
                 Poll::Pending
             }
         }
@@ -81,9 +81,10 @@ impl Outbox {
             return Poll::Ready(Ok(()));
         }
         match state.place(id) {
-            None => Poll::Ready(Ok(())),
-            Some((place, _)) => {
-                place.waker = Some(waker.clone());
+            // Before its turn there is none of it.
+            None | Some((_, false)) => Poll::Ready(Ok(())),
+            Some((place, true)) => {
+                (place.waker, place.is_flushing) = (Some(waker.clone()), true);
                 Poll::Pending
             }
         }
@@ -107,14 +108,19 @@ impl Outbox {
         if fin {
             state.end_active();
         }
+        let was_full = self.is_own_full();
         let has_line = state.line.is_some();
         if has_line && !state.is_blocked {
             state.write_out();
         }
+        // What waited behind the message may have left with it.
+        let space = state.take_senders(self.config());
+        let writer = state.take_writer();
         self.note(&state);
-        let waker = if has_line && !state.is_blocked { None } else { state.drain_waker.take() };
+        let is_left = !has_line || state.is_blocked || was_full;
+        let waker = if is_left { state.drain_waker.take() } else { None };
         drop(state);
-        wake(waker);
+        space.into_iter().chain(writer).chain(waker).for_each(Waker::wake);
         Ok(())
     }
 

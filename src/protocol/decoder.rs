@@ -132,6 +132,12 @@ impl Decoder {
         !self.at_rest && self.is_unfinished()
     }
 
+    /// Whether all of a frame was taken and not all of it was given out.
+    #[inline]
+    pub(super) fn has_more(&self) -> bool {
+        self.phase == Phase::Payload && self.remaining == 0
+    }
+
     fn is_unfinished(&self) -> bool {
         match self.phase {
             Phase::Payload | Phase::Control => true,

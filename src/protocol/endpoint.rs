@@ -505,6 +505,12 @@ impl Endpoint {
         self.decoder.set_streaming(is_streaming);
     }
 
+    /// Whether there are tokens to come without another byte of input.
+    #[inline]
+    pub(crate) fn has_more(&self) -> bool {
+        self.decoder.has_more()
+    }
+
     /// The message of the last [`Place::Inflated`] token, taken.
     pub(crate) fn take_inflated(&mut self) -> Vec<u8> {
         self.decoder.take_inflated()

@@ -3,3 +3,4 @@
 pub(crate) mod io;
 pub(crate) mod pair;
 pub(crate) mod server;
+pub(crate) mod streams;
