@@ -12,7 +12,9 @@ pub mod deflate_params;
 pub mod deflate_small;
 pub mod handshake_head;
 pub mod header;
+pub mod inflate;
 pub mod protocol_ops;
+pub mod streaming;
 pub mod tokens_extensions;
 pub mod utf8;
 
@@ -25,7 +27,7 @@ mod wire;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Body); 9] = [
+pub const TARGETS: [(&str, Body); 11] = [
     ("header", header::run),
     ("decoder_cuts", decoder_cuts::run),
     ("handshake_head", handshake_head::run),
@@ -35,4 +37,6 @@ pub const TARGETS: [(&str, Body); 9] = [
     ("tokens_extensions", tokens_extensions::run),
     ("deflate_params", deflate_params::run),
     ("deflate_small", deflate_small::run),
+    ("inflate", inflate::run),
+    ("streaming", streaming::run),
 ];

@@ -21,6 +21,9 @@ const NEVER: u64 = u64::MAX;
 /// From here on the rest of a frame is read straight into its message, in bytes.
 const DIRECT_BYTES_MIN: usize = 64 * 1024;
 
+/// While more than this is encoded and not written, no pong is added to it, in bytes.
+const LATE_PONG_BYTES_MAX: usize = 64 * 1024;
+
 /// What is read and thrown away after our last word, so that a reset does not overtake it.
 const DRAIN_BYTES_MAX: usize = 64 * 1024;
 
@@ -154,23 +157,26 @@ impl<S: ByteStream> Conn<S> {
         now_ms
     }
 
-    /// Whether anything may be read now: not while the kernel takes no more, or not beyond a bound.
+    /// Whether anything may be read now: not while the kernel takes no more, or not beyond a bound; nor
+    /// while too many answers wait behind a message that is being written.
     #[inline]
     pub(super) fn may_read(&self) -> bool {
-        !self.is_blocked
-            || match self.while_blocked {
-                WhileBlocked::Stop => false,
-                WhileBlocked::ReadBounded => {
-                    self.outbox.unwritten() < self.endpoint.config().outbox_bytes_max
-                }
-                WhileBlocked::Read => true,
+        match self.while_blocked {
+            WhileBlocked::Read => true,
+            mode => {
+                let is_bounded = || {
+                    mode == WhileBlocked::ReadBounded
+                        && self.outbox.unwritten() < self.endpoint.config().outbox_bytes_max
+                };
+                !self.outbox.is_own_full() && (!self.is_blocked || is_bounded())
             }
+        }
     }
 
     /// Whether nothing more should be asked for before a flush.
     #[inline]
     pub(super) fn is_pressed(&self) -> bool {
-        self.is_blocked || self.outbox.is_pressed()
+        self.is_blocked || self.outbox.is_pressed() || self.outbox.is_own_full()
     }
 
     /// Reading goes on while writing is blocked.
@@ -301,6 +307,12 @@ impl<S: ByteStream> Conn<S> {
             (true, false) => {
                 self.endpoint.resume(now_ms);
                 self.endpoint.unblock_output(out);
+            }
+            (true, true) if flushed.progress && self.outbox.unwritten() < LATE_PONG_BYTES_MAX => {
+                // Between two fragments of a long message there is room for the newest pong.
+                self.endpoint.unblock_output(out);
+                self.endpoint.block_output();
+                self.outbox.append(out);
             }
             _ => {}
         }

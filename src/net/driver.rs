@@ -92,7 +92,7 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
             if self.conn.is_over() {
                 continue;
             }
-            if (has_read && self.conn.may_read()) || (!may_read && !is_blocked) {
+            if (has_read || !may_read) && self.conn.may_read() {
                 reads += 1;
                 if reads < READS_PER_POLL {
                     continue;
@@ -101,6 +101,9 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
                 self.conn.handle_timers(cx, &mut turn.out);
                 cx.waker().wake_by_ref();
                 return self.poll_rest(cx, turn);
+            }
+            if !is_blocked && !self.conn.may_read() {
+                self.pause();
             }
             if !self.conn.handle_timers(cx, &mut turn.out) {
                 return Poll::Pending;

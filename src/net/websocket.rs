@@ -152,6 +152,16 @@ impl<S: ByteStream> WebSocket<S> {
     pub fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
         let message = message.into();
         self.borrow_storage();
+        if let Message::Close(frame) = &message
+            && self.conn.outbox.queued().0 > 0
+        {
+            // Behind what was fed before and is not encoded.
+            self.conn.endpoint.check_open().map_err(|_| Error::Closed)?;
+            self.conn.outbox.append(&mut self.out);
+            let frame = frame.clone().unwrap_or_else(CloseFrame::normal);
+            self.conn.outbox.request_close(frame);
+            return Ok(());
+        }
         if matches!(message, Message::Close(_)) {
             return self
                 .conn
@@ -374,6 +384,7 @@ impl<S: ByteStream> WebSocket<S> {
             if self.conn.is_over() || self.conn.may_read() {
                 return Poll::Ready(());
             }
+            self.conn.pause();
             if !self.conn.handle_timers(cx, &mut self.out) {
                 return Poll::Pending;
             }
@@ -400,6 +411,8 @@ impl<S: ByteStream> WebSocket<S> {
                 if fill.is_ready() {
                     return fill;
                 }
+            } else {
+                self.conn.pause();
             }
             if !self.conn.handle_timers(cx, &mut self.out) {
                 return Poll::Pending;

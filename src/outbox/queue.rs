@@ -53,6 +53,8 @@ pub(crate) struct Outbox {
     /// The connection may encode and write its own messages past the queue: to be looked at without
     /// the lock.
     is_own_direct: AtomicBool,
+    /// So much of the connection itself waits that it should not ask for more: the same.
+    is_own_full: AtomicBool,
     last_ping_us: AtomicU64,
     last_pong_us: AtomicU64,
 }
@@ -82,6 +84,7 @@ impl Outbox {
             dropped: AtomicU64::new(0),
             is_pressed: AtomicBool::new(false),
             is_own_direct: AtomicBool::new(true),
+            is_own_full: AtomicBool::new(false),
             last_ping_us: AtomicU64::new(NEVER),
             last_pong_us: AtomicU64::new(NEVER),
         }
@@ -150,6 +153,8 @@ impl Outbox {
         let is_held =
             state.is_mid_message() || state.is_own_queued || state.encoder.keeps_context();
         self.is_own_direct.store(!is_held, Ordering::Relaxed);
+        let is_full = state.own_bytes() > self.config.outbox_bytes_max;
+        self.is_own_full.store(is_full, Ordering::Relaxed);
     }
 
     // The front.
@@ -240,6 +245,13 @@ impl Outbox {
         self.is_pressed.load(Ordering::Relaxed)
     }
 
+    /// Whether so many messages of the connection itself wait behind another one that it should read
+    /// nothing that it might answer.
+    #[inline]
+    pub(crate) fn is_own_full(&self) -> bool {
+        self.is_own_full.load(Ordering::Relaxed)
+    }
+
     /// Sends a run of a broadcast: one write, or the queue. Returns how many were not taken because
     /// the queue's byte bound was reached.
     pub(crate) fn send_run(&self, run: &Run) -> Result<(), SendError> {
@@ -289,7 +301,10 @@ impl Outbox {
 
     /// The same, at once: what is queued is dropped and counted.
     pub(crate) fn request_close_now(&self, frame: CloseFrame) {
-        let dropped = self.state.lock().drop_queue();
+        let mut state = self.state.lock();
+        let dropped = state.drop_queue();
+        self.note(&state);
+        drop(state);
         self.count_dropped(dropped);
         self.request_close(frame);
     }
@@ -380,7 +395,9 @@ impl Outbox {
 
     /// Takes the connection's own bytes, to be written with the next flush.
     pub(crate) fn append(&self, own: &mut WriteBuffer) {
-        self.state.lock().take_own(own);
+        let mut state = self.state.lock();
+        state.take_own(own);
+        self.note(&state);
     }
 
     /// The closing handshake has begun: nothing is taken any more, and what waits may not follow the
@@ -390,6 +407,7 @@ impl Outbox {
         state.is_closed = true;
         let dropped = state.drop_queue();
         let senders = state.waiting.take().map(|waiting| waiting.senders);
+        self.note(&state);
         drop(state);
         self.count_dropped(dropped);
         senders.into_iter().flatten().for_each(Waker::wake);

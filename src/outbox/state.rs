@@ -20,6 +20,9 @@ pub(super) const ENCODED_BYTES_MAX: usize = 64 * 1024;
 /// Messages of broadcasts that may wait: each costs some 50 bytes, however empty it is.
 const BROADCAST_MESSAGES_MAX: usize = 16 * 1024;
 
+/// What a message of the connection itself costs at least while it waits, in bytes.
+const OWN_BYTES_MIN: usize = 128;
+
 /// Slices of one vectored write.
 const SLICES_MAX: usize = 32;
 
@@ -50,6 +53,8 @@ pub(super) struct Waiting {
     pub(super) queue: VecDeque<Queued>,
     /// Payload bytes in the queue.
     pub(super) bytes: usize,
+    /// What the connection's own messages in the queue cost, in bytes.
+    pub(super) own_bytes: usize,
     pub(super) senders: Vec<Waker>,
     /// The message of which some is on its way: nothing of another may pass until its last fragment.
     pub(super) active: Option<Active>,
@@ -77,6 +82,8 @@ pub(crate) enum Queued {
     Message(Message),
     Prepared(PreparedMessage),
     Stream(StreamPlace),
+    /// Of the connection itself.
+    Own(Box<Queued>),
     /// What the connection has encoded itself while another message was on its way.
     Encoded(WriteBuffer),
 }
@@ -87,7 +94,16 @@ impl Queued {
             Self::Message(message) => message.as_bytes().len(),
             Self::Prepared(message) => message.payload().len(),
             Self::Stream(_) => 0,
+            Self::Own(item) => item.bytes(),
             Self::Encoded(bytes) => bytes.len(),
+        }
+    }
+
+    /// What it counts for among the connection's own, however empty it is.
+    fn own_bytes(&self) -> usize {
+        match self {
+            Self::Own(item) => item.bytes() + OWN_BYTES_MIN,
+            _ => 0,
         }
     }
 
@@ -106,6 +122,7 @@ impl Queued {
             }
             Self::Prepared(message) => encoder.prepared(&message, out),
             Self::Stream(place) => return Some(Active::Stream(place)),
+            Self::Own(item) => return item.encode(encoder, out),
             Self::Encoded(mut bytes) => out.append(&mut bytes),
         }
         None
@@ -191,7 +208,7 @@ impl State {
         let Some(waiting) = &mut self.waiting else {
             return 0;
         };
-        waiting.bytes = 0;
+        (waiting.bytes, waiting.own_bytes) = (0, 0);
         let (mut has_begun, mut has_begun_message) = (false, false);
         match waiting.active.take() {
             Some(Active::Stream(place)) => {
@@ -307,9 +324,11 @@ impl State {
         }
         let mut bytes = WriteBuffer::new();
         bytes.append(own);
+        let item = Queued::Own(Box::new(Queued::Encoded(bytes)));
         let waiting = self.waiting.get_or_insert_default();
-        waiting.bytes += bytes.len();
-        waiting.queue.push_front(Queued::Encoded(bytes));
+        waiting.bytes += item.bytes();
+        waiting.own_bytes += item.own_bytes();
+        waiting.queue.push_front(item);
         self.is_own_queued = true;
     }
 
@@ -320,8 +339,15 @@ impl State {
             return self.begin(item);
         }
         self.is_own_queued = true;
-        let bytes = item.bytes();
+        let (bytes, item) = (item.bytes(), Queued::Own(Box::new(item)));
+        let own_bytes = item.own_bytes();
         self.push(item, bytes);
+        self.waiting.get_or_insert_default().own_bytes += own_bytes;
+    }
+
+    /// Bytes of the connection's own messages in the queue.
+    pub(super) fn own_bytes(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |waiting| waiting.own_bytes)
     }
 
     /// Encodes a message that nothing is before, or its beginning.
@@ -429,6 +455,7 @@ impl State {
                 break;
             };
             waiting.bytes -= item.bytes();
+            waiting.own_bytes -= item.own_bytes();
             waiting.active = item.encode(&mut self.encoder, &mut self.tail);
             waiting.bytes += waiting.active.as_ref().map_or(0, Active::left);
             let is_message = matches!(waiting.active, Some(Active::Message(_)));

@@ -108,6 +108,7 @@ impl Outbox {
         if fin {
             state.end_active();
         }
+        let was_full = self.is_own_full();
         let has_line = state.line.is_some();
         if has_line && !state.is_blocked {
             state.write_out();
@@ -116,7 +117,8 @@ impl Outbox {
         let space = state.take_senders(self.config());
         let writer = state.take_writer();
         self.note(&state);
-        let waker = if has_line && !state.is_blocked { None } else { state.drain_waker.take() };
+        let is_left = !has_line || state.is_blocked || was_full;
+        let waker = if is_left { state.drain_waker.take() } else { None };
         drop(state);
         space.into_iter().chain(writer).chain(waker).for_each(Waker::wake);
         Ok(())

@@ -63,7 +63,7 @@ pub struct Config {
     pub overflow: Overflow,
     /// Longest payload of a data frame that is sent, in bytes (default 64 KiB): longer messages are cut
     /// into fragments, so that a ping, a pong or a close need not wait for the end of a long message.
-    /// `None` never cuts. A [`PreparedMessage`](super::PreparedMessage) is never cut.
+    /// `None` never cuts. A [`PreparedMessage`](super::PreparedMessage) that need not wait is not cut.
     pub fragment_bytes_max: Option<usize>,
     /// Compression (default: none), if the peer agrees:
     /// `config.deflate = Deflate::no_context()`.

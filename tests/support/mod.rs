@@ -4,3 +4,4 @@ pub(crate) mod deflate;
 pub(crate) mod io;
 pub(crate) mod pair;
 pub(crate) mod server;
+pub(crate) mod streams;
