@@ -1,7 +1,7 @@
 //! Floor 2: compression of messages (permessage-deflate, RFC 7692).
 //!
-//! What one end wants, and how two ends agree on it in the opening handshake. Everything here is
-//! pure: no I/O, no clock.
+//! What one end wants, and how two ends agree on it in the opening handshake; the coders, and one of
+//! each that a thread lends to its connections. No I/O, no clock.
 //!
 //! It is not the place where the header with the parameters is read or written: that is
 //! [`handshake`](crate::handshake).
