@@ -383,6 +383,40 @@ async fn close_of_the_peer_is_answered_between_fragments() {
     assert_eq!(within(peer.frame()).await, None);
 }
 
+/// Answers, and then sends a long message past its own answer.
+struct AnswerAndLong;
+
+impl Handler for AnswerAndLong {
+    fn on_message(&mut self, connection: &mut Connection<'_>, message: MessageRef<'_>) {
+        connection.send(message).unwrap();
+        connection.sender().try_send(noise(4_000_000)).unwrap();
+    }
+}
+
+/// MS-03, row 44: an answer that may not leave any more, for a message is given up before it, does not
+/// take the close frame behind it along.
+#[tokio::test]
+async fn violation_is_told_in_the_middle_of_a_message() {
+    let (stream, peer) = narrow_tcp().await;
+    let socket = WebSocket::from_stream(stream, Role::Server, &Arc::new(quiet()));
+    let mut peer = RawPeer::client(peer);
+    // Both in one read.
+    let mut bytes = Frame::text("answer me").masked([1, 2, 3, 4]).encode();
+    bytes.extend([0x83, 0x80, 0, 0, 0, 0]);
+    peer.write(&bytes).await;
+    let running = tokio::spawn(socket.run(AnswerAndLong));
+    loop {
+        let frame = within(peer.frame()).await.expect("a close frame");
+        if frame.opcode == Opcode::Close {
+            assert_eq!(frame.payload[..2], 1002u16.to_be_bytes());
+            break;
+        }
+        assert!(!frame.fin, "{:?} of {} bytes", frame.opcode, frame.payload.len());
+    }
+    drop(peer);
+    assert_eq!(within(running).await.unwrap().code.as_u16(), 1002);
+}
+
 /// Says who sent what: the sender's number, the message's, and its length as filling.
 fn numbered(task: usize, number: usize) -> Message {
     let len = [3, 100, 70_000, 5, 140_000, 20_000][(task + number) % 6];

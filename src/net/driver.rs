@@ -160,7 +160,8 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
                     self.handle_message(input, token, turn);
                 }
                 // The closing handshake is not held up by messages that nobody takes.
-                Step::Text | Step::Binary | Step::TextPiece | Step::BinaryPiece => {}
+                Step::Text | Step::Binary => self.conn.is_midway = false,
+                Step::TextPiece | Step::BinaryPiece => {}
                 Step::Ping | Step::Pong => self.handle_control(input, token, turn),
                 Step::Close => {}
             }

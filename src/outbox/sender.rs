@@ -62,7 +62,8 @@ impl Sender {
         self.apply_policy(self.outbox.feed(message.into()))
     }
 
-    /// Begins the closing handshake after what is queued; later sends say [`SendError::Closed`].
+    /// Begins the closing handshake after what is queued; later sends say [`SendError::Closed`]. A message
+    /// that is being written piece by piece is not waited for: it and what is behind it are given up.
     ///
     /// # Errors
     /// When the code may not be sent or the reason is too long.

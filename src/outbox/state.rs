@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 
-use crate::frame::{CloseFrame, Opcode};
+use crate::frame::{CloseFrame, FrameHeader, Opcode};
 use crate::protocol::{Config, Encoder, Fragments, Message, PreparedMessage, WriteBuffer};
 use crate::sync::Arc;
 
@@ -320,7 +320,8 @@ impl State {
             return self.tail.append(own);
         }
         if self.is_broken {
-            return own.clear();
+            let bytes = std::mem::take(own).into_vec();
+            return keep_control_frames(&bytes, &mut self.tail);
         }
         let mut bytes = WriteBuffer::new();
         bytes.append(own);
@@ -506,6 +507,18 @@ impl State {
                 true
             }
         }
+    }
+}
+
+/// Of whole frames, those that may follow a message that was given up: a pong, a close.
+fn keep_control_frames(mut frames: &[u8], out: &mut WriteBuffer) {
+    while let Ok(Some((header, header_len))) = FrameHeader::parse(frames) {
+        let len = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
+        let (frame, rest) = frames.split_at(header_len.saturating_add(len).min(frames.len()));
+        if header.opcode.is_control() {
+            out.extend_from_slice(frame);
+        }
+        frames = rest;
     }
 }
 
