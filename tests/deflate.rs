@@ -15,10 +15,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex};
 use tokio::sync::mpsc;
 
 use support::deflate::{
-    Deflating, Inflating, agree, compressed, config, end, ends, farthest_match, json, messages,
-    noise, tcp,
+    Deflating, agree, compressed, config, end, ends, json, messages, noise, tcp,
 };
-use support::io::RawPeer;
 use support::pair::to;
 use support::server::within;
 
@@ -307,6 +305,9 @@ async fn ways_take_turns() {
 #[cfg(feature = "hub")]
 #[tokio::test]
 async fn shared_windows_are_kept() {
+    use support::deflate::{Inflating, farthest_match};
+    use support::io::RawPeer;
+
     let text = noise(3000, 5).iter().map(|byte| char::from(b'a' + byte % 16)).collect::<String>();
     let text = text.repeat(2);
     let message = PreparedMessage::new(&*text);
