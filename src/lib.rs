@@ -54,24 +54,28 @@ pub mod protocol;
 
 pub mod outbox;
 
+#[cfg(not(sockeye_loom))]
 mod error;
+#[cfg(not(sockeye_loom))]
 pub mod net;
 
-#[cfg(feature = "json")]
+#[cfg(all(feature = "json", not(sockeye_loom)))]
 mod json;
 
-#[cfg(feature = "hub")]
+#[cfg(all(feature = "hub", not(sockeye_loom)))]
 pub mod hub;
 
 pub use deflate::Deflate;
+#[cfg(not(sockeye_loom))]
 pub use error::Error;
 pub use frame::{CloseCode, CloseFrame, Violation};
 pub use handshake::{HandshakeError, Origins};
+#[cfg(not(sockeye_loom))]
 pub use net::{
     Acceptor, Answer, BinaryStream, Connection, Connector, Handler, MessageReader, MessageWriter,
     Receiver, Request, Server, WebSocket, connect,
 };
-pub use outbox::{SendError, Sender};
+pub use outbox::{SendError, Sender, Sent};
 pub use protocol::{
     CloseOutcome, Compress, Config, Message, MessageKind, MessageRef, PreparedMessage, Role, State,
     Utf8Bytes,

@@ -8,15 +8,17 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use sockeye::frame::{Frame, Opcode};
-use sockeye::protocol::Overflow;
+use sockeye::protocol::{GapNotice, Overflow};
 use sockeye::{
-    Connection, Handler, MessageKind, MessageRef, MessageWriter, Role, SendError, Sender, WebSocket,
+    Connection, Handler, Message, MessageKind, MessageRef, MessageWriter, Role, SendError, Sender,
+    Sent, WebSocket,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, duplex};
 use tokio::task::JoinHandle;
 
+use support::gate::Gate;
 use support::io::RawPeer;
-use support::pair::{fragment, quiet};
+use support::pair::{fragment, last, quiet};
 use support::server::within;
 use support::streams::{Ignore, Mode, noise, polls, quiet_with, tcp_pair};
 
@@ -178,4 +180,85 @@ async fn a_stream_meets_the_policy() {
             assert_eq!(within(peer.close_code()).await, Some(1013));
         }
     }
+}
+
+/// BY-05, MS-07: what is written piece by piece, and what the connection sends itself, is not dropped for
+/// a newer message; the oldest of the others is, and whoever reads is told in its place.
+#[tokio::test]
+async fn the_oldest_that_may_be_dropped_goes() {
+    let config = quiet_with(|config| {
+        config.overflow = Overflow::DropOldest;
+        config.outbox_messages_max = 4;
+        config.gap_notice =
+            Some(GapNotice::new(|missed| Message::text(format!("missed {missed}"))));
+    });
+    let (stream, peer) = tcp_pair().await;
+    let mut socket = WebSocket::from_stream(stream, Role::Server, &Arc::new(config));
+    let sender = socket.sender();
+    let mut first = sender.send_stream(MessageKind::Binary).await.unwrap();
+    first.write_all(b"begun").await.unwrap();
+    first.flush().await.unwrap();
+    socket.feed("own").unwrap();
+    let mut second = sender.send_stream(MessageKind::Binary).await.unwrap();
+    assert_eq!(sender.try_send("1"), Ok(Sent::Queued));
+    for number in ["2", "3"] {
+        assert_eq!(sender.try_send(number), Ok(Sent::Displaced { messages: 1 }));
+    }
+    // A place is made for it in the same way.
+    let mut third = sender.send_stream(MessageKind::Binary).await.unwrap();
+    let full = SendError::Full { messages: 4, bytes: 3 };
+    assert_eq!(sender.try_send("4"), Err(full));
+    assert_eq!((sender.queued().0, sender.dropped()), (4, 4));
+    drop(tokio::spawn(socket.run(Ignore)));
+    for writer in [&mut first, &mut second, &mut third] {
+        writer.shutdown().await.unwrap();
+    }
+    let mut peer = RawPeer::client(peer);
+    let expected = [
+        fragment(Opcode::Binary, b"begun"),
+        last(b""),
+        Frame::text("own"),
+        Frame::binary(""),
+        Frame::text("missed 3"),
+        Frame::binary(""),
+        Frame::text("missed 1"),
+    ];
+    for frame in expected {
+        assert_eq!(within(peer.frame()).await, Some(frame));
+    }
+}
+
+/// BY-05: a message longer than the bound waits alone; where it cannot, it alone is dropped.
+#[tokio::test]
+async fn a_long_message_displaces_all_or_none() {
+    let config = quiet_with(|config| {
+        config.overflow = Overflow::DropOldest;
+        config.outbox_bytes_max = 1000;
+    });
+    let (stream, _peer) = tcp_pair().await;
+    let socket = WebSocket::from_stream(stream, Role::Server, &Arc::new(config));
+    let sender = socket.sender();
+    let writer = sender.send_stream(MessageKind::Binary).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(sender.try_send(noise(300)), Ok(Sent::Queued));
+    }
+    let full = SendError::Full { messages: 4, bytes: 900 };
+    assert_eq!(sender.try_send(noise(1001)), Err(full));
+    assert_eq!(sender.dropped(), 1);
+    assert_eq!(sender.try_send(noise(1000)), Ok(Sent::Displaced { messages: 3 }));
+    assert_eq!((sender.queued(), sender.dropped()), ((2, 1000), 4));
+    drop(writer);
+
+    let mut gate = Gate::new(quiet_with(|config| {
+        config.overflow = Overflow::DropOldest;
+        config.outbox_bytes_max = 1000;
+    }));
+    // What is encoded and not written holds up the rest.
+    gate.sender.try_send(noise(60_000)).unwrap();
+    gate.poll();
+    for _ in 0..3 {
+        assert_eq!(gate.sender.try_send(noise(300)), Ok(Sent::Queued));
+    }
+    assert_eq!(gate.sender.try_send(noise(100_000)), Ok(Sent::Displaced { messages: 3 }));
+    assert_eq!(gate.sender.queued(), (1, 100_000));
 }

@@ -21,8 +21,9 @@ const NEVER: u64 = u64::MAX;
 /// From here on the rest of a frame is read straight into its message, in bytes.
 const DIRECT_BYTES_MIN: usize = 64 * 1024;
 
-/// While more than this is encoded and not written, no pong is added to it, in bytes.
-const LATE_PONG_BYTES_MAX: usize = 64 * 1024;
+/// While more than this is encoded and not written, no pong is added to it, in bytes. An outbox encodes
+/// not quite 128 KiB ahead; the rest is for pongs to a peer that pings and does not read.
+const LATE_PONG_BYTES_MAX: usize = 160 * 1024;
 
 /// What is read and thrown away after our last word, so that a reset does not overtake it.
 const DRAIN_BYTES_MAX: usize = 64 * 1024;
@@ -232,6 +233,9 @@ impl<S: ByteStream> Conn<S> {
                 self.is_stopped = true;
                 self.outbox.stop();
             }
+            if self.is_blocked {
+                self.write_late_pong(out);
+            }
             let waker = cx.waker();
             let line = &mut self.line;
             let flushed = self.outbox.flush(out, Some(waker), |slices| {
@@ -308,15 +312,18 @@ impl<S: ByteStream> Conn<S> {
                 self.endpoint.resume(now_ms);
                 self.endpoint.unblock_output(out);
             }
-            (true, true) if flushed.progress && self.outbox.unwritten() < LATE_PONG_BYTES_MAX => {
-                // Between two fragments of a long message there is room for the newest pong.
-                self.endpoint.unblock_output(out);
-                self.endpoint.block_output();
-                self.outbox.append(out);
-            }
             _ => {}
         }
         self.is_blocked = is_blocked;
+    }
+
+    /// The newest pong goes before what waits and is not encoded: also where the kernel is about to take
+    /// all of it.
+    fn write_late_pong(&mut self, out: &mut WriteBuffer) {
+        if self.outbox.unwritten() < LATE_PONG_BYTES_MAX {
+            self.endpoint.unblock_output(out);
+            self.endpoint.block_output();
+        }
     }
 
     fn poll_flush_line(&mut self, cx: &mut Context<'_>, out: &mut WriteBuffer) -> Poll<()> {

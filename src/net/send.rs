@@ -1,48 +1,64 @@
 //! Waiting for room in an outbox, with a deadline.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
-use crate::outbox::{SendError, Sender};
+use crate::outbox::{SendError, Sender, Sent};
 use crate::protocol::{Message, Overflow, millis};
 
 impl Sender {
     /// Sends a message. When the outbox is full and its policy is to wait, waits for room up to the
-    /// policy's timeout.
+    /// policy's timeout; who waits longest is next.
     ///
     /// # Errors
     /// [`SendError::Timeout`] when there was no room in time, [`SendError::Closed`], and
-    /// [`SendError::Full`] under the other policies.
+    /// [`SendError::Full`] under the other policies. A ping or pong does not wait: see
+    /// [`try_send`](Self::try_send).
     ///
     /// Cancel safety: a future that is dropped while it waits has sent nothing.
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    pub async fn send(&self, message: impl Into<Message>) -> Result<Sent, SendError> {
         let message = message.into();
-        let (first, timeout) =
-            match (self.try_send(message.clone()), self.outbox().config().overflow) {
-                (Err(first @ SendError::Full { .. }), Overflow::Block { timeout }) => {
-                    (first, timeout)
-                }
-                (result, _) => return result,
-            };
-        let timeout_ms = millis(timeout);
-        let sending = poll_fn(|cx| self.poll_send(cx, &message));
-        let result = tokio::time::timeout(timeout, sending).await;
-        result.unwrap_or(if timeout_ms == 0 {
-            Err(first)
-        } else {
-            Err(SendError::Timeout { timeout_ms })
-        })
+        if message.as_data().is_none() {
+            return self.try_send(message);
+        }
+        let bytes = message.as_bytes().len();
+        self.when_room(bytes, |ticket| self.outbox().send(message.clone(), ticket)).await
     }
 
-    fn poll_send(&self, cx: &mut Context<'_>, message: &Message) -> Poll<Result<(), SendError>> {
-        loop {
-            match self.try_send(message.clone()) {
-                Err(SendError::Full { .. }) => {}
-                result => return Poll::Ready(result),
+    /// Tries, and where the outbox is full and its policy is to wait, again when it is this sender's
+    /// turn, up to the policy's timeout.
+    pub(super) async fn when_room<T>(
+        &self,
+        bytes: usize,
+        mut attempt: impl FnMut(Option<u64>) -> Result<T, SendError>,
+    ) -> Result<T, SendError> {
+        let full = match attempt(None) {
+            Err(full @ SendError::Full { .. }) => full,
+            result => return result,
+        };
+        let Overflow::Block { timeout } = self.outbox().config().overflow else {
+            return Err(full);
+        };
+        let mut turn = self.outbox().turn();
+        let trying = poll_fn(|cx| {
+            loop {
+                match attempt(turn.ticket()) {
+                    Err(SendError::Full { .. }) => {}
+                    result => {
+                        turn.end();
+                        return Poll::Ready(result);
+                    }
+                }
+                if turn.wait(bytes, cx.waker()) {
+                    return Poll::Pending;
+                }
             }
-            if self.outbox().wait_for_space(message.as_bytes().len(), cx.waker()) {
-                return Poll::Pending;
-            }
+        });
+        let timeout_ms = millis(timeout);
+        match tokio::time::timeout(timeout, trying).await {
+            Ok(result) => result,
+            Err(_) if timeout_ms == 0 => Err(full),
+            Err(_) => Err(SendError::Timeout { timeout_ms }),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::deflate::{Deflater, put_deflater, take_deflater};
 use crate::error::Error;
 use crate::frame::{Opcode, Utf8Validator};
 use crate::outbox::{Outbox, Piece, SendError, Sender};
-use crate::protocol::{DeflateClass, MessageKind, Overflow, millis};
+use crate::protocol::{DeflateClass, MessageKind};
 use crate::sync::Arc;
 
 use super::line::ByteStream;
@@ -248,32 +248,7 @@ impl Sender {
     /// Cancel safety: a future that is dropped has sent nothing.
     pub async fn send_stream(&self, kind: MessageKind) -> Result<MessageWriter, SendError> {
         let outbox = self.outbox();
-        let (first, timeout) =
-            match (self.apply_policy(outbox.open_stream()), outbox.config().overflow) {
-                (Ok(id), _) => return Ok(MessageWriter::new(outbox.clone(), id, kind)),
-                (Err(first @ SendError::Full { .. }), Overflow::Block { timeout }) => {
-                    (first, timeout)
-                }
-                (Err(error), _) => return Err(error),
-            };
-        let timeout_ms = millis(timeout);
-        let opening = std::future::poll_fn(|cx| {
-            loop {
-                match outbox.open_stream() {
-                    Err(SendError::Full { .. }) => {}
-                    result => return Poll::Ready(result),
-                }
-                if outbox.wait_for_space(0, cx.waker()) {
-                    return Poll::Pending;
-                }
-            }
-        });
-        let opened = tokio::time::timeout(timeout, opening).await;
-        let id = opened.unwrap_or(if timeout_ms == 0 {
-            Err(first)
-        } else {
-            Err(SendError::Timeout { timeout_ms })
-        })?;
+        let id = self.when_room(0, |ticket| outbox.open_stream(ticket)).await?;
         Ok(MessageWriter::new(outbox.clone(), id, kind))
     }
 }
@@ -300,7 +275,7 @@ impl<S: ByteStream> WebSocket<S> {
     pub fn send_stream(&mut self, kind: MessageKind) -> Result<SocketWriter<'_, S>, Error> {
         self.conn.endpoint.check_open().map_err(|_| Error::Closed)?;
         self.conn.outbox.append(&mut self.out);
-        let id = self.conn.outbox.open_stream()?;
+        let id = self.conn.outbox.open_stream(None)?;
         let message = MessageWriter::new(self.conn.outbox.clone(), id, kind);
         Ok(SocketWriter { message, socket: self })
     }

@@ -7,7 +7,8 @@ pub enum SendError {
     /// The connection is closing or closed.
     #[error("connection closed")]
     Closed,
-    /// The outbox is full and its policy is not to wait.
+    /// The outbox is full and its policy is not to wait, or what was called never waits. Under
+    /// `DropNewest` and `DropOldest` the message is counted as dropped.
     #[error("send queue full: {messages} messages, {bytes} bytes")]
     Full {
         /// Messages that wait.

@@ -9,17 +9,25 @@
 //! std types.
 
 mod error;
+mod item;
+#[cfg(all(test, sockeye_loom))]
+mod models;
+mod policy;
 mod queue;
 mod run;
 mod sender;
+mod sent;
 mod state;
 mod stream;
 mod through;
+mod waiters;
+mod waiting;
 
 pub use error::SendError;
 pub use run::Run;
 pub use sender::Sender;
+pub use sent::Sent;
 
+pub(crate) use item::Queued;
 pub(crate) use queue::{Flushed, Outbox, WriteNow};
-pub(crate) use state::Queued;
 pub(crate) use stream::Piece;

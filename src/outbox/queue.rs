@@ -4,12 +4,13 @@ use std::io::{self, IoSlice};
 use std::task::Waker;
 
 use crate::deflate::DeflateParams;
-use crate::frame::CloseFrame;
+use crate::frame::{CloseFrame, Opcode};
 use crate::protocol::{Config, Encoder, Message, MessageRef, PreparedMessage, Role, WriteBuffer};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
 
-use super::state::{ENCODED_BYTES_MAX, Queued, State, wake};
-use super::{Run, SendError};
+use super::item::Queued;
+use super::state::{ENCODED_BYTES_MAX, State, wake};
+use super::{SendError, Sent};
 
 const NEVER: u64 = u64::MAX;
 
@@ -153,24 +154,25 @@ impl Outbox {
         let is_held =
             state.is_mid_message() || state.is_own_queued || state.encoder.keeps_context();
         self.is_own_direct.store(!is_held, Ordering::Relaxed);
-        let is_full = state.own_bytes() > self.config.outbox_bytes_max;
+        let is_full = state.own_cost() > self.config.outbox_bytes_max;
         self.is_own_full.store(is_full, Ordering::Relaxed);
     }
 
     // The front.
 
-    /// Sends a message, or queues it. A full outbox takes nothing.
-    pub(crate) fn send(&self, message: Message) -> Result<(), SendError> {
+    /// Sends a message, or queues it. A full outbox does as its policy says. With the ticket of a
+    /// sender that has waited, it is that sender's turn.
+    pub(crate) fn send(&self, message: Message, ticket: Option<u64>) -> Result<Sent, SendError> {
         let state = self.state.lock();
         state.check_open()?;
         if state.may_write() {
-            return self.write(state, Queued::Message(message));
+            return Ok(self.write(state, Queued::Message(message), ticket));
         }
-        self.enqueue(state, Queued::Message(message))
+        self.enqueue(state, Queued::Message(message), ticket)
     }
 
-    /// Sends a prepared message, or queues it. A full outbox takes nothing.
-    pub(crate) fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
+    /// Sends a prepared message, or queues it. A full outbox does as its policy says.
+    pub(crate) fn send_prepared(&self, message: &PreparedMessage) -> Result<Sent, SendError> {
         let mut state = self.state.lock();
         state.check_open()?;
         if state.may_write() {
@@ -178,24 +180,61 @@ impl Outbox {
             let State { tail, encoder, .. } = &mut *state;
             encoder.prepared(message, tail);
             state.write_out();
-            return state.wake_if_left();
+            state.wake_if_left();
+            return Ok(state.sent());
         }
-        self.enqueue(state, Queued::Prepared(message.clone()))
+        self.enqueue(state, Queued::Prepared(message.clone()), None)
     }
 
-    fn write(&self, mut state: MutexGuard<'_, State>, item: Queued) -> Result<(), SendError> {
-        state.begin(item);
+    /// Sends a message, or lets it wait in the place of the one of its key.
+    pub(crate) fn send_latest(&self, key: u64, item: Queued) -> Result<Sent, SendError> {
+        let state = self.state.lock();
+        state.check_open()?;
+        if state.may_write() {
+            return Ok(self.write(state, item, None));
+        }
+        self.enqueue_latest(state, key, item)
+    }
+
+    /// Sends a control frame past what waits.
+    pub(crate) fn send_control(&self, opcode: Opcode, payload: &[u8]) -> Result<Sent, SendError> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        if state.tail.len() >= ENCODED_BYTES_MAX {
+            return Err(SendError::Full { messages: 0, bytes: state.tail.len() });
+        }
+        let State { tail, encoder, .. } = &mut *state;
+        encoder.control(opcode, payload, tail);
+        if state.is_blocked {
+            return Ok(Sent::Queued);
+        }
         state.write_out();
         self.note(&state);
-        state.wake_if_left()
+        let is_written = state.tail.is_empty();
+        let waker = if is_written { None } else { state.drain_waker.take() };
+        drop(state);
+        wake(waker);
+        Ok(if is_written { Sent::Written } else { Sent::Queued })
+    }
+
+    fn write(&self, mut state: MutexGuard<'_, State>, item: Queued, ticket: Option<u64>) -> Sent {
+        state.begin(item);
+        state.write_out();
+        let woken = state.leave(ticket, &self.config);
+        self.note(&state);
+        state.wake_if_left();
+        let sent = state.sent();
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+        sent
     }
 
     /// Takes a message that leaves with the next flush of its connection.
-    pub(crate) fn feed(&self, message: MessageRef<'_>) -> Result<(), SendError> {
+    pub(crate) fn feed(&self, message: MessageRef<'_>) -> Result<Sent, SendError> {
         let mut state = self.state.lock();
         state.check_open()?;
         if state.is_blocked || !state.is_queue_empty() {
-            return self.enqueue(state, Queued::Message(message.to_message()));
+            return self.enqueue(state, Queued::Message(message.to_message()), None);
         }
         let bytes = message.as_bytes().len();
         let bytes_max = self.config.outbox_bytes_max;
@@ -204,10 +243,16 @@ impl Outbox {
             && (state.tail.len() >= ENCODED_BYTES_MAX || is_much(state.tail.len()))
         {
             state.write_out();
-            state.wake_if_left()?;
+            state.wake_if_left();
         }
         if is_much(state.tail.len()) {
-            return Err(SendError::Full { messages: 0, bytes: state.tail.len() });
+            let bytes = state.tail.len();
+            self.refuse(state, 1);
+            return Err(SendError::Full { messages: 0, bytes });
+        }
+        if state.tail.len() >= ENCODED_BYTES_MAX {
+            // What is encoded cannot be passed by a control frame.
+            return self.enqueue(state, Queued::Message(message.to_message()), None);
         }
         if bytes > state.encoder.fragment_bytes() {
             state.begin(Queued::Message(message.to_message()));
@@ -219,7 +264,7 @@ impl Outbox {
         if state.tail.len() >= ENCODED_BYTES_MAX || !state.is_queue_empty() {
             self.is_pressed.store(true, Ordering::Relaxed);
         }
-        Ok(())
+        Ok(Sent::Queued)
     }
 
     /// A message of the connection itself, behind what it has encoded in `own`. It is taken whatever
@@ -252,40 +297,6 @@ impl Outbox {
         self.is_own_full.load(Ordering::Relaxed)
     }
 
-    /// Sends a run of a broadcast: one write, or the queue. Returns how many were not taken because
-    /// the queue's byte bound was reached.
-    pub(crate) fn send_run(&self, run: &Run) -> Result<(), SendError> {
-        let mut state = self.state.lock();
-        state.check_open()?;
-        if run.messages().is_empty() {
-            return Ok(());
-        }
-        let mut first = 0;
-        if state.may_write()
-            && state.is_server
-            && state.tail.is_empty()
-            && let Some(frames) = run.frames(state.encoder.class())
-        {
-            if frames.is_compressed {
-                state.encoder.note_foreign_frame();
-            }
-            let written = state.write_slice(frames.bytes);
-            if written == frames.bytes.len() {
-                return Ok(());
-            }
-            let (index, rest) = frames.rest_at(written);
-            state.tail.extend_from_slice(rest);
-            first = index + 1;
-        }
-        let was_blocked = state.is_blocked && first == 0;
-        let result = state.enqueue_run(&run.messages()[first..], self.config.outbox_bytes_max);
-        // While it was blocked before, the connection waits for the socket and needs no other wake.
-        let waker = if was_blocked { None } else { state.drain_waker.take() };
-        drop(state);
-        wake(waker);
-        result
-    }
-
     /// Asks the connection to close after what is queued; the first frame asked for counts.
     pub(crate) fn request_close(&self, frame: CloseFrame) {
         self.ask_to_close(self.state.lock(), frame);
@@ -296,7 +307,7 @@ impl Outbox {
             state.close_request = Some(Box::new(frame));
         }
         let waker = state.drain_waker.take();
-        let senders = state.waiting.as_mut().map(|waiting| std::mem::take(&mut waiting.senders));
+        let senders = state.waiting.as_mut().map(|waiting| waiting.waiters.take_all());
         drop(state);
         wake(waker);
         senders.into_iter().flatten().for_each(Waker::wake);
@@ -304,7 +315,10 @@ impl Outbox {
 
     /// The same, at once: what is queued is dropped and counted.
     pub(crate) fn request_close_now(&self, frame: CloseFrame) {
-        let mut state = self.state.lock();
+        self.close_now(self.state.lock(), frame);
+    }
+
+    pub(super) fn close_now(&self, mut state: MutexGuard<'_, State>, frame: CloseFrame) {
         let dropped = state.drop_queue();
         self.count_dropped(dropped);
         self.note(&state);
@@ -331,32 +345,6 @@ impl Outbox {
         self.state.lock().close_request.take()
     }
 
-    /// Wakes the waker when there may be room for so many bytes, or the connection is over. False: there is room now.
-    pub(crate) fn wait_for_space(&self, bytes: usize, waker: &Waker) -> bool {
-        let mut state = self.state.lock();
-        if state.check_open().is_err() || state.has_room(bytes, &self.config) {
-            return false;
-        }
-        let senders = &mut state.waiting.get_or_insert_default().senders;
-        if !senders.iter().any(|known| known.will_wake(waker)) {
-            senders.push(waker.clone());
-        }
-        true
-    }
-
-    fn enqueue(&self, mut state: MutexGuard<'_, State>, item: Queued) -> Result<(), SendError> {
-        let bytes = item.bytes();
-        if !state.has_room(bytes, &self.config) {
-            return Err(state.full());
-        }
-        state.push(item, bytes);
-        // While it is blocked the connection waits for the socket and needs no other wake.
-        let waker = if state.is_blocked { None } else { state.drain_waker.take() };
-        drop(state);
-        wake(waker);
-        Ok(())
-    }
-
     // The back: one connection.
 
     /// Writes what the connection has itself, then what is queued, with `write`, until the kernel
@@ -373,7 +361,8 @@ impl Outbox {
         self.is_pressed.store(false, Ordering::Relaxed);
         let mut flushed = Flushed::default();
         let result = state.flush(own, &mut write, &mut flushed.progress);
-        let space = state.take_senders(&self.config);
+        let space = state.grant(&self.config);
+        state.give_back();
         let writer = state.take_writer();
         self.note(&state);
         if let Some(waker) = waker {
@@ -408,7 +397,7 @@ impl Outbox {
         let mut state = self.state.lock();
         state.is_closed = true;
         let dropped = state.drop_queue();
-        let senders = state.waiting.take().map(|waiting| waiting.senders);
+        let senders = state.waiting.take().map(|mut waiting| waiting.waiters.take_all());
         self.note(&state);
         drop(state);
         self.count_dropped(dropped);

@@ -6,6 +6,9 @@ use crate::sync::OnceLock;
 /// Classes of compressing peers for which the frames are put end to end; to others they go one by one.
 const CLASSES_MAX: usize = 2;
 
+/// Storage that grew beyond this is not kept for the next run, in bytes.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
 /// Consecutive prepared messages, and their frames end to end, so that one write sends them all to
 /// each of many peers.
 #[derive(Debug, Default)]
@@ -47,10 +50,13 @@ impl Run {
         self.variants = Default::default();
     }
 
-    /// Forgets the messages, keeps the memory.
+    /// Forgets the messages, keeps the memory up to 64 KiB.
     pub fn clear(&mut self) {
         self.messages.clear();
         self.bytes.clear();
+        if self.bytes.capacity() > KEPT_BYTES_MAX {
+            self.bytes = Vec::new();
+        }
         self.variants = Default::default();
     }
 

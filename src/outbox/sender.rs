@@ -1,10 +1,10 @@
 //! The clonable front of an outbox.
 
-use crate::frame::{CloseFrame, CloseFrameError};
-use crate::protocol::{Message, MessageRef, Overflow, PreparedMessage};
+use crate::frame::{CloseFrame, CloseFrameError, Opcode};
+use crate::protocol::{Message, MessageRef, PreparedMessage};
 use crate::sync::Arc;
 
-use super::{Outbox, Run, SendError};
+use super::{Outbox, Queued, Run, SendError, Sent};
 
 /// Sends to one peer from anywhere: clonable, usable from any task and thread, kept by rooms.
 ///
@@ -28,18 +28,19 @@ impl Sender {
         self.outbox.id()
     }
 
-    /// Sends or queues a message, without waiting.
+    /// Sends or queues a message, without waiting. A ping or pong passes what waits; a close message
+    /// begins the closing handshake behind it.
     ///
     /// # Errors
-    /// [`SendError::Full`] when the outbox is full (under [`Overflow::Close`] the connection is closed
-    /// with 1013 then), [`SendError::Closed`] when the connection is closing or closed.
-    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    /// [`SendError::Full`] when the outbox is full and its [policy](crate::protocol::Overflow) gives no
+    /// room: under `DropNewest` the message is counted as [dropped](Self::dropped), under `DropOldest`
+    /// this happens only to a message that no other can make room for, under `Close` the connection is
+    /// closed with 1013. [`SendError::Closed`] when the connection is closing or closed. A ping or pong
+    /// is refused, whatever the policy, while 64 KiB are encoded and not written.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<Sent, SendError> {
         match message.into() {
-            Message::Close(frame) => {
-                self.outbox.request_close(frame.unwrap_or_else(CloseFrame::normal));
-                Ok(())
-            }
-            message => self.apply_policy(self.outbox.send(message)),
+            message @ (Message::Text(_) | Message::Binary(_)) => self.outbox.send(message, None),
+            message => self.send_control(message),
         }
     }
 
@@ -47,8 +48,56 @@ impl Sender {
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
-    pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.apply_policy(self.outbox.send_prepared(message))
+    pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<Sent, SendError> {
+        self.outbox.send_prepared(message)
+    }
+
+    /// Sends a message of which only the latest is wanted: a price, a position, who is typing. Where a
+    /// message of the same key waits still, this one takes its place in the queue, whatever the policy;
+    /// else it is sent as any other.
+    ///
+    /// Keys are numbers of the application's choice; they are looked up in this outbox only. A longer
+    /// message that does not fit in the place of its forerunner meets the policy: `DropOldest` drops that
+    /// one first and puts this one behind all others, the other policies leave it there.
+    ///
+    /// ```
+    /// # fn example(sender: &sockeye::Sender) -> Result<(), sockeye::SendError> {
+    /// use sockeye::outbox::Sent;
+    ///
+    /// const TEMPERATURE: u64 = 1;
+    /// if sender.try_send_latest(TEMPERATURE, "21.5")? == Sent::Replaced {
+    ///     // The peer is slow: it will not see every value.
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    ///
+    /// Cost: one hash of the key, and where it waits one small allocation; none where it replaces another.
+    pub fn try_send_latest(
+        &self,
+        key: u64,
+        message: impl Into<Message>,
+    ) -> Result<Sent, SendError> {
+        match message.into() {
+            message @ (Message::Text(_) | Message::Binary(_)) => {
+                self.outbox.send_latest(key, Queued::Message(message))
+            }
+            message => self.send_control(message),
+        }
+    }
+
+    /// The same for a prepared message.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_latest_prepared(
+        &self,
+        key: u64,
+        message: &PreparedMessage,
+    ) -> Result<Sent, SendError> {
+        self.outbox.send_latest(key, Queued::Prepared(message.clone()))
     }
 
     /// Takes a message that leaves with the connection's next flush: when its receiver is about to
@@ -58,8 +107,22 @@ impl Sender {
     /// As [`try_send`](Self::try_send).
     ///
     /// Cost: one copy, no system call, one short lock.
-    pub fn feed<'a>(&self, message: impl Into<MessageRef<'a>>) -> Result<(), SendError> {
-        self.apply_policy(self.outbox.feed(message.into()))
+    pub fn feed<'a>(&self, message: impl Into<MessageRef<'a>>) -> Result<Sent, SendError> {
+        self.outbox.feed(message.into())
+    }
+
+    /// Sends or queues several prepared messages in a row, without waiting: one write when nothing is
+    /// in the way. Each message that has to wait meets the policy by itself. Those that are not taken
+    /// are counted as [dropped](Self::dropped) under every policy, for a broadcast does not come again.
+    ///
+    /// Under `Block` they may wait beyond the bound in messages, up to 16,384; a peer for
+    /// which this or the bound in bytes does not suffice is closed with 1013.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] when none was taken or the connection is closed for it, and
+    /// [`SendError::Closed`]. Where some were not taken it is [`Sent::Partly`].
+    pub fn try_send_run(&self, run: &Run) -> Result<Sent, SendError> {
+        self.outbox.send_run(run)
     }
 
     /// Begins the closing handshake after what is queued; later sends say [`SendError::Closed`]. A message
@@ -84,7 +147,9 @@ impl Sender {
         self.outbox.queued()
     }
 
-    /// Messages that a full or dying outbox did not take or could not deliver.
+    /// Messages that a full or dying outbox did not take or could not deliver. Not among them are those
+    /// that the caller was given back ([`SendError::Full`] under `Block` and `Close`), and those that
+    /// were [replaced](Sent::Replaced).
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.outbox.dropped()
@@ -94,37 +159,15 @@ impl Sender {
         &self.outbox
     }
 
-    /// Sends or queues several prepared messages in a row, without waiting: one write when nothing is
-    /// in the way. The outbox's bound in bytes holds, not its bound in messages. A peer that cannot
-    /// hold them is closed with 1013, or misses them under [`Overflow::DropNewest`].
-    ///
-    /// # Errors
-    /// [`SendError::Full`] and [`SendError::Closed`].
-    pub fn try_send_run(&self, run: &Run) -> Result<(), SendError> {
-        let result = self.outbox.send_run(run);
-        if let Err(SendError::Full { .. }) = result {
-            match self.outbox.config().overflow {
-                Overflow::DropNewest => self.outbox.count_dropped(1),
-                Overflow::Block { .. } | Overflow::Close => self.close_overloaded(),
+    fn send_control(&self, message: Message) -> Result<Sent, SendError> {
+        match message {
+            Message::Ping(payload) => self.outbox.send_control(Opcode::Ping, &payload),
+            Message::Pong(payload) => self.outbox.send_control(Opcode::Pong, &payload),
+            Message::Close(frame) => {
+                self.outbox.request_close(frame.unwrap_or_else(CloseFrame::normal));
+                Ok(Sent::Queued)
             }
-        }
-        result
-    }
-
-    pub(crate) fn apply_policy<T>(&self, result: Result<T, SendError>) -> Result<T, SendError> {
-        if let Err(SendError::Full { .. }) = result {
-            match self.outbox.config().overflow {
-                Overflow::Close => self.close_overloaded(),
-                Overflow::DropNewest => self.outbox.count_dropped(1),
-                Overflow::Block { .. } => {}
-            }
-        }
-        result
-    }
-
-    fn close_overloaded(&self) {
-        if let Ok(frame) = CloseFrame::new(1013, "send queue full") {
-            self.outbox.request_close_now(frame);
+            message => self.outbox.send(message, None),
         }
     }
 }

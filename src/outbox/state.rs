@@ -1,27 +1,20 @@
 //! What the outbox's lock guards.
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::task::Waker;
 
-use bytes::Bytes;
-
-use crate::frame::{CloseFrame, FrameHeader, Opcode};
-use crate::protocol::{Config, Encoder, Fragments, Message, PreparedMessage, WriteBuffer};
+use crate::frame::{CloseFrame, FrameHeader};
+use crate::protocol::{Config, Encoder, GapNotice, WriteBuffer};
 use crate::sync::Arc;
 
-use super::SendError;
+use super::item::{Active, Queued, StreamPlace};
 use super::queue::WriteNow;
+use super::waiting::{Bounds, Waiting};
+use super::{SendError, Sent};
 
 /// The most that is encoded ahead of the kernel, in bytes: what is encoded cannot be overtaken by a
 /// control frame, nor handed to the next connection.
 pub(super) const ENCODED_BYTES_MAX: usize = 64 * 1024;
-
-/// Messages of broadcasts that may wait: each costs some 50 bytes, however empty it is.
-const BROADCAST_MESSAGES_MAX: usize = 16 * 1024;
-
-/// What a message of the connection itself costs at least while it waits, in bytes.
-const OWN_BYTES_MIN: usize = 128;
 
 /// Slices of one vectored write.
 const SLICES_MAX: usize = 32;
@@ -47,112 +40,6 @@ pub(super) struct State {
     pub(super) next_stream: u32,
 }
 
-/// Whole messages that wait, and senders that wait for room.
-#[derive(Default)]
-pub(super) struct Waiting {
-    pub(super) queue: VecDeque<Queued>,
-    /// Payload bytes in the queue.
-    pub(super) bytes: usize,
-    /// What the connection's own messages in the queue cost, in bytes.
-    pub(super) own_bytes: usize,
-    pub(super) senders: Vec<Waker>,
-    /// The message of which some is on its way: nothing of another may pass until its last fragment.
-    pub(super) active: Option<Active>,
-}
-
-/// A message that has begun to leave.
-pub(super) enum Active {
-    /// It is all here.
-    Message(Fragments),
-    /// A writer brings it, piece by piece.
-    Stream(StreamPlace),
-}
-
-/// The place of a writer that brings a message piece by piece.
-pub(crate) struct StreamPlace {
-    pub(super) id: u32,
-    pub(super) waker: Option<Waker>,
-    /// The waker waits until everything is written, not only for room.
-    pub(super) is_flushing: bool,
-    /// Its first fragment is on its way.
-    pub(super) has_begun: bool,
-}
-
-pub(crate) enum Queued {
-    Message(Message),
-    Prepared(PreparedMessage),
-    Stream(StreamPlace),
-    /// Of the connection itself.
-    Own(Box<Queued>),
-    /// What the connection has encoded itself while another message was on its way.
-    Encoded(WriteBuffer),
-}
-
-impl Queued {
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Message(message) => message.as_bytes().len(),
-            Self::Prepared(message) => message.payload().len(),
-            Self::Stream(_) => 0,
-            Self::Own(item) => item.bytes(),
-            Self::Encoded(bytes) => bytes.len(),
-        }
-    }
-
-    /// What it counts for among the connection's own, however empty it is.
-    fn own_bytes(&self) -> usize {
-        match self {
-            Self::Own(item) => item.bytes() + OWN_BYTES_MIN,
-            _ => 0,
-        }
-    }
-
-    /// Encodes it, or its beginning: what is left is returned.
-    pub(super) fn encode(self, encoder: &mut Encoder, out: &mut WriteBuffer) -> Option<Active> {
-        match self {
-            Self::Message(message) => match long_payload(&message, encoder) {
-                Some((opcode, payload)) => {
-                    return Some(Active::Message(encoder.fragments(opcode, payload)));
-                }
-                None => encoder.owned(&message, out),
-            },
-            // While it waits it need not be one frame.
-            Self::Prepared(message) if message.payload().len() > encoder.fragment_bytes() => {
-                return Some(Active::Message(encoder.prepared_fragments(&message)));
-            }
-            Self::Prepared(message) => encoder.prepared(&message, out),
-            Self::Stream(place) => return Some(Active::Stream(place)),
-            Self::Own(item) => return item.encode(encoder, out),
-            Self::Encoded(mut bytes) => out.append(&mut bytes),
-        }
-        None
-    }
-}
-
-/// The payload of a message that is longer than a fragment.
-fn long_payload<'m>(message: &'m Message, encoder: &Encoder) -> Option<(Opcode, &'m Bytes)> {
-    let (opcode, payload) = match message {
-        Message::Text(text) => (Opcode::Text, text.as_bytes()),
-        Message::Binary(payload) => (Opcode::Binary, payload),
-        _ => return None,
-    };
-    (payload.len() > encoder.fragment_bytes()).then_some((opcode, payload))
-}
-
-impl Active {
-    /// Payload bytes of it that are left here.
-    fn left(&self) -> usize {
-        match self {
-            Self::Message(fragments) => fragments.left(),
-            Self::Stream(_) => 0,
-        }
-    }
-
-    fn is_stream(&self) -> bool {
-        matches!(self, Self::Stream(_))
-    }
-}
-
 impl State {
     pub(super) fn check_open(&self) -> Result<(), SendError> {
         if self.is_closed || self.is_broken || self.close_request.is_some() {
@@ -169,9 +56,7 @@ impl State {
     /// Whether no message waits and none is on its way.
     #[inline]
     pub(super) fn is_queue_empty(&self) -> bool {
-        self.waiting
-            .as_ref()
-            .is_none_or(|waiting| waiting.queue.is_empty() && waiting.active.is_none())
+        self.waiting.as_ref().is_none_or(|waiting| waiting.is_empty())
     }
 
     /// Whether a message has begun to leave and its end is not encoded.
@@ -180,9 +65,7 @@ impl State {
     }
 
     pub(super) fn queued(&self) -> (usize, usize) {
-        self.waiting.as_ref().map_or((0, 0), |waiting| {
-            (waiting.queue.len() + usize::from(waiting.active.is_some()), waiting.bytes)
-        })
+        self.waiting.as_ref().map_or((0, 0), |waiting| (waiting.messages(), waiting.bytes()))
     }
 
     pub(super) fn full(&self) -> SendError {
@@ -190,17 +73,20 @@ impl State {
         SendError::Full { messages, bytes }
     }
 
-    pub(super) fn has_room(&self, bytes: usize, config: &Config) -> bool {
-        let (queued, queued_bytes) = self.queued();
-        queued == 0
-            || (queued < config.outbox_messages_max
-                && bytes <= config.outbox_bytes_max.saturating_sub(queued_bytes))
+    /// What became of a message that was written as far as the line took it.
+    pub(super) fn sent(&self) -> Sent {
+        if self.tail.is_empty() && self.is_queue_empty() { Sent::Written } else { Sent::Queued }
     }
 
-    pub(super) fn push(&mut self, item: Queued, bytes: usize) {
-        let waiting = self.waiting.get_or_insert_default();
-        waiting.bytes += bytes;
-        waiting.queue.push_back(item);
+    pub(super) fn push(&mut self, item: Queued) {
+        self.waiting.get_or_insert_default().push(item);
+    }
+
+    /// A new message was dropped: whoever reads is told.
+    pub(super) fn lose_new(&mut self, notice: Option<&GapNotice>) {
+        if let Some(notice) = notice {
+            self.waiting.get_or_insert_default().lose_new(notice);
+        }
     }
 
     /// Empties the queue; returns how many messages it had.
@@ -208,9 +94,9 @@ impl State {
         let Some(waiting) = &mut self.waiting else {
             return 0;
         };
-        (waiting.bytes, waiting.own_bytes) = (0, 0);
+        let (queue, active) = waiting.clear();
         let (mut has_begun, mut has_begun_message) = (false, false);
-        match waiting.active.take() {
+        match active {
             Some(Active::Stream(place)) => {
                 has_begun = place.has_begun;
                 wake(place.waker);
@@ -218,33 +104,15 @@ impl State {
             Some(Active::Message(_)) => (has_begun, has_begun_message) = (true, true),
             None => {}
         }
-        let queue = std::mem::take(&mut waiting.queue);
-        let count = queue.len() + usize::from(has_begun_message);
         self.is_broken |= has_begun;
+        let mut count = usize::from(has_begun_message);
         for item in queue {
+            count += usize::from(!matches!(item, Queued::Gap(_)));
             if let Queued::Stream(StreamPlace { waker, .. }) = item {
                 wake(waker);
             }
         }
         count
-    }
-
-    pub(super) fn enqueue_run(
-        &mut self,
-        messages: &[PreparedMessage],
-        bytes_max: usize,
-    ) -> Result<(), SendError> {
-        for message in messages {
-            let bytes = message.payload().len();
-            let (queued, queued_bytes) = self.queued();
-            let is_full =
-                bytes > bytes_max.saturating_sub(queued_bytes) || queued >= BROADCAST_MESSAGES_MAX;
-            if queued > 0 && is_full {
-                return Err(self.full());
-            }
-            self.push(Queued::Prepared(message.clone()), bytes);
-        }
-        Ok(())
     }
 
     /// Writes a slice to the line; what an error hides shows in the connection's next flush.
@@ -266,11 +134,10 @@ impl State {
     }
 
     /// The connection has to wait for the socket: it is woken, once.
-    pub(super) fn wake_if_left(&mut self) -> Result<(), SendError> {
+    pub(super) fn wake_if_left(&mut self) {
         if self.is_blocked {
             wake(self.drain_waker.take());
         }
-        Ok(())
     }
 
     pub(super) fn flush(
@@ -326,10 +193,7 @@ impl State {
             return;
         }
         let item = Queued::Own(Box::new(Queued::Encoded(data)));
-        let waiting = self.waiting.get_or_insert_default();
-        waiting.bytes += item.bytes();
-        waiting.own_bytes += item.own_bytes();
-        waiting.queue.push_front(item);
+        self.waiting.get_or_insert_default().push_front(item);
         self.is_own_queued = true;
     }
 
@@ -340,15 +204,12 @@ impl State {
             return self.begin(item);
         }
         self.is_own_queued = true;
-        let (bytes, item) = (item.bytes(), Queued::Own(Box::new(item)));
-        let own_bytes = item.own_bytes();
-        self.push(item, bytes);
-        self.waiting.get_or_insert_default().own_bytes += own_bytes;
+        self.push(Queued::Own(Box::new(item)));
     }
 
-    /// Bytes of the connection's own messages in the queue.
-    pub(super) fn own_bytes(&self) -> usize {
-        self.waiting.as_ref().map_or(0, |waiting| waiting.own_bytes)
+    /// What the connection's own messages in the queue cost, in bytes.
+    pub(super) fn own_cost(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |waiting| waiting.own_cost())
     }
 
     /// Encodes a message that nothing is before, or its beginning.
@@ -360,9 +221,7 @@ impl State {
 
     /// A message begins to leave.
     pub(super) fn activate(&mut self, active: Active) {
-        let waiting = self.waiting.get_or_insert_default();
-        waiting.bytes += active.left();
-        waiting.active = Some(active);
+        self.waiting.get_or_insert_default().activate(active);
     }
 
     fn has_active_message(&self) -> bool {
@@ -411,7 +270,8 @@ impl State {
                 tail.advance(begun);
             }
         }
-        waiting.bytes -= before.left() - fragments.left();
+        let advanced = before.left() - fragments.left();
+        waiting.advance(advanced);
         if !has_more {
             waiting.active = None;
         }
@@ -440,7 +300,8 @@ impl State {
                 Some(Active::Message(fragments)) => {
                     let before = fragments.left();
                     let has_more = fragments.encode_next(&mut self.encoder, &mut self.tail);
-                    waiting.bytes -= before - fragments.left();
+                    let advanced = before - fragments.left();
+                    waiting.advance(advanced);
                     if !has_more {
                         waiting.active = None;
                     }
@@ -452,14 +313,14 @@ impl State {
                 }
                 None => {}
             }
-            let Some(item) = waiting.queue.pop_front() else {
+            let Some(item) = waiting.pop() else {
                 break;
             };
-            waiting.bytes -= item.bytes();
-            waiting.own_bytes -= item.own_bytes();
-            waiting.active = item.encode(&mut self.encoder, &mut self.tail);
-            waiting.bytes += waiting.active.as_ref().map_or(0, Active::left);
-            let is_message = matches!(waiting.active, Some(Active::Message(_)));
+            let Some(active) = item.encode(&mut self.encoder, &mut self.tail) else {
+                continue;
+            };
+            let is_message = !active.is_stream();
+            waiting.activate(active);
             if is_message && !self.encoder.is_masking() {
                 // Written from where it lies, as much as the line takes.
                 break;
@@ -470,21 +331,23 @@ impl State {
 
     /// Memory of a burst is given back.
     pub(super) fn give_back(&mut self) {
-        if self.is_queue_empty() {
+        let Some(waiting) = &mut self.waiting else {
             self.is_own_queued = false;
-            if self.waiting.as_ref().is_some_and(|waiting| waiting.senders.is_empty()) {
-                self.waiting = None;
-            }
+            return;
+        };
+        if !waiting.is_empty() {
+            return waiting.give_back();
+        }
+        self.is_own_queued = false;
+        if waiting.waiters.is_empty() {
+            self.waiting = None;
         }
     }
 
-    pub(super) fn take_senders(&mut self, config: &Config) -> Vec<Waker> {
-        if self.waiting.is_none() || !self.has_room(0, config) {
-            return Vec::new();
-        }
-        let senders = self.waiting.as_mut().map(|waiting| std::mem::take(&mut waiting.senders));
-        self.give_back();
-        senders.unwrap_or_default()
+    /// Grants room to senders that wait for it; they are to be woken.
+    pub(super) fn grant(&mut self, config: &Config) -> Vec<Waker> {
+        let woken = self.waiting.as_mut().map(|waiting| waiting.grant(Bounds::of(config)));
+        woken.unwrap_or_default()
     }
 
     /// The writer whose turn it is and who has now what it waits for.
@@ -504,7 +367,7 @@ impl State {
             self.waiting.as_ref().is_some_and(|waiting| match waiting.active {
                 Some(Active::Message(_)) => true,
                 Some(Active::Stream(_)) => false,
-                None => !waiting.queue.is_empty(),
+                None => !waiting.is_queue_empty(),
             })
         };
         let is_idle = !self.is_blocked && (!self.tail.is_empty() || has_message());

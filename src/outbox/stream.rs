@@ -7,7 +7,8 @@ use bytes::Bytes;
 use crate::frame::{CloseFrame, Opcode};
 use crate::protocol::DeflateClass;
 
-use super::state::{Active, ENCODED_BYTES_MAX, Queued, State, StreamPlace, wake};
+use super::item::{Active, Queued, StreamPlace};
+use super::state::{ENCODED_BYTES_MAX, State, wake};
 use super::{Outbox, SendError};
 
 /// A frame of such a message.
@@ -21,20 +22,21 @@ pub(crate) struct Piece<'a> {
 
 impl Outbox {
     /// Takes a place in the queue for a message that comes piece by piece. Nothing leaves before its
-    /// first piece. A full outbox takes none.
-    pub(crate) fn open_stream(&self) -> Result<u32, SendError> {
+    /// first piece. A full outbox does as its policy says.
+    pub(crate) fn open_stream(&self, ticket: Option<u64>) -> Result<u32, SendError> {
         let mut state = self.lock();
         state.check_open()?;
-        if !state.has_room(0, self.config()) {
-            return Err(state.full());
-        }
+        let Some(displaced) = self.make_room(&mut state, 0, ticket) else {
+            return Err(self.refuse(state, 1));
+        };
+        self.count_dropped(displaced);
         let id = state.next_stream;
         state.next_stream = id.wrapping_add(1);
         let place = StreamPlace { id, waker: None, is_flushing: false, has_begun: false };
         if state.is_queue_empty() {
             state.activate(Active::Stream(place));
         } else {
-            state.push(Queued::Stream(place), 0);
+            state.push(Queued::Stream(place));
         }
         self.note(&state);
         Ok(id)
@@ -120,7 +122,8 @@ impl Outbox {
             state.write_out();
         }
         // What waited behind the message may have left with it.
-        let space = state.take_senders(self.config());
+        let space = state.grant(self.config());
+        state.give_back();
         let writer = state.take_writer();
         self.note(&state);
         let is_left = !has_line || state.is_blocked || was_full;
@@ -140,10 +143,11 @@ impl Outbox {
         };
         if !has_begun {
             state.forget_place(id);
+            let woken = state.grant(self.config());
             self.note(&state);
-            let waker = state.drain_waker.take();
+            let drain = state.drain_waker.take();
             drop(state);
-            return wake(waker);
+            return woken.into_iter().chain(drain).for_each(Waker::wake);
         }
         drop(state);
         if let Ok(frame) = CloseFrame::new(1011, "message abandoned") {
@@ -155,17 +159,7 @@ impl Outbox {
 impl State {
     /// A writer's place, and whether it is its turn.
     fn place(&mut self, id: u32) -> Option<(&mut StreamPlace, bool)> {
-        let waiting = self.waiting.as_mut()?;
-        let super::state::Waiting { queue, active, .. } = &mut **waiting;
-        if let Some(Active::Stream(place)) = active
-            && place.id == id
-        {
-            return Some((place, true));
-        }
-        queue.iter_mut().find_map(|item| match item {
-            Queued::Stream(place) if place.id == id => Some((place, false)),
-            _ => None,
-        })
+        self.waiting.as_mut()?.place_mut(id)
     }
 
     /// The message on its way is whole.
@@ -178,10 +172,7 @@ impl State {
 
     fn forget_place(&mut self, id: u32) {
         if let Some(waiting) = &mut self.waiting {
-            waiting.queue.retain(|item| !matches!(item, Queued::Stream(place) if place.id == id));
-            if matches!(&waiting.active, Some(Active::Stream(place)) if place.id == id) {
-                waiting.active = None;
-            }
+            waiting.forget_place(id);
         }
         self.give_back();
     }

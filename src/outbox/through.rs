@@ -8,8 +8,9 @@ use crate::frame::{FrameHeader, Opcode};
 use crate::protocol::{Fragments, MessageRef, WriteBuffer};
 
 use super::Outbox;
+use super::item::{Active, Queued};
 use super::queue::WriteNow;
-use super::state::{Active, Queued, State};
+use super::state::State;
 
 /// Fragments of one write: each is two slices, and what the connection has written itself is one.
 const FRAGMENTS_PER_WRITE: usize = 16;

@@ -4,21 +4,7 @@ use std::time::Duration;
 
 use crate::deflate::Deflate;
 
-/// What happens when a message meets a full outbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Overflow {
-    /// Wait for space up to the timeout. A broadcast does not wait: a member whose outbox is over its
-    /// bytes is closed with 1013.
-    Block {
-        /// How long to wait.
-        timeout: Duration,
-    },
-    /// Drop the new message and count it.
-    DropNewest,
-    /// Close the connection with 1013.
-    Close,
-}
+use super::{GapNotice, Overflow};
 
 /// Limits and deadlines of a connection. Everything that can grow has a maximum here.
 ///
@@ -61,6 +47,8 @@ pub struct Config {
     pub outbox_bytes_max: usize,
     /// What happens when the outbox is full (default: block for 10 s).
     pub overflow: Overflow,
+    /// Tells the peer how many messages it missed when some were dropped (default: nothing does).
+    pub gap_notice: Option<GapNotice>,
     /// Longest payload of a data frame that is sent, in bytes (default 64 KiB): longer messages are cut
     /// into fragments, so that a ping, a pong or the answer to a close need not wait for the end of a
     /// long message. (A server's handler reads nothing while its output is blocked, so it answers then.)
@@ -91,6 +79,7 @@ impl Default for Config {
             outbox_messages_max: 64,
             outbox_bytes_max: 1024 * 1024,
             overflow: Overflow::Block { timeout: Duration::from_secs(10) },
+            gap_notice: None,
             fragment_bytes_max: Some(64 * 1024),
             deflate: Deflate::disabled(),
             control_messages: false,

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::deflate::DeflateParams;
 use crate::frame::{CloseCode, CloseFrame, MaskingKeys, Opcode, Violation};
-use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicUsize, Ordering};
 
 use super::closing::{CloseCause, CloseOutcome, State, TimeoutKind};
 use super::config::millis;
@@ -91,8 +91,9 @@ impl Endpoint {
     #[must_use]
     pub fn new(role: Role, config: Arc<Config>, now_ms: u64) -> Self {
         // Steps of the golden ratio spread the first pings evenly; nothing secret hangs on them.
-        static STEPS: AtomicU64 = AtomicU64::new(0);
-        let jitter = STEPS.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed) >> 32;
+        static STEPS: AtomicUsize = AtomicUsize::new(0);
+        let steps = STEPS.fetch_add(1, Ordering::Relaxed) as u64;
+        let jitter = steps.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         Self::assemble(role, config, Encoder::new(role), jitter, now_ms)
     }
 

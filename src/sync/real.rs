@@ -1,9 +1,7 @@
-//! Locks and atomics, in one place, below floor 1, so that a model checker can take their place.
+//! The standard library's.
 
-pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::MutexGuard;
-pub(crate) use std::sync::OnceLock;
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// A mutex that a panic elsewhere does not poison: what it guards is kept valid at every step.
 #[derive(Debug, Default)]

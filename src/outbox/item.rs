@@ -1,0 +1,128 @@
+//! What stands in a queue, and what has begun to leave.
+
+use std::task::Waker;
+
+use bytes::Bytes;
+
+use crate::frame::Opcode;
+use crate::protocol::{Encoder, Fragments, GapNotice, Message, PreparedMessage, WriteBuffer};
+
+/// What waits for its turn.
+pub(crate) enum Queued {
+    Message(Message),
+    Prepared(PreparedMessage),
+    /// A message that a later one of its key replaces.
+    Latest(Box<Latest>),
+    Stream(StreamPlace),
+    /// Of the connection itself.
+    Own(Box<Queued>),
+    /// What the connection has encoded itself while another message was on its way.
+    Encoded(WriteBuffer),
+    /// Messages that were dropped.
+    Gap(Gap),
+}
+
+pub(crate) struct Latest {
+    pub(super) key: u64,
+    pub(super) item: Queued,
+}
+
+pub(crate) struct Gap {
+    pub(super) missed: u64,
+    notice: GapNotice,
+}
+
+/// The place of a writer that brings a message piece by piece.
+pub(crate) struct StreamPlace {
+    pub(super) id: u32,
+    pub(super) waker: Option<Waker>,
+    /// The waker waits until everything is written, not only for room.
+    pub(super) is_flushing: bool,
+    /// Its first fragment is on its way.
+    pub(super) has_begun: bool,
+}
+
+/// A message that has begun to leave.
+pub(super) enum Active {
+    /// It is all here.
+    Message(Fragments),
+    /// A writer brings it, piece by piece.
+    Stream(StreamPlace),
+}
+
+impl Queued {
+    /// The place of one message that was dropped.
+    pub(super) fn gap(notice: &GapNotice) -> Self {
+        Self::Gap(Gap { missed: 1, notice: notice.clone() })
+    }
+
+    /// Payload bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Message(message) => message.as_bytes().len(),
+            Self::Prepared(message) => message.payload().len(),
+            Self::Latest(latest) => latest.item.bytes(),
+            Self::Stream(_) | Self::Gap(_) => 0,
+            Self::Own(item) => item.bytes(),
+            Self::Encoded(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether a full outbox may drop it.
+    pub(super) fn is_droppable(&self) -> bool {
+        matches!(self, Self::Message(_) | Self::Prepared(_) | Self::Latest(_))
+    }
+
+    /// Encodes it, or its beginning: what is left is returned.
+    pub(super) fn encode(self, encoder: &mut Encoder, out: &mut WriteBuffer) -> Option<Active> {
+        match self {
+            Self::Message(message) => match long_payload(&message, encoder) {
+                Some((opcode, payload)) => {
+                    return Some(Active::Message(encoder.fragments(opcode, payload)));
+                }
+                None => encoder.owned(&message, out),
+            },
+            // While it waits it need not be one frame.
+            Self::Prepared(message) if message.payload().len() > encoder.fragment_bytes() => {
+                return Some(Active::Message(encoder.prepared_fragments(&message)));
+            }
+            Self::Prepared(message) => encoder.prepared(&message, out),
+            Self::Latest(latest) => return latest.item.encode(encoder, out),
+            Self::Stream(place) => return Some(Active::Stream(place)),
+            Self::Own(item) => return item.encode(encoder, out),
+            Self::Encoded(mut bytes) => out.append(&mut bytes),
+            Self::Gap(gap) => {
+                let message = gap.notice.message(gap.missed);
+                // A control frame has its own way out.
+                if message.as_data().is_some() {
+                    return Self::Message(message).encode(encoder, out);
+                }
+            }
+        }
+        None
+    }
+}
+
+/// The payload of a message that is longer than a fragment.
+fn long_payload<'m>(message: &'m Message, encoder: &Encoder) -> Option<(Opcode, &'m Bytes)> {
+    let (opcode, payload) = match message {
+        Message::Text(text) => (Opcode::Text, text.as_bytes()),
+        Message::Binary(payload) => (Opcode::Binary, payload),
+        _ => return None,
+    };
+    (payload.len() > encoder.fragment_bytes()).then_some((opcode, payload))
+}
+
+impl Active {
+    /// Payload bytes of it that are left here.
+    pub(super) fn left(&self) -> usize {
+        match self {
+            Self::Message(fragments) => fragments.left(),
+            Self::Stream(_) => 0,
+        }
+    }
+
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream(_))
+    }
+}

@@ -1,0 +1,275 @@
+//! Models of senders against the drain: every order in which the threads can run, up to a bound on
+//! preemptions, with the locks of `--cfg sockeye_loom`.
+//!
+//! A lost wake-up shows as a deadlock, which the checker reports.
+
+use std::io::{self, IoSlice};
+use std::task::{Poll, Wake, Waker};
+use std::time::Duration;
+
+use loom::sync::Notify;
+use loom::thread;
+
+use crate::frame::{CloseFrame, Frame, Opcode};
+use crate::protocol::{Config, Message, Overflow, Role, WriteBuffer};
+use crate::sync::Arc;
+
+use super::queue::WriteNow;
+use super::{Outbox, Piece, SendError, Sent};
+
+/// Enough for every error that two threads can make with each other.
+const PREEMPTIONS_MAX: usize = 3;
+
+fn explore(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(PREEMPTIONS_MAX);
+    builder.check(model);
+}
+
+struct Wakes(Notify);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.notify();
+    }
+}
+
+/// Polls when it is woken, and only then.
+fn block_on<T>(mut poll: impl FnMut(&Waker) -> Poll<T>) -> T {
+    let wakes = Arc::new(Wakes(Notify::new()));
+    let waker = Waker::from(wakes.clone());
+    loop {
+        if let Poll::Ready(output) = poll(&waker) {
+            return output;
+        }
+        wakes.0.wait();
+    }
+}
+
+/// A socket that takes so many bytes, then refuses until it is allowed more. The outbox's lock owns it, so
+/// its own is never waited for.
+#[derive(Default)]
+struct Line(std::sync::Mutex<Wire>);
+
+#[derive(Default)]
+struct Wire {
+    allowed: usize,
+    taken: Vec<u8>,
+}
+
+impl Line {
+    fn allow(&self, bytes: usize) {
+        self.0.lock().expect("no panic").allowed += bytes;
+    }
+
+    fn texts(&self) -> Vec<String> {
+        texts(&self.0.lock().expect("no panic").taken)
+    }
+}
+
+impl WriteNow for Line {
+    fn write_now(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut wire = self.0.lock().expect("no panic");
+        let first = slices.first().map_or(&[][..], |slice| slice);
+        let len = first.len().min(wire.allowed);
+        if len == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        wire.allowed -= len;
+        wire.taken.extend_from_slice(&first[..len]);
+        Ok(len)
+    }
+}
+
+fn texts(mut bytes: &[u8]) -> Vec<String> {
+    let mut texts = Vec::new();
+    while let Ok(Some((frame, len))) = Frame::decode(bytes) {
+        texts.push(String::from_utf8_lossy(&frame.payload).into_owned());
+        bytes = &bytes[len..];
+    }
+    texts
+}
+
+fn outbox(messages_max: usize) -> Arc<Outbox> {
+    let config = Config {
+        outbox_messages_max: messages_max,
+        overflow: Overflow::Block { timeout: Duration::MAX },
+        ..Config::default()
+    };
+    Arc::new(Outbox::new(Role::Server, Arc::new(config), 1))
+}
+
+fn flush(outbox: &Outbox, waker: Option<&Waker>, taken: &mut Vec<u8>) -> super::Flushed {
+    let mut write = |slices: &[IoSlice<'_>]| {
+        let first = slices.first().map_or(&[][..], |slice| slice);
+        taken.extend_from_slice(first);
+        Ok(first.len())
+    };
+    outbox.flush(&mut WriteBuffer::new(), waker, &mut write).expect("a write never fails")
+}
+
+/// Drains until so many messages have come.
+fn drain(outbox: &Outbox, count: usize) -> Vec<String> {
+    let mut taken = Vec::new();
+    block_on(|waker| {
+        flush(outbox, Some(waker), &mut taken);
+        if texts(&taken).len() < count { Poll::Pending } else { Poll::Ready(()) }
+    });
+    texts(&taken)
+}
+
+/// What a waiting send does.
+fn send(outbox: &Outbox, text: &str) -> Result<Sent, SendError> {
+    let mut turn = outbox.turn();
+    block_on(|waker| {
+        loop {
+            match outbox.send(Message::text(text), turn.ticket()) {
+                Err(SendError::Full { .. }) => {}
+                result => {
+                    turn.end();
+                    return Poll::Ready(result);
+                }
+            }
+            if turn.wait(text.len(), waker) {
+                return Poll::Pending;
+            }
+        }
+    })
+}
+
+fn spawn<T: 'static>(
+    outbox: &Arc<Outbox>,
+    run: impl FnOnce(&Outbox) -> T + 'static,
+) -> thread::JoinHandle<T> {
+    let outbox = outbox.clone();
+    thread::spawn(move || run(&outbox))
+}
+
+/// Of one sender, in its order.
+fn of<'a>(texts: &'a [String], sender: &str) -> Vec<&'a str> {
+    texts.iter().filter(|text| text.starts_with(sender)).map(String::as_str).collect()
+}
+
+#[test]
+fn two_senders_are_drained_once_and_in_order() {
+    explore(|| {
+        let outbox = outbox(64);
+        let senders = ["a", "b"].map(|name| {
+            spawn(&outbox, move |outbox| {
+                for number in 1..=2 {
+                    outbox.send(Message::text(format!("{name}{number}")), None).expect("room");
+                }
+            })
+        });
+        let came = drain(&outbox, 4);
+        senders.into_iter().for_each(|sender| sender.join().expect("no panic"));
+        assert_eq!(came.len(), 4);
+        assert_eq!((of(&came, "a"), of(&came, "b")), (vec!["a1", "a2"], vec!["b1", "b2"]));
+        assert_eq!(outbox.queued(), (0, 0));
+    });
+}
+
+#[test]
+fn senders_that_write_themselves_keep_their_order() {
+    explore(|| {
+        let outbox = outbox(64);
+        let line = Arc::new(Line::default());
+        outbox.attach(line.clone());
+        // The first frame and a part of the second.
+        line.allow(6);
+        let sender = spawn(&outbox, |outbox| {
+            for text in ["a1", "a2"] {
+                outbox.send(Message::text(text), None).expect("room");
+            }
+            outbox.request_close(CloseFrame::normal());
+        });
+        block_on(|waker| {
+            let write = |slices: &[IoSlice<'_>]| line.write_now(slices);
+            let flushed = outbox.flush(&mut WriteBuffer::new(), Some(waker), write);
+            let flushed = flushed.expect("a line that works");
+            if flushed.is_blocked {
+                // The socket is writable again.
+                line.allow(3);
+                waker.wake_by_ref();
+            }
+            if flushed.close_request.is_none() { Poll::Pending } else { Poll::Ready(()) }
+        });
+        sender.join().expect("no panic");
+        assert_eq!(line.texts(), ["a1", "a2"]);
+    });
+}
+
+#[test]
+fn senders_that_wait_for_room_are_woken() {
+    explore(|| {
+        let outbox = outbox(1);
+        outbox.send(Message::text("0"), None).expect("room");
+        let senders = ["a", "b"].map(|name| spawn(&outbox, move |outbox| send(outbox, name)));
+        let came = drain(&outbox, 3);
+        for sender in senders {
+            sender.join().expect("no panic").expect("room in the end");
+        }
+        assert_eq!(came.len(), 3);
+        assert_eq!((of(&came, "a").len(), of(&came, "b").len()), (1, 1));
+    });
+}
+
+#[test]
+fn who_gives_up_waiting_passes_its_room_on() {
+    explore(|| {
+        let outbox = outbox(1);
+        outbox.send(Message::text("0"), None).expect("room");
+        // Registered before the other, so that room is granted to it first.
+        let mut gone = outbox.turn();
+        assert!(gone.wait(1, Waker::noop()));
+        let sender = spawn(&outbox, |outbox| send(outbox, "a"));
+        let draining = spawn(&outbox, |outbox| drain(outbox, 2));
+        drop(gone);
+        sender.join().expect("no panic").expect("room in the end");
+        assert_eq!(draining.join().expect("no panic"), ["0", "a"]);
+    });
+}
+
+#[test]
+fn a_close_and_a_send_do_not_miss_each_other() {
+    explore(|| {
+        let outbox = outbox(1);
+        outbox.send(Message::text("0"), None).expect("room");
+        let sender = spawn(&outbox, |outbox| send(outbox, "a"));
+        let closer = spawn(&outbox, |outbox| {
+            outbox.request_close_now(CloseFrame::new(1013, "").expect("a code that may be sent"));
+        });
+        let mut taken = Vec::new();
+        block_on(|waker| {
+            let flushed = flush(&outbox, Some(waker), &mut taken);
+            if flushed.close_request.is_none() { Poll::Pending } else { Poll::Ready(()) }
+        });
+        let is_sent = sender.join().expect("no panic").is_ok();
+        closer.join().expect("no panic");
+        let delivered = texts(&taken).len();
+        assert_eq!(1 + usize::from(is_sent), delivered + outbox.dropped() as usize);
+        assert_eq!(outbox.send(Message::text("b"), None), Err(SendError::Closed));
+    });
+}
+
+#[test]
+fn nothing_is_accepted_behind_a_broken_message() {
+    explore(|| {
+        let outbox = outbox(64);
+        let id = outbox.open_stream(None).expect("room");
+        let opcode = Opcode::Text;
+        let piece = Piece { opcode, fin: false, is_compressed: false, payload: b"begun" };
+        outbox.send_piece(id, piece).expect("its turn");
+        let breaker = spawn(&outbox, move |outbox| outbox.drop_stream(id));
+        let sender = spawn(&outbox, |outbox| send(outbox, "behind"));
+        let mut taken = Vec::new();
+        block_on(|waker| {
+            let flushed = flush(&outbox, Some(waker), &mut taken);
+            if flushed.close_request.is_none() { Poll::Pending } else { Poll::Ready(()) }
+        });
+        breaker.join().expect("no panic");
+        let is_sent = sender.join().expect("no panic").is_ok();
+        assert_eq!(texts(&taken), ["begun"]);
+        assert_eq!(outbox.dropped(), u64::from(is_sent));
+    });
+}
