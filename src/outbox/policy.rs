@@ -20,6 +20,7 @@ struct Tally {
 impl Outbox {
     /// Makes room for a message of so many bytes as the policy has it; returns how many messages were
     /// dropped for it. `None`: there is none for it.
+    #[inline]
     pub(super) fn make_room(
         &self,
         state: &mut State,
@@ -47,11 +48,12 @@ impl Outbox {
         item: Queued,
         ticket: Option<u64>,
     ) -> Result<Sent, SendError> {
-        let Some(displaced) = self.make_room(&mut state, item.bytes(), ticket) else {
+        let bytes = item.bytes();
+        let Some(displaced) = self.make_room(&mut state, bytes, ticket) else {
             return Err(self.refuse(state, 1));
         };
-        self.push(state, item, displaced);
-        Ok(Sent::queued(displaced))
+        state.waiting.get_or_insert_default().push_message(item, bytes);
+        Ok(self.pushed(state, displaced))
     }
 
     /// The same for a message of a key. A longer one that does not fit in the place of its forerunner
@@ -83,12 +85,13 @@ impl Outbox {
             return Err(self.refuse(state, 1));
         };
         displaced += more;
-        self.push(state, Queued::Latest(Box::new(Latest { key, item })), displaced);
-        Ok(Sent::queued(displaced))
+        state.push(Queued::Latest(Box::new(Latest { key, item })));
+        Ok(self.pushed(state, displaced))
     }
 
-    fn push(&self, mut state: MutexGuard<'_, State>, item: Queued, displaced: usize) {
-        state.push(item);
+    /// A message waits, for which so many were dropped: the connection is told where it has to be.
+    #[inline]
+    fn pushed(&self, mut state: MutexGuard<'_, State>, displaced: usize) -> Sent {
         if displaced > 0 {
             self.count_dropped(displaced);
         }
@@ -96,6 +99,7 @@ impl Outbox {
         let waker = if state.is_blocked { None } else { state.drain_waker.take() };
         drop(state);
         wake(waker);
+        Sent::queued(displaced)
     }
 
     /// There is no room: does with new messages, or with the connection, what the policy says.
@@ -176,7 +180,7 @@ impl Outbox {
                 };
                 tally.displaced += displaced;
             }
-            waiting.push(Queued::Prepared(message.clone()));
+            waiting.push_message(Queued::Prepared(message.clone()), bytes);
             tally.taken += 1;
         }
         tally

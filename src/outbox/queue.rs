@@ -165,10 +165,11 @@ impl Outbox {
     pub(crate) fn send(&self, message: Message, ticket: Option<u64>) -> Result<Sent, SendError> {
         let state = self.state.lock();
         state.check_open()?;
+        let item = Queued::Message(message);
         if state.may_write() {
-            return Ok(self.write(state, Queued::Message(message), ticket));
+            return Ok(self.write(state, item, ticket));
         }
-        self.enqueue(state, Queued::Message(message), ticket)
+        self.enqueue(state, item, ticket)
     }
 
     /// Sends a prepared message, or queues it. A full outbox does as its policy says.

@@ -38,10 +38,11 @@ impl Sender {
     /// closed with 1013. [`SendError::Closed`] when the connection is closing or closed. A ping or pong
     /// is refused, whatever the policy, while 64 KiB are encoded and not written.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<Sent, SendError> {
-        match message.into() {
-            message @ (Message::Text(_) | Message::Binary(_)) => self.outbox.send(message, None),
-            message => self.send_control(message),
+        let message = message.into();
+        if message.as_data().is_none() {
+            return self.send_control(message);
         }
+        self.outbox.send(message, None)
     }
 
     /// Sends or queues a prepared message, without waiting.
@@ -80,12 +81,11 @@ impl Sender {
         key: u64,
         message: impl Into<Message>,
     ) -> Result<Sent, SendError> {
-        match message.into() {
-            message @ (Message::Text(_) | Message::Binary(_)) => {
-                self.outbox.send_latest(key, Queued::Message(message))
-            }
-            message => self.send_control(message),
+        let message = message.into();
+        if message.as_data().is_none() {
+            return self.send_control(message);
         }
+        self.outbox.send_latest(key, Queued::Message(message))
     }
 
     /// The same for a prepared message.

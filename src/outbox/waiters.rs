@@ -66,24 +66,29 @@ impl Waiters {
     }
 
     /// Messages and bytes that room is kept for.
+    #[inline]
     pub(super) fn granted(&self) -> (usize, usize) {
         (self.granted.len(), self.granted_bytes)
     }
 
     /// Whether nobody came before and still waits.
+    #[inline]
     fn is_first(&self, ticket: Option<u64>) -> bool {
-        self.waiting.keys().next().is_none_or(|first| ticket.is_some_and(|own| own <= *first))
+        let is_before = |first: &u64| ticket.is_some_and(|own| own <= *first);
+        self.waiting.is_empty() || self.waiting.keys().next().is_none_or(is_before)
     }
 }
 
 impl Waiting {
     /// Whether a sender may put a message into the queue now: it fits, and it is the sender's turn.
+    #[inline]
     pub(super) fn is_turn(&self, ticket: Option<u64>, bytes: usize, bounds: Bounds) -> bool {
         self.waiters.is_first(ticket) && self.fits(bytes, bounds)
     }
 
     /// The same, for the owner of a ticket as for somebody new. The room that was kept for it is
     /// taken, or given up: others may have gone beyond their bounds meanwhile.
+    #[inline]
     pub(super) fn take_turn(&mut self, ticket: Option<u64>, bytes: usize, bounds: Bounds) -> bool {
         if let Some(ticket) = ticket {
             self.waiters.give_up_grant(ticket);

@@ -66,18 +66,36 @@ pub(super) struct Waiting {
 
 impl Waiting {
     pub(super) fn push(&mut self, item: Queued) {
-        if let Queued::Latest(latest) = &item {
+        let bytes = item.bytes();
+        self.push_message(item, bytes);
+    }
+
+    /// The same for an item whose payload is known to be of so many bytes.
+    #[inline]
+    pub(super) fn push_message(&mut self, item: Queued, bytes: usize) {
+        self.bytes += bytes;
+        if !matches!(item, Queued::Message(_) | Queued::Prepared(_)) {
+            self.note_special(&item, bytes);
+        }
+        self.queue.push_back(item);
+    }
+
+    /// What is there to know of what is not simply a message, before it is the last in the queue.
+    #[cold]
+    fn note_special(&mut self, item: &Queued, bytes: usize) {
+        if let Queued::Latest(latest) = item {
             let place = self.front.wrapping_add(self.queue.len() as u64);
             self.keys.get_or_insert_default().insert(latest.key, place);
         }
-        self.note_in(&item);
-        self.queue.push_back(item);
+        self.note_in(item, bytes);
     }
 
     /// Before all others; not a `Latest`.
     pub(super) fn push_front(&mut self, item: Queued) {
         debug_assert!(!matches!(item, Queued::Latest(_)));
-        self.note_in(&item);
+        let bytes = item.bytes();
+        self.bytes += bytes;
+        self.note_in(&item, bytes);
         self.front = self.front.wrapping_sub(1);
         self.queue.push_front(item);
     }
@@ -260,6 +278,7 @@ impl Waiting {
     }
 
     /// Messages, with the one on its way.
+    #[inline]
     pub(super) fn messages(&self) -> usize {
         self.queue.len() - self.gaps + usize::from(self.active.is_some())
     }
@@ -275,6 +294,7 @@ impl Waiting {
     }
 
     /// Whether a message fits beside all that is here, and what room is kept for.
+    #[inline]
     pub(super) fn fits(&self, bytes: usize, bounds: Bounds) -> bool {
         let (granted, granted_bytes) = self.waiters.granted();
         is_room(self.messages() + granted, self.bytes + granted_bytes, bytes, bounds)
@@ -291,9 +311,7 @@ impl Waiting {
         }
     }
 
-    fn note_in(&mut self, item: &Queued) {
-        let bytes = item.bytes();
-        self.bytes += bytes;
+    fn note_in(&mut self, item: &Queued, bytes: usize) {
         match item {
             Queued::Own(_) => {
                 self.own += 1;
