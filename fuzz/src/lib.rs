@@ -13,6 +13,7 @@ pub mod deflate_small;
 pub mod handshake_head;
 pub mod header;
 pub mod inflate;
+pub mod jwt;
 pub mod protocol_ops;
 pub mod streaming;
 pub mod tokens_extensions;
@@ -27,7 +28,7 @@ mod wire;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Body); 11] = [
+pub const TARGETS: [(&str, Body); 12] = [
     ("header", header::run),
     ("decoder_cuts", decoder_cuts::run),
     ("handshake_head", handshake_head::run),
@@ -39,4 +40,5 @@ pub const TARGETS: [(&str, Body); 11] = [
     ("deflate_small", deflate_small::run),
     ("inflate", inflate::run),
     ("streaming", streaming::run),
+    ("jwt", jwt::run),
 ];

@@ -28,6 +28,7 @@ mod key;
 mod negotiated;
 mod origin;
 mod parse;
+mod query;
 mod response;
 mod server;
 mod tokens;
@@ -39,5 +40,8 @@ pub use head::{HeadLimits, HeadReader};
 pub use key::{ClientKey, accept_key};
 pub use negotiated::Negotiated;
 pub use origin::{Origin, Origins};
+pub(crate) use query::decode as decode_query;
 pub use response::encode_response;
 pub use server::{Acceptance, Upgrade};
+#[cfg(feature = "auth")]
+pub(crate) use tokens::elements;

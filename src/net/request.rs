@@ -1,11 +1,12 @@
 //! What a client asked for, and what it is answered.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 
-use crate::handshake::{Acceptance, Upgrade};
+use crate::handshake::{Acceptance, Upgrade, decode_query};
 use crate::sync::Arc;
 
 /// The request that opened a connection, or that is no upgrade and wants a page. Cloning counts a
@@ -51,7 +52,7 @@ impl Request {
         let query = self.0.head.uri().query()?;
         query.split('&').find_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(key)? == name).then(|| decode(value))?
+            (decode_query(key)? == name).then(|| decode_query(value).map(Cow::into_owned))?
         })
     }
 
@@ -85,28 +86,6 @@ impl Request {
     pub fn http(&self) -> &http::Request<()> {
         &self.0.head
     }
-}
-
-/// Decodes `%XX` and `+` of a query; `None` for a broken escape or what is not utf-8.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [byte, tail @ ..] = rest {
-        rest = tail;
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let [high, low, tail @ ..] = tail else {
-                    return None;
-                };
-                let digit = |byte: &u8| char::from(*byte).to_digit(16);
-                bytes.push((digit(high)? * 16 + digit(low)?) as u8);
-                rest = tail;
-            }
-            byte => bytes.push(*byte),
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// What an accept hook decides.
