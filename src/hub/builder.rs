@@ -1,9 +1,13 @@
 //! How a hub is set up.
 
+use std::time::Duration;
+
 use crate::protocol::Config;
 use crate::sync::Arc;
 
+use super::clock::Warning;
 use super::hub::Hub;
+use super::peer::Peer;
 
 /// The longest message a hub's connections take, unless it is set otherwise, in bytes.
 pub const HUB_MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -48,6 +52,8 @@ pub(super) struct Settings {
     pub(super) room_name_bytes_max: usize,
     pub(super) default_rooms: Vec<Arc<str>>,
     pub(super) config: Arc<Config>,
+    pub(super) life_max: Option<Duration>,
+    pub(super) warning: Option<Warning>,
 }
 
 impl Default for Settings {
@@ -63,6 +69,8 @@ impl Default for Settings {
             room_name_bytes_max: 128,
             default_rooms: Vec::new(),
             config: Arc::new(config),
+            life_max: None,
+            warning: None,
         }
     }
 }
@@ -119,6 +127,23 @@ impl HubBuilder {
     /// A room that every registered connection joins. May be called several times.
     pub fn default_room(mut self, name: &str) -> Self {
         self.settings.default_rooms.push(name.into());
+        self
+    }
+
+    /// How long a registered connection may last (default: for ever). Then it is closed with 1001, some
+    /// up to a tenth earlier, so that they do not all come back at once.
+    pub const fn life_max(mut self, life: Duration) -> Self {
+        self.settings.life_max = Some(life);
+        self
+    }
+
+    /// Calls this so long before a connection's identity ends, with the time that is left: whoever
+    /// [renews](super::Peer::expire_at) it in time goes on, others are closed with 4401.
+    pub fn on_expiring<F>(mut self, before: Duration, call: F) -> Self
+    where
+        F: Fn(&Peer, Duration) + Send + Sync + 'static,
+    {
+        self.settings.warning = Some(Warning { before, call: Arc::new(call) });
         self
     }
 

@@ -5,6 +5,7 @@
 //! knows the rooms, and the connections that are registered with it.
 
 mod builder;
+mod clock;
 mod error;
 mod handlers;
 #[expect(clippy::module_inception, reason = "a file is one noun, and this floor is named after it")]

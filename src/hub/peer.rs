@@ -6,11 +6,14 @@ use std::net::IpAddr;
 use std::sync::Weak;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::frame::CloseFrameError;
 use crate::outbox::{SendError, Sender};
 use crate::protocol::Message;
 use crate::sync::{Arc, Mutex};
 
+use super::clock::Due;
 use super::error::JoinError;
 use super::hub::Hub;
 use super::room::{Membership, Room};
@@ -77,6 +80,9 @@ struct Inner {
     rooms: Vec<Membership>,
     metadata: HashMap<String, String>,
     is_gone: bool,
+    expires_at: Option<Instant>,
+    /// What the hub's clock knows of it.
+    due: Vec<(Instant, Due)>,
 }
 
 impl Peer {
@@ -224,6 +230,47 @@ impl Peer {
         self.0.inner.lock().rooms.iter().map(|place| place.room().clone()).collect()
     }
 
+    // Time.
+
+    /// When its identity ends, if it does.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Instant> {
+        self.0.inner.lock().expires_at
+    }
+
+    /// Sets when its identity ends: it is then closed with 4401, at most a second later. `None`: never.
+    /// Replaces what was set before, so it renews as well.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn expire_at(&self, at: Option<Instant>) {
+        let Some(hub) = self.0.hub.upgrade() else { return };
+        let mut inner = self.0.inner.lock();
+        inner.expires_at = at;
+        inner.forget_due(&hub, self.id(), |due| due != Due::Life);
+        if inner.is_gone {
+            return;
+        }
+        let Some(at) = at else { return };
+        inner.add_due(&hub, self.id(), at, Due::Expiry);
+        if let Some(warning) = &hub.settings.warning {
+            let warn_at = at.checked_sub(warning.before).unwrap_or_else(Instant::now);
+            inner.add_due(&hub, self.id(), warn_at, Due::Warning);
+        }
+    }
+
+    /// Its life begins, where the hub bounds it.
+    pub(super) fn begin_life(&self, hub: &Arc<Shared>) {
+        let Some(life) = hub.settings.life_max else { return };
+        // Multiples of the golden ratio lie evenly.
+        let share = self.id().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+        let early = life / 10 * (share as u32) / (1 << 16);
+        let mut inner = self.0.inner.lock();
+        if let Some(at) = Instant::now().checked_add(life - early) {
+            inner.add_due(hub, self.id(), at, Due::Life);
+        }
+    }
+
     pub(super) fn worker(&self) -> &Arc<Jobs> {
         &self.0.worker
     }
@@ -232,6 +279,9 @@ impl Peer {
     pub(super) fn end(&self) {
         let mut inner = self.0.inner.lock();
         inner.is_gone = true;
+        if let Some(hub) = self.0.hub.upgrade() {
+            inner.forget_due(&hub, self.id(), |_| true);
+        }
         let rooms = std::mem::take(&mut inner.rooms);
         drop(inner);
         drop(rooms);
@@ -239,6 +289,21 @@ impl Peer {
 }
 
 impl Inner {
+    fn add_due(&mut self, hub: &Arc<Shared>, id: u64, at: Instant, due: Due) {
+        self.due.push((at, due));
+        hub.clock.add(hub, at, id, due);
+    }
+
+    fn forget_due(&mut self, hub: &Shared, id: u64, which: impl Fn(Due) -> bool) {
+        self.due.retain(|(at, due)| {
+            let is_it = which(*due);
+            if is_it {
+                hub.clock.remove(*at, id, *due);
+            }
+            !is_it
+        });
+    }
+
     fn membership(&self, name: &str) -> Option<&Membership> {
         self.rooms.iter().find(|place| place.room().name() == name)
     }

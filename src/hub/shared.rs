@@ -10,6 +10,7 @@ use crate::protocol::PreparedMessage;
 use crate::sync::{Arc, AtomicU64, AtomicUsize, Mutex, Ordering};
 
 use super::builder::Settings;
+use super::clock::Clock;
 use super::error::{BroadcastError, JoinError, RegisterError};
 use super::members::Publication;
 use super::registry::{Place, Registry};
@@ -23,6 +24,7 @@ pub(super) const EVERYBODY: u64 = 0;
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) registry: Registry,
+    pub(super) clock: Clock,
     pub(super) rooms: Mutex<HashMap<Arc<str>, Weak<State>>>,
     workers: Mutex<Vec<(Id, Arc<Jobs>)>>,
     next_room: AtomicU64,
@@ -42,6 +44,7 @@ impl Shared {
         Self {
             settings,
             registry: Registry::default(),
+            clock: Clock::default(),
             rooms: Mutex::default(),
             workers: Mutex::default(),
             next_room: AtomicU64::new(EVERYBODY + 1),
