@@ -7,19 +7,21 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header};
 
 use crate::handshake::{Acceptance, Upgrade, decode_query};
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex};
+
+use super::admission::Pass;
 
 /// The request that opened a connection, or that is no upgrade and wants a page. Cloning counts a
 /// reference.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     head: http::Request<()>,
     subprotocols: Vec<String>,
     is_upgrade: bool,
     peer_addr: Option<SocketAddr>,
+    pass: Mutex<Pass>,
 }
 
 impl Request {
@@ -30,7 +32,8 @@ impl Request {
     ) -> Self {
         let subprotocols =
             upgrade.map(|upgrade| upgrade.subprotocols().to_vec()).unwrap_or_default();
-        Self(Arc::new(Inner { head, subprotocols, is_upgrade: upgrade.is_some(), peer_addr }))
+        let (is_upgrade, pass) = (upgrade.is_some(), Mutex::default());
+        Self(Arc::new(Inner { head, subprotocols, is_upgrade, peer_addr, pass }))
     }
 
     /// Whether it is a valid WebSocket upgrade.
@@ -81,10 +84,31 @@ impl Request {
         self.0.peer_addr
     }
 
+    /// What its [admission](super::Admission) gave for it, when it is of this type; once.
+    #[must_use]
+    pub fn take_pass<T: std::any::Any + Send>(&self) -> Option<T> {
+        self.0.pass.lock().take()
+    }
+
+    pub(super) fn set_pass(&self, pass: Pass) {
+        *self.0.pass.lock() = pass;
+    }
+
     /// The request with all its headers.
     #[must_use]
     pub fn http(&self) -> &http::Request<()> {
         &self.0.head
+    }
+}
+
+/// Neither headers nor the query: they may hold tokens and passwords.
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request")
+            .field("path", &self.path())
+            .field("is_upgrade", &self.is_upgrade())
+            .field("peer_addr", &self.peer_addr())
+            .finish_non_exhaustive()
     }
 }
 

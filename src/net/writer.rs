@@ -248,11 +248,14 @@ impl Sender {
     /// Cancel safety: a future that is dropped has sent nothing.
     pub async fn send_stream(&self, kind: MessageKind) -> Result<MessageWriter, SendError> {
         let outbox = self.outbox();
-        let (first, timeout) = match (outbox.open_stream(), outbox.config().overflow) {
-            (Ok(id), _) => return Ok(MessageWriter::new(outbox.clone(), id, kind)),
-            (Err(first @ SendError::Full { .. }), Overflow::Block { timeout }) => (first, timeout),
-            (Err(error), _) => return Err(error),
-        };
+        let (first, timeout) =
+            match (self.apply_policy(outbox.open_stream()), outbox.config().overflow) {
+                (Ok(id), _) => return Ok(MessageWriter::new(outbox.clone(), id, kind)),
+                (Err(first @ SendError::Full { .. }), Overflow::Block { timeout }) => {
+                    (first, timeout)
+                }
+                (Err(error), _) => return Err(error),
+            };
         let timeout_ms = millis(timeout);
         let opening = std::future::poll_fn(|cx| {
             loop {

@@ -288,7 +288,10 @@ impl Outbox {
 
     /// Asks the connection to close after what is queued; the first frame asked for counts.
     pub(crate) fn request_close(&self, frame: CloseFrame) {
-        let mut state = self.state.lock();
+        self.ask_to_close(self.state.lock(), frame);
+    }
+
+    fn ask_to_close(&self, mut state: MutexGuard<'_, State>, frame: CloseFrame) {
         if state.close_request.is_none() && !state.is_closed {
             state.close_request = Some(Box::new(frame));
         }
@@ -303,10 +306,9 @@ impl Outbox {
     pub(crate) fn request_close_now(&self, frame: CloseFrame) {
         let mut state = self.state.lock();
         let dropped = state.drop_queue();
-        self.note(&state);
-        drop(state);
         self.count_dropped(dropped);
-        self.request_close(frame);
+        self.note(&state);
+        self.ask_to_close(state, frame);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -414,13 +416,18 @@ impl Outbox {
     }
 
     /// The connection is dropped while it is open: one try to write a close frame, without waiting: the
-    /// one that was asked for, if any.
+    /// one that was asked for, if any. What others have queued goes before it where the line takes it.
     pub(crate) fn say_goodbye(&self, is_panicking: bool) {
         let mut state = self.state.lock();
-        if state.is_closed || !state.may_write() {
+        if state.is_closed || state.is_blocked || state.line.is_none() {
             return;
         }
+        state.write_out();
         state.is_closed = true;
+        self.count_dropped(state.drop_queue());
+        if state.is_blocked {
+            return;
+        }
         let asked = state.close_request.take().filter(|_| !is_panicking);
         let (code, reason) = if is_panicking { (1011, "internal error") } else { (1001, "") };
         let frame = asked.or_else(|| CloseFrame::new(code, reason).ok().map(Box::new));

@@ -111,7 +111,7 @@ impl Sender {
         result
     }
 
-    fn apply_policy(&self, result: Result<(), SendError>) -> Result<(), SendError> {
+    pub(crate) fn apply_policy<T>(&self, result: Result<T, SendError>) -> Result<T, SendError> {
         if let Err(SendError::Full { .. }) = result {
             match self.outbox.config().overflow {
                 Overflow::Close => self.close_overloaded(),

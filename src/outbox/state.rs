@@ -155,7 +155,7 @@ impl Active {
 
 impl State {
     pub(super) fn check_open(&self) -> Result<(), SendError> {
-        if self.is_closed || self.close_request.is_some() {
+        if self.is_closed || self.is_broken || self.close_request.is_some() {
             return Err(SendError::Closed);
         }
         Ok(())
@@ -314,18 +314,18 @@ impl State {
     }
 
     /// Takes what the connection has encoded itself. Data may not pass into the middle of a message,
-    /// control frames may.
+    /// control frames may. After a message that was given up there is no data any more.
     pub(super) fn take_own(&mut self, own: &mut WriteBuffer) {
         if !self.is_mid_message() || !own.has_data() {
             return self.tail.append(own);
         }
+        let mut data = WriteBuffer::new();
+        let bytes = std::mem::take(own).into_vec();
+        sort_frames(&bytes, &mut self.tail, &mut data);
         if self.is_broken {
-            let bytes = std::mem::take(own).into_vec();
-            return keep_control_frames(&bytes, &mut self.tail);
+            return;
         }
-        let mut bytes = WriteBuffer::new();
-        bytes.append(own);
-        let item = Queued::Own(Box::new(Queued::Encoded(bytes)));
+        let item = Queued::Own(Box::new(Queued::Encoded(data)));
         let waiting = self.waiting.get_or_insert_default();
         waiting.bytes += item.bytes();
         waiting.own_bytes += item.own_bytes();
@@ -336,7 +336,7 @@ impl State {
     /// A message of the connection itself, behind what it has sent before; the outbox's bounds do not
     /// hold for it.
     pub(super) fn send_own(&mut self, item: Queued) {
-        if self.is_queue_empty() {
+        if self.is_queue_empty() && self.tail.len() < ENCODED_BYTES_MAX {
             return self.begin(item);
         }
         self.is_own_queued = true;
@@ -498,6 +498,19 @@ impl State {
         }
     }
 
+    /// The connection, where it has something to write that nobody has told it of.
+    pub(super) fn take_idle_drain(&mut self) -> Option<Waker> {
+        let has_message = || {
+            self.waiting.as_ref().is_some_and(|waiting| match waiting.active {
+                Some(Active::Message(_)) => true,
+                Some(Active::Stream(_)) => false,
+                None => !waiting.queue.is_empty(),
+            })
+        };
+        let is_idle = !self.is_blocked && (!self.tail.is_empty() || has_message());
+        if is_idle { self.drain_waker.take() } else { None }
+    }
+
     /// True when it is another waker than before.
     pub(super) fn register(&mut self, waker: &Waker) -> bool {
         match &mut self.drain_waker {
@@ -510,14 +523,13 @@ impl State {
     }
 }
 
-/// Of whole frames, those that may follow a message that was given up: a pong, a close.
-fn keep_control_frames(mut frames: &[u8], out: &mut WriteBuffer) {
+/// Of whole frames, those that may pass into a message, and the others.
+fn sort_frames(mut frames: &[u8], control: &mut WriteBuffer, data: &mut WriteBuffer) {
     while let Ok(Some((header, header_len))) = FrameHeader::parse(frames) {
         let len = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
         let (frame, rest) = frames.split_at(header_len.saturating_add(len).min(frames.len()));
-        if header.opcode.is_control() {
-            out.extend_from_slice(frame);
-        }
+        let out = if header.opcode.is_control() { &mut *control } else { &mut *data };
+        out.extend_from_slice(frame);
         frames = rest;
     }
 }

@@ -62,6 +62,9 @@ impl Outbox {
             Some((_, true)) if has_room => Poll::Ready(Ok(())),
             Some((place, _)) => {
                 (place.waker, place.is_flushing) = (Some(waker.clone()), false);
+                let drain = state.take_idle_drain();
+                drop(state);
+                wake(drain);
                 Poll::Pending
             }
         }
@@ -85,6 +88,9 @@ impl Outbox {
             None | Some((_, false)) => Poll::Ready(Ok(())),
             Some((place, true)) => {
                 (place.waker, place.is_flushing) = (Some(waker.clone()), true);
+                let drain = state.take_idle_drain();
+                drop(state);
+                wake(drain);
                 Poll::Pending
             }
         }

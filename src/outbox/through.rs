@@ -27,7 +27,7 @@ impl Outbox {
     /// to be changed.
     pub(crate) fn write_through(&self, own: &mut WriteBuffer, message: MessageRef<'_>) -> bool {
         let mut state = self.lock();
-        let Some(line) = state.line.clone().filter(|_| !state.is_closed) else {
+        let Some(line) = state.line.clone().filter(|_| !state.is_closed && !state.is_broken) else {
             return false;
         };
         if state.encoder.is_masking() || state.encoder.class().is_some() {
