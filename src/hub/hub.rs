@@ -142,10 +142,7 @@ impl Hub {
         let registration = Registration { hub: self.shared.clone(), peer, _place: place };
         let peer = &registration.peer;
         peer.worker().push(Job::Join { room: EVERYBODY, sender: sender.clone() });
-        peer.begin_life(&self.shared);
-        for room in &self.shared.settings.default_rooms {
-            peer.join(room)?;
-        }
+        peer.begin(&self.shared)?;
         Ok(registration)
     }
 

@@ -7,6 +7,8 @@
 mod builder;
 mod clock;
 mod error;
+#[cfg(feature = "auth")]
+mod guarded;
 mod handlers;
 #[expect(clippy::module_inception, reason = "a file is one noun, and this floor is named after it")]
 mod hub;

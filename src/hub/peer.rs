@@ -25,6 +25,8 @@ use super::worker::Jobs;
 pub struct Profile {
     user: Option<Arc<str>>,
     address: Option<IpAddr>,
+    expires_at: Option<Instant>,
+    rooms: Vec<String>,
     extensions: Extensions,
 }
 
@@ -48,6 +50,20 @@ impl Profile {
     #[must_use]
     pub fn address(mut self, address: Option<IpAddr>) -> Self {
         self.address = address;
+        self
+    }
+
+    /// When its identity ends: see [`Peer::expire_at`].
+    #[must_use]
+    pub fn expire_at(mut self, at: Option<Instant>) -> Self {
+        self.expires_at = at;
+        self
+    }
+
+    /// A room it joins when it is registered. May be called several times.
+    #[must_use]
+    pub fn room(mut self, name: &str) -> Self {
+        self.rooms.push(name.to_owned());
         self
     }
 
@@ -259,8 +275,18 @@ impl Peer {
         }
     }
 
+    /// Joins the rooms it is to be in from the beginning.
+    pub(super) fn begin(&self, hub: &Arc<Shared>) -> Result<(), JoinError> {
+        self.begin_life(hub);
+        if self.0.profile.expires_at.is_some() {
+            self.expire_at(self.0.profile.expires_at);
+        }
+        hub.settings.default_rooms.iter().try_for_each(|room| self.join(room).map(drop))?;
+        self.0.profile.rooms.iter().try_for_each(|room| self.join(room).map(drop))
+    }
+
     /// Its life begins, where the hub bounds it.
-    pub(super) fn begin_life(&self, hub: &Arc<Shared>) {
+    fn begin_life(&self, hub: &Arc<Shared>) {
         let Some(life) = hub.settings.life_max else { return };
         // Multiples of the golden ratio lie evenly.
         let share = self.id().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;

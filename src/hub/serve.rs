@@ -29,17 +29,18 @@ struct Gate {
 }
 
 /// What a connection was let in with.
-struct Ticket {
-    place: Place,
-    profile: Profile,
+pub(super) struct Ticket {
+    pub(super) place: Place,
+    pub(super) profile: Profile,
 }
 
-impl Gate {
-    fn ticket(&self, request: &Request) -> Result<Ticket, RegisterError> {
-        let shared = self.hub.upgrade().ok_or(RegisterError::Stopped)?;
+impl Ticket {
+    /// Takes a place for a request.
+    pub(super) fn of(hub: &Weak<Shared>, request: &Request) -> Result<Self, RegisterError> {
+        let shared = hub.upgrade().ok_or(RegisterError::Stopped)?;
         let place = shared.reserve()?;
         let address = request.peer_addr().map(|address| address.ip());
-        Ok(Ticket { place, profile: Profile::new().address(address) })
+        Ok(Self { place, profile: Profile::new().address(address) })
     }
 }
 
@@ -48,12 +49,13 @@ impl Admission for Gate {
         &'a self,
         request: &'a Request,
     ) -> Pin<Box<dyn Future<Output = Result<Pass, Response<Bytes>>> + Send + 'a>> {
-        let admitted = self.ticket(request).map(Pass::new).map_err(|error| refusal(&error));
+        let admitted = Ticket::of(&self.hub, request).map(Pass::new);
+        let admitted = admitted.map_err(|error| refusal(&error));
         Box::pin(std::future::ready(admitted))
     }
 }
 
-fn refusal(error: &RegisterError) -> Response<Bytes> {
+pub(super) fn refusal(error: &RegisterError) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(error.to_string()));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
