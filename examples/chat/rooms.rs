@@ -35,10 +35,10 @@ impl Rooms {
         // Before it is in the room, so that nothing overtakes it. A connection that is closed
         // already leaves at once.
         let _ = sender.try_send(joined.to_json());
-        let membership = room.join(sender);
+        let membership = room.join(sender).ok();
         self.announce(&room, format!("{} joined", guest.name), id);
         drop(order);
-        Seat { rooms: self.clone(), membership: Some(membership), id, name: guest.name.clone() }
+        Seat { rooms: self.clone(), membership, id, name: guest.name.clone() }
     }
 
     /// Tells a room that somebody came or went; `except` knows already.

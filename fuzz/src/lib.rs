@@ -14,6 +14,7 @@ pub mod forwarded;
 pub mod handshake_head;
 pub mod header;
 pub mod inflate;
+pub mod jwt;
 pub mod protocol_ops;
 pub mod proxy_protocol;
 pub mod streaming;
@@ -29,7 +30,7 @@ mod wire;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Body); 13] = [
+pub const TARGETS: [(&str, Body); 14] = [
     ("header", header::run),
     ("decoder_cuts", decoder_cuts::run),
     ("handshake_head", handshake_head::run),
@@ -43,4 +44,5 @@ pub const TARGETS: [(&str, Body); 13] = [
     ("streaming", streaming::run),
     ("forwarded", forwarded::run),
     ("proxy_protocol", proxy_protocol::run),
+    ("jwt", jwt::run),
 ];

@@ -32,6 +32,7 @@ mod negotiated;
 mod origin;
 mod parse;
 mod proxy_protocol;
+mod query;
 mod response;
 mod server;
 mod tokens;
@@ -45,5 +46,8 @@ pub use key::{ClientKey, accept_key};
 pub use negotiated::Negotiated;
 pub use origin::{Origin, Origins};
 pub use proxy_protocol::{ProxyHeader, ProxyHeaderReader, ProxyProtocolError};
+pub(crate) use query::decode as decode_query;
 pub use response::encode_response;
 pub use server::{Acceptance, Upgrade};
+#[cfg(feature = "auth")]
+pub(crate) use tokens::elements;
