@@ -20,8 +20,11 @@ mod fragments;
 mod inflation;
 mod keepalive;
 mod message;
+mod observer;
 mod payload;
 mod prepared;
+mod rate;
+mod rates;
 mod role;
 mod write_buffer;
 
@@ -30,7 +33,9 @@ pub use config::{Config, Overflow};
 pub use encoder::Encoder;
 pub use endpoint::{ConnectionClosed, Endpoint, Event};
 pub use message::{Message, MessageKind, MessageRef, Utf8Bytes};
+pub use observer::{Observer, SharedObserver};
 pub use prepared::{Compress, PreparedMessage};
+pub use rate::{Rate, RetryAfter, TokenBucket};
 pub use role::Role;
 pub use write_buffer::WriteBuffer;
 

@@ -6,8 +6,8 @@ use std::fmt;
 use crate::sync::Mutex;
 
 use super::AddressKey;
-use super::bucket::{Rate, RetryAfter, TokenBucket};
 use super::table::shrink;
+use crate::protocol::{Rate, RetryAfter, TokenBucket};
 
 /// Refilled buckets that one call throws out, at most: more than a call can add, so the table empties
 /// as fast as it fills, and no call is long.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::bucket::Rate;
 use super::room_name::ROOM_NAME_BYTES_MAX;
+use crate::protocol::Rate;
 
 /// What a server and its hub allow. `None` is no limit. What one connection may do by itself (lengths,
 /// queues, deadlines) is in [`Config`](crate::Config).

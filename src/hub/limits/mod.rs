@@ -13,15 +13,14 @@
 
 mod address;
 mod address_rates;
-mod bucket;
 mod config;
 mod places;
 mod room_name;
 mod table;
 
+pub use crate::protocol::{Rate, RetryAfter, TokenBucket};
 pub use address::AddressKey;
 pub use address_rates::AddressRates;
-pub use bucket::{Rate, RetryAfter, TokenBucket};
 pub use config::{Limits, LimitsError};
 pub use places::{Place, Places, PlacesFull};
 pub use room_name::{ROOM_NAME_BYTES_MAX, RoomNameError, check_room_name};

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// How many may pass in a time, and how many at once after a pause.
 ///
 /// ```
-/// use sockeye::hub::limits::Rate;
+/// use sockeye::protocol::Rate;
 ///
 /// let rate = Rate::per_second(20).burst(50);
 /// assert_eq!((rate.tokens(), rate.burst_tokens()), (20, 50));
@@ -91,7 +91,7 @@ impl RetryAfter {
 /// clock. A time before the last one counts as the last one.
 ///
 /// ```
-/// use sockeye::hub::limits::{Rate, RetryAfter, TokenBucket};
+/// use sockeye::protocol::{Rate, RetryAfter, TokenBucket};
 ///
 /// let rate = Rate::per_second(4).burst(2);
 /// let mut bucket = TokenBucket::new(&rate, 0);
