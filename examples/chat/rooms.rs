@@ -27,7 +27,7 @@ impl Rooms {
         Ok(Self { hub, order: Arc::default() })
     }
 
-    pub(crate) fn enter(&self, guest: &Guest, sender: Sender) -> Seat {
+    pub(crate) fn enter(&self, guest: &Guest, sender: &Sender) -> Seat {
         let id = sender.id();
         let room = self.hub.room(&guest.room);
         let order = self.lock();
