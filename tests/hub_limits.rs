@@ -70,8 +70,8 @@ fn senseless_limits_are_refused() {
         zero("handshakes_per_address")
     );
     assert_eq!(
-        check(|limits| limits.room_name_bytes_max = 129),
-        Err(LimitsError::OverMaximum { field: "room_name_bytes_max", limit: 128 })
+        check(|limits| limits.room_name_bytes_max = 1025),
+        Err(LimitsError::OverMaximum { field: "room_name_bytes_max", limit: 1024 })
     );
 }
 

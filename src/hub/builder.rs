@@ -7,6 +7,7 @@ use crate::sync::Arc;
 
 use super::clock::Warning;
 use super::hub::Hub;
+use super::limits::{Limits, LimitsError};
 use super::peer::Peer;
 
 /// The longest message a hub's connections take, unless it is set otherwise, in bytes.
@@ -14,9 +15,17 @@ pub const HUB_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
 /// A value that makes no sense for a hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{setting}: at least 1")]
-pub struct HubError {
-    setting: &'static str,
+#[non_exhaustive]
+pub enum HubError {
+    /// A limit of its own.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// It lets nothing pass at all.
+    #[error("{field} of zero lets nothing pass")]
+    Zero {
+        /// Which of the builder's.
+        field: &'static str,
+    },
 }
 
 /// Settings of a [`Hub`]. Made by [`Hub::builder`].
@@ -46,13 +55,9 @@ pub(super) struct Settings {
     pub(super) workers: Option<usize>,
     pub(super) job_queue: usize,
     pub(super) job_bytes_max: usize,
-    pub(super) connections_max: usize,
-    pub(super) room_members_max: usize,
-    pub(super) rooms_max: usize,
-    pub(super) room_name_bytes_max: usize,
+    pub(super) limits: Limits,
     pub(super) default_rooms: Vec<Arc<str>>,
     pub(super) config: Arc<Config>,
-    pub(super) life_max: Option<Duration>,
     pub(super) warning: Option<Warning>,
 }
 
@@ -63,13 +68,9 @@ impl Default for Settings {
             workers: None,
             job_queue: 65_536,
             job_bytes_max: 16 * 1024 * 1024,
-            connections_max: 10_000,
-            room_members_max: usize::MAX,
-            rooms_max: 64,
-            room_name_bytes_max: 128,
+            limits: Limits::default(),
             default_rooms: Vec::new(),
             config: Arc::new(config),
-            life_max: None,
             warning: None,
         }
     }
@@ -102,25 +103,31 @@ impl HubBuilder {
 
     /// Connections at a time (default 10,000).
     pub const fn connections_max(mut self, connections: usize) -> Self {
-        self.settings.connections_max = connections;
+        self.settings.limits.connections_max = connections;
         self
     }
 
     /// Members of one room (default: no limit).
     pub const fn room_members_max(mut self, members: usize) -> Self {
-        self.settings.room_members_max = members;
+        self.settings.limits.room_members_max = Some(members);
         self
     }
 
     /// Rooms one registered connection may be in at a time (default 64).
     pub const fn rooms_max(mut self, rooms: usize) -> Self {
-        self.settings.rooms_max = rooms;
+        self.settings.limits.rooms_per_connection_max = rooms;
+        self
+    }
+
+    /// All limits at once: also those by address and user, rates, and the dry run.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = limits;
         self
     }
 
     /// The longest room name, in bytes (default 128).
     pub const fn room_name_bytes_max(mut self, bytes: usize) -> Self {
-        self.settings.room_name_bytes_max = bytes;
+        self.settings.limits.room_name_bytes_max = bytes;
         self
     }
 
@@ -133,7 +140,7 @@ impl HubBuilder {
     /// How long a registered connection may last (default: for ever). Then it is closed with 1001, some
     /// up to a tenth earlier, so that they do not all come back at once.
     pub const fn life_max(mut self, life: Duration) -> Self {
-        self.settings.life_max = Some(life);
+        self.settings.limits.life_max = Some(life);
         self
     }
 
@@ -157,21 +164,22 @@ impl HubBuilder {
     /// The hub.
     ///
     /// # Errors
-    /// When a limit is zero that has to let something pass.
+    /// When a value makes no sense: a limit of zero, say.
     pub fn build(self) -> Result<Hub, HubError> {
-        let settings = self.settings;
+        let mut settings = self.settings;
+        settings.limits.check()?;
         let at_least_one = [
             ("workers", settings.workers.unwrap_or(1)),
             ("job_queue", settings.job_queue),
             ("job_bytes_max", settings.job_bytes_max),
-            ("connections_max", settings.connections_max),
-            ("room_members_max", settings.room_members_max),
-            ("rooms_max", settings.rooms_max),
-            ("room_name_bytes_max", settings.room_name_bytes_max),
         ];
-        match at_least_one.into_iter().find(|(_, value)| *value == 0) {
-            Some((setting, _)) => Err(HubError { setting }),
-            None => Ok(Hub::with(settings)),
+        if let Some((field, _)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {
+            return Err(HubError::Zero { field });
         }
+        let config = Arc::make_mut(&mut settings.config);
+        let Limits { messages_per_connection, bytes_per_connection, .. } = settings.limits;
+        config.message_rate = config.message_rate.or(messages_per_connection);
+        config.byte_rate = config.byte_rate.or(bytes_per_connection);
+        Ok(Hub::with(settings))
     }
 }

@@ -26,8 +26,8 @@ pub enum JoinError {
         /// The limit.
         rooms_max: usize,
     },
-    /// The name is empty, too long, or has control characters.
-    #[error("room name: 1 to {bytes_max} bytes without control characters")]
+    /// The name is empty, too long, has control characters, or white space at an end.
+    #[error("room name: 1 to {bytes_max} bytes, no control characters, no white space at its ends")]
     Name {
         /// The longest name, in bytes.
         bytes_max: usize,
@@ -46,6 +46,24 @@ pub enum RegisterError {
     Full {
         /// The limit.
         connections_max: usize,
+    },
+    /// The address has as many connections as it may have.
+    #[error("too many connections of one address: {connections_max}")]
+    AddressFull {
+        /// The limit.
+        connections_max: usize,
+    },
+    /// The user has as many connections as it may have.
+    #[error("too many connections of one user: {connections_max}")]
+    UserFull {
+        /// The limit.
+        connections_max: usize,
+    },
+    /// The address makes more handshakes than it may.
+    #[error("too many handshakes: wait {retry_ms} ms")]
+    TooFast {
+        /// When one is allowed again, in milliseconds.
+        retry_ms: u64,
     },
     /// The hub is shutting down.
     #[error("shutting down")]

@@ -18,6 +18,7 @@ use crate::sync::Arc;
 
 use super::handlers::Handlers;
 use super::hub::{Hub, Registration};
+use super::metrics::Rejection;
 use super::peer::Peer;
 use super::serve::{Ticket, refusal};
 use super::shared::Shared;
@@ -65,7 +66,12 @@ impl Admission for Guard {
             // A full server does no work for whom it cannot take.
             let ticket = Ticket::of(&self.hub, request).map_err(|error| refusal(&error))?;
             let found = self.identity(request).await;
-            let (identity, room) = found.map_err(|error| error.to_response())?;
+            let (identity, room) = found.map_err(|error| {
+                if let Some(hub) = self.hub.upgrade() {
+                    hub.metrics.count_rejected(rejection(&error));
+                }
+                error.to_response()
+            })?;
             let mut profile = ticket.profile.expire_at(ends_at(&identity));
             if let Some(id) = identity.id() {
                 profile = profile.user(id);
@@ -75,6 +81,17 @@ impl Admission for Guard {
             }
             Ok(Pass::new(Ticket { profile: profile.extension(identity), ..ticket }))
         })
+    }
+}
+
+/// How a refusal is counted.
+const fn rejection(error: &AuthError) -> Rejection {
+    match error {
+        AuthError::Refused => Rejection::Forbidden,
+        AuthError::RateLimited { .. } => Rejection::HandshakeRate,
+        AuthError::Credentials(_) => Rejection::BadRequest,
+        AuthError::Unavailable { .. } => Rejection::Other,
+        _ => Rejection::Unauthorized,
     }
 }
 

@@ -195,6 +195,7 @@ impl Handler for HubHandler {
     }
 
     fn on_close(&mut self, outcome: &CloseOutcome) {
+        self.registration.ended_with(outcome.code);
         let peer = self.registration.peer();
         if let (Some(call), Some(error)) = (&self.handlers.on_error, Error::of_cause(outcome.cause))
         {

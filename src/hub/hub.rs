@@ -3,11 +3,13 @@
 use std::sync::Weak;
 use std::task::{Context, Poll};
 
+use crate::frame::CloseCode;
 use crate::outbox::{SendError, Sender, Sent};
 use crate::protocol::{Config, MessageRef, PreparedMessage};
-use crate::sync::{Arc, Ordering};
+use crate::sync::{Arc, Mutex, Ordering};
 
 use super::builder::{HubBuilder, Settings};
+use super::doors::Taken;
 use super::error::{BroadcastError, RegisterError};
 use super::peer::{Peer, Profile};
 use super::registry::Place;
@@ -126,20 +128,29 @@ impl Hub {
         sender: &Sender,
         profile: Profile,
     ) -> Result<Registration, RegisterError> {
-        self.register_in(sender, profile, self.shared.reserve()?)
+        let place = self.shared.doors.judge(self.shared.reserve())?;
+        self.register_in(sender, profile, place, Taken::default())
     }
 
     pub(super) fn register_in(
         &self,
         sender: &Sender,
         profile: Profile,
-        place: Place,
+        place: Option<Place>,
+        mut taken: Taken,
     ) -> Result<Registration, RegisterError> {
+        if let Some(user) = profile.user_key() {
+            taken = self.shared.doors.user(taken, user)?;
+        }
         let worker = self.shared.worker(sender.id());
         let peer = Peer::new(sender.clone(), &self.shared, worker, profile);
         self.shared.registry.add(&peer)?;
         // From here on dropping it undoes everything.
-        let registration = Registration { hub: self.shared.clone(), peer, _place: place };
+        self.shared.metrics.count_accepted();
+        self.shared.metrics.count_opened();
+        let ended = Mutex::new(CloseCode::Abnormal);
+        let hub = self.shared.clone();
+        let registration = Registration { hub, peer, ended, _place: place, _taken: taken };
         let peer = &registration.peer;
         peer.worker().push(Job::Join { room: EVERYBODY, sender: sender.clone() });
         peer.begin(&self.shared)?;
@@ -247,10 +258,18 @@ impl Hub {
 pub struct Registration {
     hub: Arc<Shared>,
     peer: Peer,
-    _place: Place,
+    ended: Mutex<CloseCode>,
+    _place: Option<Place>,
+    _taken: Taken,
 }
 
 impl Registration {
+    /// Notes with which code the connection has ended, for the metrics: for a read loop of one's own. A
+    /// [`HubHandler`](super::HubHandler) does it itself. Else it counts as 1006.
+    pub fn ended_with(&self, code: CloseCode) {
+        *self.ended.lock() = code;
+    }
+
     /// The connection, as the hub knows it.
     #[must_use]
     pub const fn peer(&self) -> &Peer {
@@ -269,6 +288,12 @@ impl std::ops::Deref for Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         let id = self.peer.id();
+        let mut code = *self.ended.lock();
+        if std::thread::panicking() {
+            self.hub.metrics.count_handler_panic();
+            code = CloseCode::InternalError;
+        }
+        self.hub.metrics.count_closed(code);
         self.peer.end();
         self.peer.worker().push(Job::Leave { room: EVERYBODY, id });
         self.hub.registry.remove(&self.peer);

@@ -1,12 +1,15 @@
 //! The members of one room that one worker serves.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::outbox::{Run, SendError, Sender, Sent};
 use crate::protocol::PreparedMessage;
 
+use super::counting::us_since;
+use super::metrics::Metrics;
 use super::report::{Except, Report};
 
 /// `places[senders[i].id()].index == i`.
@@ -30,6 +33,17 @@ pub(super) struct Publication {
     pub(super) except: Except,
     /// Who wants to know what came of it.
     pub(super) report: Option<UnboundedSender<Report>>,
+    began: Instant,
+}
+
+impl Publication {
+    pub(super) fn new(
+        message: PreparedMessage,
+        except: Except,
+        report: Option<UnboundedSender<Report>>,
+    ) -> Self {
+        Self { message, except, report, began: Instant::now() }
+    }
 }
 
 /// Consecutive broadcasts to one room.
@@ -40,11 +54,14 @@ pub(super) struct Batch {
     except: Vec<Except>,
     has_exceptions: bool,
     report: Option<UnboundedSender<Report>>,
+    /// When its first message was said.
+    began: Option<Instant>,
 }
 
 impl Batch {
     pub(super) fn push(&mut self, publication: Publication) {
-        let Publication { message, except, report } = publication;
+        let Publication { message, except, report, began } = publication;
+        self.began.get_or_insert(began);
         self.run.push(message);
         self.has_exceptions |= !except.is_nobody();
         self.except.push(except);
@@ -52,7 +69,11 @@ impl Batch {
     }
 
     /// Everybody has it.
-    pub(super) fn end(&mut self, report: Report) {
+    pub(super) fn end(&mut self, report: Report, metrics: &Metrics) {
+        metrics.count_deliveries(report.sent() as u64);
+        if let Some(began) = self.began.take() {
+            metrics.record_broadcast(us_since(began));
+        }
         if let Some(asked) = self.report.take() {
             // Whoever asked may have gone.
             let _ = asked.send(report);

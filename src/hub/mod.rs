@@ -9,6 +9,8 @@ pub mod metrics;
 
 mod builder;
 mod clock;
+mod counting;
+mod doors;
 mod error;
 #[cfg(feature = "auth")]
 mod guarded;

@@ -46,6 +46,10 @@ impl Profile {
         self
     }
 
+    pub(super) const fn user_key(&self) -> Option<&Arc<str>> {
+        self.user.as_ref()
+    }
+
     /// The address of the client.
     #[must_use]
     pub fn address(mut self, address: Option<IpAddr>) -> Self {
@@ -205,7 +209,8 @@ impl Peer {
     /// When a limit says no, or the connection is over.
     pub fn join(&self, name: &str) -> Result<Room, JoinError> {
         let shared = self.0.hub.upgrade().ok_or(JoinError::Closed)?;
-        let rooms_max = shared.settings.rooms_max;
+        let rooms_max = shared.settings.limits.rooms_per_connection_max;
+        let metrics = shared.metrics.clone();
         let hub = Hub::from_shared(shared);
         let mut inner = self.0.inner.lock();
         if inner.is_gone {
@@ -215,7 +220,9 @@ impl Peer {
             return Ok(membership.room().clone());
         }
         if inner.rooms.len() >= rooms_max {
-            return Err(JoinError::TooManyRooms { rooms_max });
+            let error = JoinError::TooManyRooms { rooms_max };
+            metrics.count_join_refused(error.refusal());
+            return Err(error);
         }
         let room = hub.room(name);
         inner.rooms.push(room.join_with(self.0.sender.clone(), self.0.worker.clone())?);
@@ -287,7 +294,7 @@ impl Peer {
 
     /// Its life begins, where the hub bounds it.
     fn begin_life(&self, hub: &Arc<Shared>) {
-        let Some(life) = hub.settings.life_max else { return };
+        let Some(life) = hub.settings.limits.life_max else { return };
         // Multiples of the golden ratio lie evenly.
         let share = self.id().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
         let early = life / 10 * (share as u32) / (1 << 16);

@@ -7,6 +7,7 @@ use crate::protocol::{MessageRef, PreparedMessage};
 use crate::sync::{Arc, Ordering};
 
 use super::error::{BroadcastError, JoinError};
+use super::limits::check_room_name;
 use super::report::{Except, Reporting};
 use super::shared::State;
 use super::worker::{Job, Jobs};
@@ -41,12 +42,12 @@ impl Room {
         sender: Sender,
         worker: Arc<Jobs>,
     ) -> Result<Membership, JoinError> {
-        let bytes_max = self.state.hub.settings.room_name_bytes_max;
-        let name = self.name();
-        if name.is_empty() || name.len() > bytes_max || name.chars().any(char::is_control) {
-            return Err(JoinError::Name { bytes_max });
-        }
-        self.state.enter()?;
+        let hub = &self.state.hub;
+        let bytes_max = hub.settings.limits.room_name_bytes_max;
+        let named = check_room_name(self.name(), bytes_max);
+        let entered = named.map_err(|_| JoinError::Name { bytes_max });
+        let entered = entered.and_then(|()| self.state.enter());
+        entered.inspect_err(|error| hub.metrics.count_join_refused(error.refusal()))?;
         let id = sender.id();
         worker.push(Job::Join { room: self.state.key, sender });
         Ok(Membership { room: self.clone(), worker, id })

@@ -12,9 +12,11 @@ use tokio::net::TcpStream;
 use crate::net::{Acceptor, Admission, Pass, Request, Server, WebSocket};
 use crate::sync::Arc;
 
+use super::doors::Taken;
 use super::error::RegisterError;
 use super::handlers::Handlers;
 use super::hub::{Hub, Registration};
+use super::metrics::Rejection;
 use super::peer::Profile;
 use super::registry::Place;
 use super::shared::Shared;
@@ -30,7 +32,8 @@ struct Gate {
 
 /// What a connection was let in with.
 pub(super) struct Ticket {
-    pub(super) place: Place,
+    pub(super) place: Option<Place>,
+    pub(super) taken: Taken,
     pub(super) profile: Profile,
 }
 
@@ -38,9 +41,11 @@ impl Ticket {
     /// Takes a place for a request.
     pub(super) fn of(hub: &Weak<Shared>, request: &Request) -> Result<Self, RegisterError> {
         let shared = hub.upgrade().ok_or(RegisterError::Stopped)?;
-        let place = shared.reserve()?;
+        let place = shared.doors.judge(shared.reserve())?;
         let address = request.peer_addr().map(|address| address.ip());
-        Ok(Self { place, profile: Profile::new().address(address) })
+        let taken = address.map(|address| shared.doors.address(address)).transpose()?;
+        let profile = Profile::new().address(address);
+        Ok(Self { place, taken: taken.unwrap_or_default(), profile })
     }
 }
 
@@ -57,13 +62,22 @@ impl Admission for Gate {
 
 pub(super) fn refusal(error: &RegisterError) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(error.to_string()));
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    *response.status_mut() = match error.rejection() {
+        Rejection::AddressFull | Rejection::UserFull | Rejection::HandshakeRate => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let wait = match error {
+        RegisterError::TooFast { retry_ms } => retry_ms.div_ceil(1000),
+        _ => RETRY_AFTER.as_secs(),
+    };
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
         header::HeaderValue::from_static("text/plain; charset=utf-8"),
     );
-    headers.insert(header::RETRY_AFTER, RETRY_AFTER.as_secs().into());
+    headers.insert(header::RETRY_AFTER, wait.into());
     response
 }
 
@@ -94,7 +108,9 @@ impl Hub {
         request: &Request,
     ) -> Result<Registration, RegisterError> {
         match request.take_pass::<Ticket>() {
-            Some(Ticket { place, profile }) => self.register_in(&socket.sender(), profile, place),
+            Some(Ticket { place, taken, profile }) => {
+                self.register_in(&socket.sender(), profile, place, taken)
+            }
             None => {
                 let address = request.peer_addr().map(|address| address.ip());
                 self.register(&socket.sender(), Profile::new().address(address))

@@ -3,16 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Weak;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 
-use crate::protocol::PreparedMessage;
+use crate::protocol::{PreparedMessage, SharedObserver};
 use crate::sync::{Arc, AtomicU64, AtomicUsize, Mutex, Ordering};
 
 use super::builder::Settings;
 use super::clock::Clock;
+use super::counting::Counting;
+use super::doors::Doors;
 use super::error::{BroadcastError, JoinError, RegisterError};
 use super::members::Publication;
+use super::metrics::Metrics;
 use super::registry::{Place, Registry};
 use super::report::{Except, Reporting};
 use super::worker::{Bounds, Jobs, Worker};
@@ -25,6 +29,9 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) registry: Registry,
     pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) doors: Doors,
+    pub(super) began: Instant,
     pub(super) rooms: Mutex<HashMap<Arc<str>, Weak<State>>>,
     workers: Mutex<Vec<(Id, Arc<Jobs>)>>,
     next_room: AtomicU64,
@@ -40,8 +47,15 @@ pub(super) struct State {
 }
 
 impl Shared {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(mut settings: Settings) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let config = Arc::make_mut(&mut settings.config);
+        let counting = || SharedObserver::new(Counting(metrics.clone()));
+        config.observer.get_or_insert_with(counting);
         Self {
+            doors: Doors::new(&settings.limits, metrics.clone()),
+            metrics,
+            began: Instant::now(),
             settings,
             registry: Registry::default(),
             clock: Clock::default(),
@@ -53,7 +67,7 @@ impl Shared {
 
     /// Takes a place for a connection.
     pub(super) fn reserve(&self) -> Result<Place, RegisterError> {
-        self.registry.reserve(self.settings.connections_max)
+        self.registry.reserve(self.settings.limits.connections_max)
     }
 
     pub(super) fn room(self: &Arc<Self>, name: &str) -> Arc<State> {
@@ -84,7 +98,7 @@ impl Shared {
             let jobs = Arc::new(Jobs::new(self.bounds()));
             workers.push((runtime, jobs.clone()));
             // It ends with the hub, whose last handle stops it.
-            handle.spawn(Worker::new(jobs));
+            handle.spawn(Worker::new(jobs, self.metrics.clone()));
         }
         let mut of_runtime = workers.iter().filter(|(known, _)| *known == runtime);
         let known = of_runtime.nth(index).map(|(_, jobs)| jobs.clone());
@@ -103,15 +117,17 @@ impl Shared {
         except: &Except,
     ) -> Result<(), BroadcastError> {
         let (message, except) = (message.clone(), except.clone());
-        self.give_out(room, &Publication { message, except, report: None })
+        self.give_out(room, &Publication::new(message, except, None))
     }
 
     fn give_out(&self, room: u64, publication: &Publication) -> Result<(), BroadcastError> {
         // All publishers pass here, so the place that was found is still there.
         let workers = self.workers.lock();
         for (_, jobs) in workers.iter() {
-            jobs.check_room(publication.message.frame().len())?;
+            let room = jobs.check_room(publication.message.frame().len());
+            room.inspect_err(|_| self.metrics.count_job_refused())?;
         }
+        self.metrics.count_broadcast();
         for (_, jobs) in workers.iter() {
             jobs.publish(room, publication.clone());
         }
@@ -127,7 +143,7 @@ impl Shared {
     ) -> Result<Reporting, BroadcastError> {
         let (report, reports) = tokio::sync::mpsc::unbounded_channel();
         let (message, except) = (message.clone(), except.clone());
-        self.give_out(room, &Publication { message, except, report: Some(report) })?;
+        self.give_out(room, &Publication::new(message, except, Some(report)))?;
         Ok(Reporting::new(reports))
     }
 
@@ -171,7 +187,7 @@ impl Drop for Shared {
 impl State {
     /// Takes a place for a member.
     pub(super) fn enter(&self) -> Result<(), JoinError> {
-        let members_max = self.hub.settings.room_members_max;
+        let members_max = self.hub.settings.limits.room_members_max.unwrap_or(usize::MAX);
         let enter = |members| (members < members_max).then_some(members + 1);
         let entered = self.members.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter);
         entered.map(drop).map_err(|_| JoinError::RoomFull { members_max })

@@ -11,6 +11,7 @@ use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 
 use super::error::BroadcastError;
 use super::members::{Batch, Members, Publication};
+use super::metrics::Metrics;
 use super::report::Report;
 
 /// Members written to in one poll: then other tasks of the thread have their turn.
@@ -183,6 +184,7 @@ enum Taken {
 #[derive(Debug)]
 pub(super) struct Worker {
     jobs: Arc<Jobs>,
+    metrics: Arc<Metrics>,
     /// Jobs in reverse, so that the next is the last.
     todo: Vec<Job>,
     rooms: HashMap<u64, Members>,
@@ -195,9 +197,10 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(jobs: Arc<Jobs>) -> Self {
+    pub(super) fn new(jobs: Arc<Jobs>, metrics: Arc<Metrics>) -> Self {
         Self {
             jobs,
+            metrics,
             todo: Vec::new(),
             rooms: HashMap::new(),
             batch: Batch::default(),
@@ -267,7 +270,7 @@ impl Worker {
         self.next =
             members.and_then(|members| members.deliver(batch, first, DELIVERIES_PER_POLL, report));
         if self.next.is_none() {
-            self.batch.end(std::mem::take(&mut self.report));
+            self.batch.end(std::mem::take(&mut self.report), &self.metrics);
         }
         self.next.is_none()
     }

@@ -39,7 +39,10 @@ impl Sender {
     /// is refused, whatever the policy, while 64 KiB are encoded and not written.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<Sent, SendError> {
         match message.into() {
-            message @ (Message::Text(_) | Message::Binary(_)) => self.outbox.send(message, None),
+            message @ (Message::Text(_) | Message::Binary(_)) => {
+                let bytes = message.as_bytes().len();
+                self.note(self.outbox.send(message, None), bytes)
+            }
             message => self.send_control(message),
         }
     }
@@ -49,7 +52,7 @@ impl Sender {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<Sent, SendError> {
-        self.outbox.send_prepared(message)
+        self.note(self.outbox.send_prepared(message), message.payload().len())
     }
 
     /// Sends a message of which only the latest is wanted: a price, a position, who is typing. Where a
@@ -82,7 +85,8 @@ impl Sender {
     ) -> Result<Sent, SendError> {
         match message.into() {
             message @ (Message::Text(_) | Message::Binary(_)) => {
-                self.outbox.send_latest(key, Queued::Message(message))
+                let bytes = message.as_bytes().len();
+                self.note(self.outbox.send_latest(key, Queued::Message(message)), bytes)
             }
             message => self.send_control(message),
         }
@@ -97,7 +101,8 @@ impl Sender {
         key: u64,
         message: &PreparedMessage,
     ) -> Result<Sent, SendError> {
-        self.outbox.send_latest(key, Queued::Prepared(message.clone()))
+        let sent = self.outbox.send_latest(key, Queued::Prepared(message.clone()));
+        self.note(sent, message.payload().len())
     }
 
     /// Takes a message that leaves with the connection's next flush: when its receiver is about to
@@ -108,7 +113,8 @@ impl Sender {
     ///
     /// Cost: one copy, no system call, one short lock.
     pub fn feed<'a>(&self, message: impl Into<MessageRef<'a>>) -> Result<Sent, SendError> {
-        self.outbox.feed(message.into())
+        let message = message.into();
+        self.note(self.outbox.feed(message), message.as_bytes().len())
     }
 
     /// Sends or queues several prepared messages in a row, without waiting: one write when nothing is
@@ -157,6 +163,15 @@ impl Sender {
 
     pub(crate) const fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
+    }
+
+    /// Counts a message that was taken.
+    #[inline]
+    fn note(&self, sent: Result<Sent, SendError>, bytes: usize) -> Result<Sent, SendError> {
+        if sent.is_ok() {
+            self.outbox.note_sent(1, bytes);
+        }
+        sent
     }
 
     fn send_control(&self, message: Message) -> Result<Sent, SendError> {

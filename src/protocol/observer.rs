@@ -4,6 +4,8 @@ use std::fmt;
 
 use crate::sync::Arc;
 
+use super::Overflow;
+
 /// Told of what passes on connections, from any thread: it must be quick and must not block.
 ///
 /// A hub's [metrics](crate::hub) are one.
@@ -16,8 +18,13 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (messages, bytes);
     }
 
-    /// Messages that were refused or thrown out by a full outbox, or could not be delivered any more.
-    fn dropped(&self, messages: u64) {
+    /// Messages that a full outbox refused or threw out, by its policy.
+    fn dropped(&self, policy: Overflow, messages: u64) {
+        let _ = (policy, messages);
+    }
+
+    /// Messages that waited when their connection ended.
+    fn lost(&self, messages: u64) {
         let _ = messages;
     }
 
@@ -47,8 +54,12 @@ impl<T: Observer> Observer for Arc<T> {
         T::sent(self, messages, bytes);
     }
 
-    fn dropped(&self, messages: u64) {
-        T::dropped(self, messages);
+    fn dropped(&self, policy: Overflow, messages: u64) {
+        T::dropped(self, policy, messages);
+    }
+
+    fn lost(&self, messages: u64) {
+        T::lost(self, messages);
     }
 
     fn round_trip(&self, us: u64) {

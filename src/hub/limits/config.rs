@@ -32,7 +32,7 @@ pub struct Limits {
     pub room_members_max: Option<usize>,
     /// Most rooms of one connection at a time, at least 1 (default 64). It does not enter one more.
     pub rooms_per_connection_max: usize,
-    /// Longest name of a room, 1 to 128 bytes (default 128). What else a name may not have says
+    /// Longest name of a room, 1 to 1,024 bytes (default 128). What else a name may not have says
     /// [`check_room_name`](super::check_room_name).
     pub room_name_bytes_max: usize,
     /// Most messages from one connection (default: no limit). More: close 1008.
@@ -57,7 +57,7 @@ impl Default for Limits {
             handshakes_per_address: None,
             room_members_max: None,
             rooms_per_connection_max: 64,
-            room_name_bytes_max: ROOM_NAME_BYTES_MAX,
+            room_name_bytes_max: 128,
             messages_per_connection: None,
             bytes_per_connection: None,
             life_max: None,

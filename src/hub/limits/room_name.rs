@@ -1,7 +1,7 @@
 //! What a room may be called.
 
-/// The longest name of a room, in bytes.
-pub const ROOM_NAME_BYTES_MAX: usize = 128;
+/// The longest name a room may be allowed, in bytes.
+pub const ROOM_NAME_BYTES_MAX: usize = 1024;
 
 /// Why a room may not be called so. It does not repeat the name, so it may be logged and sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,10 +78,10 @@ mod tests {
 
     #[test]
     fn a_name_of_the_limit_is_taken_and_no_longer_one() {
-        assert_eq!(check(&"a".repeat(128)), Ok(()));
-        let error = RoomNameError::TooLong { bytes: 129, limit_bytes: 128 };
-        assert_eq!(check(&"a".repeat(129)), Err(error));
-        assert_eq!(check_room_name(&"a".repeat(129), usize::MAX), Err(error));
+        assert_eq!(check(&"a".repeat(1024)), Ok(()));
+        let error = RoomNameError::TooLong { bytes: 1025, limit_bytes: 1024 };
+        assert_eq!(check(&"a".repeat(1025)), Err(error));
+        assert_eq!(check_room_name(&"a".repeat(1025), usize::MAX), Err(error));
         let error = RoomNameError::TooLong { bytes: 4, limit_bytes: 3 };
         assert_eq!(check_room_name("🐟", 3), Err(error));
         assert_eq!(check_room_name("", 0), Err(RoomNameError::Empty));

@@ -115,6 +115,11 @@ impl Metrics {
         add(&self.shard().dropped[DropPolicy::from(policy) as usize], messages);
     }
 
+    /// So many messages waited when their connection ended.
+    pub fn count_lost(&self, messages: u64) {
+        add(&self.shard().dropped[DropPolicy::Ended as usize], messages);
+    }
+
     /// A connection did not get into a room.
     pub fn count_join_refused(&self, reason: JoinRefusal) {
         add(&self.shard().joins_refused[reason as usize], 1);

@@ -93,6 +93,8 @@ labels! {
         DropOldest = "drop_oldest",
         /// [`Overflow::Close`]: the connection was closed.
         Close = "close",
+        /// Under any: it waited when its connection ended.
+        Ended = "ended",
     }
 }
 
