@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   9  hub        rooms and the workers that fan out to them          feature `hub`
+//!   7  auth       HS256 tokens, room passwords, authenticators           feature `auth`
 //!   6  net        tokio: WebSocket, handler, split, client, server
 //!  ------------------------------- no tokio below this line -------------------------------
 //!   5  outbox     the bounded queue towards one peer
@@ -12,7 +13,7 @@
 //! ```
 //!
 //! A module uses only modules below it. The missing numbers are floors to come
-//! (authentication, brokers, sessions, events).
+//! (brokers, sessions, events).
 //!
 //! # The words
 //!
@@ -37,7 +38,7 @@
 //!
 //! # Features
 //!
-//! `json` (default) and `hub` (default) only add; floors 1 to 6 are always there.
+//! `json`, `auth` and `hub` (all default) only add; floors 1 to 6 are always there.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -61,6 +62,9 @@ pub mod net;
 
 #[cfg(all(feature = "json", not(sockeye_loom)))]
 mod json;
+
+#[cfg(feature = "auth")]
+pub mod auth;
 
 #[cfg(all(feature = "hub", not(sockeye_loom)))]
 pub mod hub;

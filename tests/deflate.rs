@@ -224,7 +224,7 @@ async fn rooms() {
         let sender = server.sender();
         let silent = Talker { messages: Vec::new(), came: mpsc::unbounded_channel().0 };
         tokio::spawn(server.run(silent));
-        members.push((room.join(sender.clone()), sender));
+        members.push((room.join(sender.clone()).unwrap(), sender));
         peers.push(client);
     }
     for number in 0..60 {
@@ -321,7 +321,10 @@ async fn shared_windows_are_kept() {
         if number < 3 {
             server.sender().try_send_prepared(&message).unwrap();
         }
-        members.push((room.join(server.sender()), tokio::spawn(server.run(Keeper::default()))));
+        members.push((
+            room.join(server.sender()).unwrap(),
+            tokio::spawn(server.run(Keeper::default())),
+        ));
         peers.push((RawPeer::client(theirs), bits, number < 3));
     }
     room.broadcast(&*text).unwrap();

@@ -43,8 +43,8 @@ async fn members_get_what_is_said_in_their_rooms() {
     let (bob, mut bob_peer) = member();
     let general = hub.room("chat:general");
     let notices = hub.room("notices");
-    let ann_in = (general.join(ann.clone()), notices.join(ann));
-    let bob_in = general.join(bob);
+    let ann_in = (general.join(ann.clone()).unwrap(), notices.join(ann).unwrap());
+    let bob_in = general.join(bob).unwrap();
     assert_eq!((general.len(), notices.len()), (2, 1));
     general.broadcast("hello").unwrap();
     notices.broadcast("news").unwrap();
@@ -73,7 +73,7 @@ async fn one_connection_may_be_left_out() {
     let (bob, mut bob_peer) = member();
     let room = hub.room("a");
     let id = ann.id();
-    let _members = (room.join(ann), room.join(bob));
+    let _members = (room.join(ann).unwrap(), room.join(bob).unwrap());
     room.broadcast("1").unwrap();
     room.broadcast_except("2", id).unwrap();
     room.broadcast("3").unwrap();
@@ -89,9 +89,9 @@ async fn joining_again_keeps_the_member() {
     let hub = Hub::new();
     let (ann, mut peer) = member();
     let room = hub.room("a");
-    let mut membership = Some(room.join(ann.clone()));
+    let mut membership = Some(room.join(ann.clone()).unwrap());
     room.broadcast("before").unwrap();
-    membership.replace(room.join(ann));
+    membership.replace(room.join(ann).unwrap());
     room.broadcast("after").unwrap();
     assert_eq!([next(&mut peer).await, next(&mut peer).await], ["before", "after"]);
     drop(membership);
@@ -107,12 +107,12 @@ fn a_runtime_that_ends_does_not_hold_up_the_hub() {
     let gone = build();
     let (gone_membership, _peer) = gone.block_on(async {
         let (sender, peer) = member();
-        (room.join(sender), peer)
+        (room.join(sender).unwrap(), peer)
     });
     drop(gone);
     build().block_on(async {
         let (sender, mut peer) = member();
-        let _membership = room.join(sender);
+        let _membership = room.join(sender).unwrap();
         for number in 0..100_000 {
             room.ready().await;
             room.broadcast(&*number.to_string()).unwrap();
@@ -132,7 +132,7 @@ async fn empty_broadcasts_are_bounded() {
     let hub = Hub::new();
     let (sender, peer) = member();
     let room = hub.room("a");
-    let _membership = room.join(sender.clone());
+    let _membership = room.join(sender.clone()).unwrap();
     for _ in 0..200_000 {
         room.ready().await;
         room.broadcast("").unwrap();

@@ -77,7 +77,7 @@ struct Chat {
 
 impl Handler for Chat {
     fn on_open(&mut self, connection: &mut Connection<'_>) {
-        self.lobby = Some(self.hub.room("lobby").join(connection.sender()));
+        self.lobby = Some(self.hub.room("lobby").join(connection.sender()).unwrap());
     }
 
     fn on_message(&mut self, connection: &mut Connection<'_>, message: MessageRef<'_>) {

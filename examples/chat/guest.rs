@@ -6,6 +6,9 @@ use sockeye::Request;
 const NAME_CHARS_MAX: usize = 32;
 const ROOM_CHARS_MAX: usize = 64;
 
+/// A character is four bytes at most.
+pub(crate) const ROOM_BYTES_MAX: usize = 4 * ROOM_CHARS_MAX;
+
 pub(crate) struct Guest {
     pub(crate) name: String,
     pub(crate) room: String,

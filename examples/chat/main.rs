@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let server = Server::bind(options.addr).await?;
     println!("chat is at http://{}/", server.local_addr()?);
-    let rooms = Rooms::default();
+    let rooms = Rooms::new()?;
     server
         .acceptor(acceptor(Page::new()))
         .serve_until(

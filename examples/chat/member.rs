@@ -32,7 +32,7 @@ impl Member {
 impl Handler for Member {
     fn on_open(&mut self, connection: &mut Connection<'_>) {
         match Guest::from_request(&self.request) {
-            Ok(guest) => self.seat = Some(self.rooms.enter(&guest, connection.sender())),
+            Ok(guest) => self.seat = Some(self.rooms.enter(&guest, &connection.sender())),
             Err(why) => self.send_away(connection, 1008, why.trim_end()),
         }
     }

@@ -5,24 +5,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use sockeye::Sender;
-use sockeye::hub::{BroadcastError, Hub, Membership, Room};
+use sockeye::hub::{BroadcastError, Hub, HubError, Membership, Room};
 use tokio::runtime::Handle;
 
-use super::guest::Guest;
+use super::guest::{Guest, ROOM_BYTES_MAX};
 use super::protocol::ServerMessage;
 
 /// All rooms of the chat. Cloning counts a reference.
 ///
 /// Whatever changes a room or is said in it happens in one order, whichever threads the members are
 /// on: counts never go back in time, and a member misses nothing that is said after its `joined`.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Rooms {
     hub: Hub,
     order: Arc<Mutex<()>>,
 }
 
 impl Rooms {
-    pub(crate) fn enter(&self, guest: &Guest, sender: Sender) -> Seat {
+    pub(crate) fn new() -> Result<Self, HubError> {
+        let hub = Hub::builder().room_name_bytes_max(ROOM_BYTES_MAX).build()?;
+        Ok(Self { hub, order: Arc::default() })
+    }
+
+    pub(crate) fn enter(&self, guest: &Guest, sender: &Sender) -> Seat {
         let id = sender.id();
         let room = self.hub.room(&guest.room);
         let order = self.lock();
@@ -35,10 +40,17 @@ impl Rooms {
         // Before it is in the room, so that nothing overtakes it. A connection that is closed
         // already leaves at once.
         let _ = sender.try_send(joined.to_json());
-        let membership = room.join(sender);
+        let membership = match room.join(sender.clone()) {
+            Ok(membership) => Some(membership),
+            Err(error) => {
+                // The reason is short enough, and it is closed either way.
+                let _ = sender.close(1008, &error.to_string());
+                None
+            }
+        };
         self.announce(&room, format!("{} joined", guest.name), id);
         drop(order);
-        Seat { rooms: self.clone(), membership: Some(membership), id, name: guest.name.clone() }
+        Seat { rooms: self.clone(), membership, id, name: guest.name.clone() }
     }
 
     /// Tells a room that somebody came or went; `except` knows already.

@@ -31,8 +31,11 @@ enum Chat {
 
 impl Handler for Chat {
     fn on_open(&mut self, connection: &mut Connection<'_>) {
-        if let Self::New(hub) = self {
-            *self = Self::Joined(hub.room("chat").join(connection.sender()));
+        // The room has no limit, so nobody is refused.
+        if let Self::New(hub) = self
+            && let Ok(membership) = hub.room("chat").join(connection.sender())
+        {
+            *self = Self::Joined(membership);
         }
     }
 

@@ -10,10 +10,13 @@ pub mod close_payload;
 pub mod decoder_cuts;
 pub mod deflate_params;
 pub mod deflate_small;
+pub mod forwarded;
 pub mod handshake_head;
 pub mod header;
 pub mod inflate;
+pub mod jwt;
 pub mod protocol_ops;
+pub mod proxy_protocol;
 pub mod streaming;
 pub mod tokens_extensions;
 pub mod utf8;
@@ -27,7 +30,7 @@ mod wire;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Body); 11] = [
+pub const TARGETS: [(&str, Body); 14] = [
     ("header", header::run),
     ("decoder_cuts", decoder_cuts::run),
     ("handshake_head", handshake_head::run),
@@ -39,4 +42,7 @@ pub const TARGETS: [(&str, Body); 11] = [
     ("deflate_small", deflate_small::run),
     ("inflate", inflate::run),
     ("streaming", streaming::run),
+    ("forwarded", forwarded::run),
+    ("proxy_protocol", proxy_protocol::run),
+    ("jwt", jwt::run),
 ];

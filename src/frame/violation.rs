@@ -45,6 +45,12 @@ pub enum Violation {
     /// A compressed message that is damaged or cut.
     #[error("compressed message is damaged")]
     InvalidDeflate,
+    /// More messages or bytes than a peer may send in a time.
+    #[error("too much at once: wait {retry_ms} ms")]
+    TooFast {
+        /// When so much would be allowed, in milliseconds; the highest number: never.
+        retry_ms: u64,
+    },
     /// A close frame with a payload of one byte.
     #[error("close frame with one byte")]
     CloseTooShort,
@@ -106,6 +112,7 @@ impl Violation {
             }
             Self::FrameTooBig { .. } | Self::MessageTooBig { .. } => CloseCode::MessageTooBig,
             Self::TooManyFragments { .. }
+            | Self::TooFast { .. }
             | Self::EmptyFragments { .. }
             | Self::SlowMessage { .. }
             | Self::PingFlood { .. } => CloseCode::PolicyViolation,

@@ -15,12 +15,15 @@
 //!          bytes -> ResponseReader -> http::Response, ClientHandshake -> Negotiated
 //! ```
 //!
+//! Behind proxies, [`TrustedProxies`] and [`ProxyHeaderReader`] tell who the client is.
+//!
 //! A server with an HTTP library of its own begins at [`Upgrade::from_request`]. Whoever refuses a
 //! request closes the connection: bytes behind a refused head are never parsed.
 
 mod client;
 mod error;
 mod extensions;
+mod forwarded;
 mod head;
 mod headers;
 mod host;
@@ -28,6 +31,8 @@ mod key;
 mod negotiated;
 mod origin;
 mod parse;
+mod proxy_protocol;
+mod query;
 mod response;
 mod server;
 mod tokens;
@@ -35,9 +40,14 @@ mod tokens;
 pub use client::{ClientHandshake, Offer, ResponseReader, parse_uri};
 pub use error::{HandshakeError, RefusedResponse};
 pub use extensions::Extension;
+pub use forwarded::{ForwardedHeader, NetworkError, TrustedProxies};
 pub use head::{HeadLimits, HeadReader};
 pub use key::{ClientKey, accept_key};
 pub use negotiated::Negotiated;
 pub use origin::{Origin, Origins};
+pub use proxy_protocol::{ProxyHeader, ProxyHeaderReader, ProxyProtocolError};
+pub(crate) use query::decode as decode_query;
 pub use response::encode_response;
 pub use server::{Acceptance, Upgrade};
+#[cfg(feature = "auth")]
+pub(crate) use tokens::elements;

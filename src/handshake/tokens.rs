@@ -53,7 +53,7 @@ pub(super) fn trim(mut text: &[u8]) -> &[u8] {
 ///
 /// Only for lists of tokens: a quoted string could hold a comma, and its halves are no tokens,
 /// which the caller checks.
-pub(super) fn elements<K: AsHeaderName>(
+pub(crate) fn elements<K: AsHeaderName>(
     headers: &HeaderMap,
     name: K,
 ) -> impl Iterator<Item = &[u8]> {

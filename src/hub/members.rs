@@ -1,9 +1,16 @@
 //! The members of one room that one worker serves.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
-use crate::outbox::{Run, Sender};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::outbox::{Run, SendError, Sender, Sent};
 use crate::protocol::PreparedMessage;
+
+use super::counting::us_since;
+use super::metrics::Metrics;
+use super::report::{Except, Report};
 
 /// `places[senders[i].id()].index == i`.
 #[derive(Debug, Default)]
@@ -19,23 +26,58 @@ struct Place {
     joins: usize,
 }
 
+/// One broadcast to one room.
+#[derive(Clone, Debug)]
+pub(super) struct Publication {
+    pub(super) message: PreparedMessage,
+    pub(super) except: Except,
+    /// Who wants to know what came of it.
+    pub(super) report: Option<UnboundedSender<Report>>,
+    began: Instant,
+}
+
+impl Publication {
+    pub(super) fn new(
+        message: PreparedMessage,
+        except: Except,
+        report: Option<UnboundedSender<Report>>,
+    ) -> Self {
+        Self { message, except, report, began: Instant::now() }
+    }
+}
+
 /// Consecutive broadcasts to one room.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     run: Run,
-    /// For each message the connection that does not get it; zero for none.
-    except: Vec<u64>,
+    /// For each message who does not get it.
+    except: Vec<Except>,
     has_exceptions: bool,
+    report: Option<UnboundedSender<Report>>,
+    /// When its first message was said.
+    began: Option<Instant>,
 }
 
 impl Batch {
-    pub(super) fn push(&mut self, message: PreparedMessage, except: u64) {
+    pub(super) fn push(&mut self, publication: Publication) {
+        let Publication { message, except, report, began } = publication;
+        self.began.get_or_insert(began);
         self.run.push(message);
+        self.has_exceptions |= !except.is_nobody();
         self.except.push(except);
-        self.has_exceptions |= except != 0;
+        self.report = report;
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Everybody has it.
+    pub(super) fn end(&mut self, report: Report, metrics: &Metrics) {
+        metrics.count_deliveries(report.sent() as u64);
+        if let Some(began) = self.began.take() {
+            metrics.record_broadcast(us_since(began));
+        }
+        if let Some(asked) = self.report.take() {
+            // Whoever asked may have gone.
+            let _ = asked.send(report);
+        }
         self.run.clear();
         self.except.clear();
         self.has_exceptions = false;
@@ -43,6 +85,20 @@ impl Batch {
 
     pub(super) fn len(&self) -> usize {
         self.except.len()
+    }
+
+    /// To one member; `None` when it is left out of all of it.
+    fn send_to(&self, sender: &Sender) -> Option<Result<Sent, SendError>> {
+        if !self.has_exceptions || !self.except.iter().any(|except| except.has(sender.id())) {
+            return Some(sender.try_send_run(&self.run));
+        }
+        let mut rest = Run::default();
+        for (message, except) in self.run.messages().iter().zip(&self.except) {
+            if !except.has(sender.id()) {
+                rest.push(message.clone());
+            }
+        }
+        (!rest.messages().is_empty()).then(|| sender.try_send_run(&rest))
     }
 }
 
@@ -75,30 +131,28 @@ impl Members {
         self.senders.is_empty()
     }
 
+    /// Their connections.
+    pub(super) fn ids(&self) -> Vec<u64> {
+        self.senders.iter().map(Sender::id).collect()
+    }
+
     /// Sends the batch to the members from `first` on, as many as `count` at most; returns where to
     /// go on, or `None` when all have it.
-    pub(super) fn deliver(&self, batch: &Batch, first: usize, count: usize) -> Option<usize> {
+    pub(super) fn deliver(
+        &self,
+        batch: &Batch,
+        first: usize,
+        count: usize,
+        report: &mut Report,
+    ) -> Option<usize> {
         let end = self.senders.len().min(first.saturating_add(count));
         for sender in self.senders.get(first..end).unwrap_or_default() {
             // A member that is closed or cannot hold it is its own outbox's business: it is counted
             // there, and closed by its policy; the others are not touched.
-            if batch.has_exceptions && batch.except.contains(&sender.id()) {
-                deliver_some(batch, sender);
-            } else {
-                let _ = sender.try_send_run(&batch.run);
+            if let Some(result) = batch.send_to(sender) {
+                report.note(result);
             }
         }
         (end < self.senders.len()).then_some(end)
     }
-}
-
-/// To a member that is left out of some messages of the batch.
-fn deliver_some(batch: &Batch, sender: &Sender) {
-    let mut rest = Run::default();
-    for (message, except) in batch.run.messages().iter().zip(&batch.except) {
-        if *except != sender.id() {
-            rest.push(message.clone());
-        }
-    }
-    let _ = sender.try_send_run(&rest);
 }

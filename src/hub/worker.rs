@@ -4,16 +4,15 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use tokio::sync::mpsc::UnboundedSender;
+
 use crate::outbox::Sender;
-use crate::protocol::PreparedMessage;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 
 use super::error::BroadcastError;
-use super::members::{Batch, Members};
-
-/// Broadcasts that may wait for one worker, and their bytes.
-const JOBS_MAX: usize = 65_536;
-const JOB_BYTES_MAX: usize = 16 * 1024 * 1024;
+use super::members::{Batch, Members, Publication};
+use super::metrics::Metrics;
+use super::report::Report;
 
 /// Members written to in one poll: then other tasks of the thread have their turn.
 const DELIVERIES_PER_POLL: usize = 512;
@@ -24,17 +23,42 @@ const BATCHES_PER_POLL: usize = 8;
 /// Messages of one batch.
 const BATCH_MESSAGES_MAX: usize = 256;
 
+/// Places for rooms that a worker keeps whatever happened.
+const ROOMS_KEPT: usize = 64;
+
 /// What a worker does, in the order it was asked.
 #[derive(Debug)]
 pub(super) enum Job {
-    Join { room: u64, sender: Sender },
-    Leave { room: u64, id: u64 },
-    Publish { room: u64, message: PreparedMessage, except: u64 },
+    Join {
+        room: u64,
+        sender: Sender,
+    },
+    Leave {
+        room: u64,
+        id: u64,
+    },
+    Publish {
+        room: u64,
+        publication: Publication,
+    },
+    /// Tells who is in the room.
+    List {
+        room: u64,
+        ids: UnboundedSender<Vec<u64>>,
+    },
+}
+
+/// How much may wait for one worker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) jobs_max: usize,
+    pub(super) bytes_max: usize,
 }
 
 /// The jobs of one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Jobs {
+    bounds: Bounds,
     state: Mutex<State>,
     /// More than half full: to be looked at without the lock.
     is_busy: AtomicBool,
@@ -50,6 +74,16 @@ struct State {
 }
 
 impl Jobs {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { bounds, state: Mutex::default(), is_busy: AtomicBool::new(false) }
+    }
+
+    /// Jobs that wait, and their bytes.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.jobs.len(), state.bytes)
+    }
+
     /// Joins and leaves are always taken: they are bounded by the connections.
     pub(super) fn push(&self, job: Job) {
         let mut state = self.state.lock();
@@ -65,8 +99,8 @@ impl Jobs {
     /// Whether a broadcast of so many bytes fits.
     pub(super) fn check_room(&self, bytes: usize) -> Result<(), BroadcastError> {
         let state = self.state.lock();
-        let fits =
-            state.jobs.len() < JOBS_MAX && bytes <= JOB_BYTES_MAX.saturating_sub(state.bytes);
+        let Bounds { jobs_max, bytes_max } = self.bounds;
+        let fits = state.jobs.len() < jobs_max && bytes <= bytes_max.saturating_sub(state.bytes);
         if fits || state.bytes == 0 || state.is_over {
             return Ok(());
         }
@@ -74,14 +108,15 @@ impl Jobs {
     }
 
     /// Takes a broadcast for which [`check_room`](Self::check_room) found room.
-    pub(super) fn publish(&self, room: u64, message: &PreparedMessage, except: u64) {
+    pub(super) fn publish(&self, room: u64, publication: Publication) {
         let mut state = self.state.lock();
         if state.is_over {
             return;
         }
-        state.bytes += message.frame().len();
-        state.jobs.push(Job::Publish { room, message: message.clone(), except });
-        if state.jobs.len() > JOBS_MAX / 2 || state.bytes > JOB_BYTES_MAX / 2 {
+        state.bytes += publication.message.frame().len();
+        state.jobs.push(Job::Publish { room, publication });
+        let Bounds { jobs_max, bytes_max } = self.bounds;
+        if state.jobs.len() > jobs_max / 2 || state.bytes > bytes_max / 2 {
             self.is_busy.store(true, Ordering::Relaxed);
         }
         let waker = state.worker.take();
@@ -149,22 +184,27 @@ enum Taken {
 #[derive(Debug)]
 pub(super) struct Worker {
     jobs: Arc<Jobs>,
+    metrics: Arc<Metrics>,
     /// Jobs in reverse, so that the next is the last.
     todo: Vec<Job>,
     rooms: HashMap<u64, Members>,
     batch: Batch,
+    /// What came of the batch so far.
+    report: Report,
     room: u64,
     /// The member to go on with.
     next: Option<usize>,
 }
 
 impl Worker {
-    pub(super) fn new(jobs: Arc<Jobs>) -> Self {
+    pub(super) fn new(jobs: Arc<Jobs>, metrics: Arc<Metrics>) -> Self {
         Self {
             jobs,
+            metrics,
             todo: Vec::new(),
             rooms: HashMap::new(),
             batch: Batch::default(),
+            report: Report::default(),
             room: 0,
             next: None,
         }
@@ -175,10 +215,18 @@ impl Worker {
             match job {
                 Job::Join { room, sender } => self.rooms.entry(room).or_default().join(sender),
                 Job::Leave { room, id } => self.leave(room, id),
-                Job::Publish { room, message, except } => {
+                Job::List { room, ids } => {
+                    let members = self.rooms.get(&room);
+                    // Whoever asked may have gone.
+                    let _ = ids.send(members.map(Members::ids).unwrap_or_default());
+                }
+                Job::Publish { room, publication } => {
                     self.room = room;
-                    self.batch.push(message, except);
-                    self.gather();
+                    let is_reported = publication.report.is_some();
+                    self.batch.push(publication);
+                    if !is_reported {
+                        self.gather();
+                    }
                     self.next = Some(0);
                     return;
                 }
@@ -186,12 +234,14 @@ impl Worker {
         }
     }
 
-    /// Broadcasts to the same room that follow at once leave together.
+    /// Broadcasts to the same room that follow at once leave together; one that is reported leaves alone.
     fn gather(&mut self) {
         while self.batch.len() < BATCH_MESSAGES_MAX {
             match self.todo.pop() {
-                Some(Job::Publish { room, message, except }) if room == self.room => {
-                    self.batch.push(message, except);
+                Some(Job::Publish { room, publication })
+                    if room == self.room && publication.report.is_none() =>
+                {
+                    self.batch.push(publication);
                 }
                 Some(other) => return self.todo.push(other),
                 None => return,
@@ -206,16 +256,21 @@ impl Worker {
         members.leave(id);
         if members.is_empty() {
             self.rooms.remove(&room);
+            if self.rooms.capacity() > ROOMS_KEPT && self.rooms.len() < self.rooms.capacity() / 8 {
+                // Memory of a burst is given back.
+                self.rooms.shrink_to(ROOMS_KEPT);
+            }
         }
     }
 
     /// True when the batch has reached everybody.
     fn deliver(&mut self, first: usize) -> bool {
         let members = self.rooms.get(&self.room);
+        let (batch, report) = (&self.batch, &mut self.report);
         self.next =
-            members.and_then(|members| members.deliver(&self.batch, first, DELIVERIES_PER_POLL));
+            members.and_then(|members| members.deliver(batch, first, DELIVERIES_PER_POLL, report));
         if self.next.is_none() {
-            self.batch.clear();
+            self.batch.end(std::mem::take(&mut self.report), &self.metrics);
         }
         self.next.is_none()
     }

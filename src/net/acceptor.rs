@@ -14,6 +14,7 @@ use crate::handshake::{HandshakeError, HeadLimits, HeadReader, Origins, Upgrade,
 use crate::protocol::{Config, Role};
 use crate::sync::Arc;
 
+use super::admission::Admission;
 use super::head::read_head;
 use super::line::ByteStream;
 use super::request::{Answer, Request};
@@ -52,6 +53,7 @@ struct Settings {
     head_limits: HeadLimits,
     handshake_timeout: Duration,
     origins: Origins,
+    admission: Option<Arc<dyn Admission>>,
     hook: Option<Arc<Hook>>,
 }
 
@@ -70,6 +72,7 @@ impl Acceptor {
             head_limits: HeadLimits::default(),
             handshake_timeout: Duration::from_secs(10),
             origins: Origins::SameHost,
+            admission: None,
             hook: None,
         };
         Self { settings: Arc::new(settings) }
@@ -107,6 +110,13 @@ impl Acceptor {
     {
         let hook: Arc<Hook> = Arc::new(move |request| Box::pin(hook(request)));
         self.with(|settings| settings.hook = Some(hook))
+    }
+
+    /// Asks this for every valid upgrade, before the hook.
+    #[must_use]
+    pub fn admission(self, admission: impl Admission) -> Self {
+        let admission: Arc<dyn Admission> = Arc::new(admission);
+        self.with(|settings| settings.admission = Some(admission))
     }
 
     /// The limits of its connections.
@@ -172,6 +182,10 @@ impl Acceptor {
             Err(error) => return Err(error.into()),
         };
         let request = Request::new(head, upgrade.as_ref().ok(), peer_addr);
+        if let (Some(admission), Ok(_)) = (&self.settings.admission, &upgrade) {
+            let admitted = admission.admit(&request).await;
+            request.set_pass(admitted.map_err(|answer| Refusal::Respond(final_only(answer)))?);
+        }
         let answer = match &self.settings.hook {
             Some(hook) => hook(request.clone()).await,
             None => Answer::accept(),

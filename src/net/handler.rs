@@ -98,10 +98,13 @@ impl Connection<'_> {
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), SendError> {
         let message = message.into();
-        if message.as_bytes().len() >= BORROW_BYTES_MIN || !self.outbox.is_own_direct() {
-            return self.send_special(message);
+        let bytes = message.as_bytes().len();
+        if bytes >= BORROW_BYTES_MIN || !self.outbox.is_own_direct() {
+            self.send_special(message)?;
+        } else {
+            self.endpoint.send(message, self.out)?;
         }
-        self.endpoint.send(message, self.out)?;
+        self.outbox.note_sent(1, bytes);
         Ok(())
     }
 
@@ -120,9 +123,12 @@ impl Connection<'_> {
             Message::Text(_) | Message::Binary(_)
                 if !self.outbox.is_own_direct() || message.as_bytes().len() > fragment_bytes =>
             {
-                return self.outbox.send_own(self.out, Queued::Message(message.clone()));
+                self.outbox.send_own(self.out, Queued::Message(message.clone()))?;
             }
             message => self.endpoint.encoder().owned(message, self.out),
+        }
+        if message.as_data().is_some() {
+            self.outbox.note_sent(1, message.as_bytes().len());
         }
         Ok(())
     }
@@ -133,10 +139,12 @@ impl Connection<'_> {
     /// [`SendError::Closed`] when the connection is closing.
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         self.endpoint.check_open()?;
-        if !self.outbox.is_own_direct() {
-            return self.outbox.send_own(self.out, Queued::Prepared(message.clone()));
+        if self.outbox.is_own_direct() {
+            self.endpoint.encoder().prepared(message, self.out);
+        } else {
+            self.outbox.send_own(self.out, Queued::Prepared(message.clone()))?;
         }
-        self.endpoint.encoder().prepared(message, self.out);
+        self.outbox.note_sent(1, message.payload().len());
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 //! It knows no rooms and no users.
 
 mod acceptor;
+mod admission;
 mod bytes;
 mod client;
 mod clock;
@@ -26,6 +27,7 @@ mod wheel;
 mod writer;
 
 pub use acceptor::Acceptor;
+pub use admission::{Admission, Pass};
 pub use bytes::BinaryStream;
 pub use client::{Connector, connect};
 pub use driver::Driver;

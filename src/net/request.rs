@@ -1,24 +1,27 @@
 //! What a client asked for, and what it is answered.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 
-use crate::handshake::{Acceptance, Upgrade};
-use crate::sync::Arc;
+use crate::handshake::{Acceptance, Upgrade, decode_query};
+use crate::sync::{Arc, Mutex};
+
+use super::admission::Pass;
 
 /// The request that opened a connection, or that is no upgrade and wants a page. Cloning counts a
 /// reference.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     head: http::Request<()>,
     subprotocols: Vec<String>,
     is_upgrade: bool,
     peer_addr: Option<SocketAddr>,
+    pass: Mutex<Pass>,
 }
 
 impl Request {
@@ -29,7 +32,8 @@ impl Request {
     ) -> Self {
         let subprotocols =
             upgrade.map(|upgrade| upgrade.subprotocols().to_vec()).unwrap_or_default();
-        Self(Arc::new(Inner { head, subprotocols, is_upgrade: upgrade.is_some(), peer_addr }))
+        let (is_upgrade, pass) = (upgrade.is_some(), Mutex::default());
+        Self(Arc::new(Inner { head, subprotocols, is_upgrade, peer_addr, pass }))
     }
 
     /// Whether it is a valid WebSocket upgrade.
@@ -51,7 +55,7 @@ impl Request {
         let query = self.0.head.uri().query()?;
         query.split('&').find_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(key)? == name).then(|| decode(value))?
+            (decode_query(key)? == name).then(|| decode_query(value).map(Cow::into_owned))?
         })
     }
 
@@ -80,6 +84,16 @@ impl Request {
         self.0.peer_addr
     }
 
+    /// What its [admission](super::Admission) gave for it, when it is of this type; once.
+    #[must_use]
+    pub fn take_pass<T: std::any::Any + Send>(&self) -> Option<T> {
+        self.0.pass.lock().take()
+    }
+
+    pub(super) fn set_pass(&self, pass: Pass) {
+        *self.0.pass.lock() = pass;
+    }
+
     /// The request with all its headers.
     #[must_use]
     pub fn http(&self) -> &http::Request<()> {
@@ -87,26 +101,15 @@ impl Request {
     }
 }
 
-/// Decodes `%XX` and `+` of a query; `None` for a broken escape or what is not utf-8.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [byte, tail @ ..] = rest {
-        rest = tail;
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let [high, low, tail @ ..] = tail else {
-                    return None;
-                };
-                let digit = |byte: &u8| char::from(*byte).to_digit(16);
-                bytes.push((digit(high)? * 16 + digit(low)?) as u8);
-                rest = tail;
-            }
-            byte => bytes.push(*byte),
-        }
+/// Neither headers nor the query: they may hold tokens and passwords.
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request")
+            .field("path", &self.path())
+            .field("is_upgrade", &self.is_upgrade())
+            .field("peer_addr", &self.peer_addr())
+            .finish_non_exhaustive()
     }
-    String::from_utf8(bytes).ok()
 }
 
 /// What an accept hook decides.

@@ -22,7 +22,10 @@ impl Sender {
             return self.try_send(message);
         }
         let bytes = message.as_bytes().len();
-        self.when_room(bytes, |ticket| self.outbox().send(message.clone(), ticket)).await
+        let sent =
+            self.when_room(bytes, |ticket| self.outbox().send(message.clone(), ticket)).await?;
+        self.outbox().note_sent(1, bytes);
+        Ok(sent)
     }
 
     /// Tries, and where the outbox is full and its policy is to wait, again when it is this sender's

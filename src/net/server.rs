@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Weak;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -140,6 +140,21 @@ impl Server {
         F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
         Fut: Future + Send + 'static,
     {
+        self.serve_draining(on_socket, shutdown, async |()| ()).await
+    }
+
+    /// The same; between the last accept and the close of what is left, `drain` has its time, and what
+    /// it came to is returned.
+    pub(crate) async fn serve_draining<F, Fut, T, R>(
+        self,
+        on_socket: F,
+        shutdown: impl Future<Output = T>,
+        drain: impl AsyncFnOnce(T) -> R,
+    ) -> io::Result<R>
+    where
+        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+    {
         let Self { listener, acceptor } = self;
         let close_timeout = acceptor.config().close_timeout;
         let tasks = Owner(Arc::new(Tasks::default()));
@@ -147,16 +162,23 @@ impl Server {
         // A task of its own: waking it costs no system call, as waking a runtime's first future does.
         let mut accepting = JoinSet::new();
         accepting.spawn(accept_loop(listener, serving));
-        tokio::select! {
-            Some(result) = accepting.join_next() => result.map_err(io::Error::other)??,
-            () = shutdown => {}
-        }
+        let mut shutdown = pin!(shutdown);
+        let asked = tokio::select! {
+            biased;
+            asked = &mut shutdown => asked,
+            // It ends by an error only; a runtime that ends aborts it, and then this does not go on either.
+            Some(result) = accepting.join_next() => {
+                result.map_err(io::Error::other)??;
+                shutdown.await
+            }
+        };
         accepting.shutdown().await;
+        let drained = drain(asked).await;
         tasks.0.close_all();
         // What has not ended by then is dropped with the owner.
         let _ = tokio::time::timeout(close_timeout.saturating_add(SHUTDOWN_GRACE), tasks.0.ended())
             .await;
-        Ok(())
+        Ok(drained)
     }
 }
 

@@ -51,6 +51,8 @@ pub struct MessageWriter {
     class: Option<DeflateClass>,
     /// `None` before the first byte.
     deflater: Option<Box<Deflater>>,
+    /// Written so far.
+    bytes: usize,
     stage: Stage,
 }
 
@@ -79,6 +81,7 @@ impl MessageWriter {
             opcode: kind.opcode(),
             buffer: Vec::new(),
             utf8: Utf8Validator::new(),
+            bytes: 0,
             stage: Stage::Open,
         }
     }
@@ -121,6 +124,7 @@ impl MessageWriter {
             }
             None => self.buffer.extend_from_slice(bytes),
         }
+        self.bytes = self.bytes.saturating_add(bytes.len());
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -165,6 +169,7 @@ impl MessageWriter {
         }
         ready!(self.poll_piece(waker, true))?;
         self.stage = Stage::Done;
+        self.outbox.note_sent(1, self.bytes);
         self.give_back();
         Poll::Ready(Ok(()))
     }

@@ -123,6 +123,14 @@ impl Outbox {
         }
     }
 
+    /// Counts what was taken of a run; who is refused some is rare, and its bytes are not told apart.
+    fn note_run(&self, run: &Run, refused: usize) {
+        if self.config().observer.is_some() {
+            let bytes = run.messages().iter().map(|message| message.payload().len());
+            self.note_sent(run.messages().len() - refused, bytes.sum());
+        }
+    }
+
     /// Sends a run of a broadcast: one write, or the queue. What is not taken is counted.
     pub(crate) fn send_run(&self, run: &Run) -> Result<Sent, SendError> {
         let mut state = self.lock();
@@ -135,10 +143,12 @@ impl Outbox {
         let rest = run.messages().get(first..).unwrap_or_default();
         if rest.is_empty() {
             state.wake_if_left();
+            self.note_run(run, 0);
             return Ok(state.sent());
         }
         let full = state.full();
         let tally = self.enqueue_run(&mut state, rest);
+        self.note_run(run, tally.refused);
         self.count_dropped(tally.displaced + tally.refused);
         if tally.refused > 0 && tally.is_fatal(self.config().overflow) {
             self.close_overloaded(state);

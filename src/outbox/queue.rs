@@ -104,8 +104,32 @@ impl Outbox {
         self.dropped.load(Ordering::Relaxed)
     }
 
+    /// Messages that the policy has refused or thrown out.
     pub(crate) fn count_dropped(&self, messages: usize) {
         self.dropped.fetch_add(messages as u64, Ordering::Relaxed);
+        if messages > 0
+            && let Some(observer) = &self.config.observer
+        {
+            observer.dropped(self.config.overflow, messages as u64);
+        }
+    }
+
+    /// Messages that could not leave before the connection's end.
+    fn count_lost(&self, messages: usize) {
+        self.dropped.fetch_add(messages as u64, Ordering::Relaxed);
+        if messages > 0
+            && let Some(observer) = &self.config.observer
+        {
+            observer.lost(messages as u64);
+        }
+    }
+
+    /// Data messages that were taken, and their payload bytes.
+    #[inline]
+    pub(crate) fn note_sent(&self, messages: usize, bytes: usize) {
+        if let Some(observer) = &self.config.observer {
+            observer.sent(messages as u64, bytes as u64);
+        }
     }
 
     /// A ping has left, or its pong has come: microseconds since the connection's clock began. What was
@@ -117,6 +141,10 @@ impl Outbox {
 
     pub(crate) fn note_pong(&self, now_us: u64) {
         self.last_pong_us.store(now_us, Ordering::Relaxed);
+        if let Some(observer) = &self.config.observer {
+            let ping_us = self.last_ping_us.load(Ordering::Relaxed);
+            observer.round_trip(now_us.saturating_sub(ping_us));
+        }
     }
 
     /// The same, `None` for never.
@@ -321,7 +349,7 @@ impl Outbox {
 
     pub(super) fn close_now(&self, mut state: MutexGuard<'_, State>, frame: CloseFrame) {
         let dropped = state.drop_queue();
-        self.count_dropped(dropped);
+        self.count_lost(dropped);
         self.note(&state);
         self.ask_to_close(state, frame);
     }
@@ -401,7 +429,7 @@ impl Outbox {
         let senders = state.waiting.take().map(|mut waiting| waiting.waiters.take_all());
         self.note(&state);
         drop(state);
-        self.count_dropped(dropped);
+        self.count_lost(dropped);
         senders.into_iter().flatten().for_each(Waker::wake);
     }
 
@@ -414,7 +442,7 @@ impl Outbox {
         }
         state.write_out();
         state.is_closed = true;
-        self.count_dropped(state.drop_queue());
+        self.count_lost(state.drop_queue());
         if state.is_blocked {
             return;
         }

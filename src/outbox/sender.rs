@@ -42,7 +42,8 @@ impl Sender {
         if message.as_data().is_none() {
             return self.send_control(message);
         }
-        self.outbox.send(message, None)
+        let bytes = message.as_bytes().len();
+        self.note(self.outbox.send(message, None), bytes)
     }
 
     /// Sends or queues a prepared message, without waiting.
@@ -50,7 +51,7 @@ impl Sender {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<Sent, SendError> {
-        self.outbox.send_prepared(message)
+        self.note(self.outbox.send_prepared(message), message.payload().len())
     }
 
     /// Sends a message of which only the latest is wanted: a price, a position, who is typing. Where a
@@ -85,7 +86,8 @@ impl Sender {
         if message.as_data().is_none() {
             return self.send_control(message);
         }
-        self.outbox.send_latest(key, Queued::Message(message))
+        let bytes = message.as_bytes().len();
+        self.note(self.outbox.send_latest(key, Queued::Message(message)), bytes)
     }
 
     /// The same for a prepared message.
@@ -97,7 +99,8 @@ impl Sender {
         key: u64,
         message: &PreparedMessage,
     ) -> Result<Sent, SendError> {
-        self.outbox.send_latest(key, Queued::Prepared(message.clone()))
+        let sent = self.outbox.send_latest(key, Queued::Prepared(message.clone()));
+        self.note(sent, message.payload().len())
     }
 
     /// Takes a message that leaves with the connection's next flush: when its receiver is about to
@@ -108,7 +111,8 @@ impl Sender {
     ///
     /// Cost: one copy, no system call, one short lock.
     pub fn feed<'a>(&self, message: impl Into<MessageRef<'a>>) -> Result<Sent, SendError> {
-        self.outbox.feed(message.into())
+        let message = message.into();
+        self.note(self.outbox.feed(message), message.as_bytes().len())
     }
 
     /// Sends or queues several prepared messages in a row, without waiting: one write when nothing is
@@ -157,6 +161,15 @@ impl Sender {
 
     pub(crate) const fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
+    }
+
+    /// Counts a message that was taken.
+    #[inline]
+    fn note(&self, sent: Result<Sent, SendError>, bytes: usize) -> Result<Sent, SendError> {
+        if sent.is_ok() {
+            self.outbox.note_sent(1, bytes);
+        }
+        sent
     }
 
     fn send_control(&self, message: Message) -> Result<Sent, SendError> {

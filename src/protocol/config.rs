@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::deflate::Deflate;
 
+use super::observer::SharedObserver;
+use super::rate::Rate;
 use super::{GapNotice, Overflow};
 
 /// Limits and deadlines of a connection. Everything that can grow has a maximum here.
@@ -57,6 +59,13 @@ pub struct Config {
     /// Compression (default: none), if the peer agrees:
     /// `config.deflate = Deflate::no_context()`.
     pub deflate: Deflate,
+    /// Most data messages from the peer (default: no limit). More: close 1008.
+    pub message_rate: Option<Rate>,
+    /// Most payload bytes of data messages from the peer, after inflating (default: no limit). Its burst
+    /// must hold the longest message: longer ones never pass. More: close 1008.
+    pub byte_rate: Option<Rate>,
+    /// Told of what passes (default: nobody).
+    pub observer: Option<SharedObserver>,
     /// Whether `recv` also hands out pings, pongs and the close frame, which are answered here in any
     /// case (default false).
     pub control_messages: bool,
@@ -82,6 +91,9 @@ impl Default for Config {
             gap_notice: None,
             fragment_bytes_max: Some(64 * 1024),
             deflate: Deflate::disabled(),
+            message_rate: None,
+            byte_rate: None,
+            observer: None,
             control_messages: false,
         }
     }

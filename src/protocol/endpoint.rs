@@ -10,6 +10,7 @@ use super::closing::{CloseCause, CloseOutcome, State, TimeoutKind};
 use super::config::millis;
 use super::decoder::Decoder;
 use super::keepalive::{Keepalive, NEVER};
+use super::rates::Rates;
 use super::{Config, Encoder, Message, MessageRef, Place, Role, Step, Token, WriteBuffer};
 
 /// What [`Endpoint::receive`] found.
@@ -67,7 +68,7 @@ pub struct ConnectionClosed;
 #[derive(Debug)]
 pub struct Endpoint {
     pub(super) decoder: Decoder,
-    config: Arc<Config>,
+    pub(super) config: Arc<Config>,
     encoder: Encoder,
     keepalive: Keepalive,
     outcome: Option<Box<CloseOutcome>>,
@@ -79,6 +80,9 @@ pub struct Endpoint {
     paused_ms: u64,
     has_pong: bool,
     is_output_blocked: bool,
+    /// Messages are counted, or their rate is bounded.
+    is_watched: bool,
+    pub(super) rates: Option<Box<Rates>>,
     /// The newest pong, while the output is blocked.
     late_pong: Option<Box<Bytes>>,
 }
@@ -113,6 +117,10 @@ impl Endpoint {
         encoder.set_fragment_bytes(config.fragment_bytes_max);
         Self {
             decoder: Decoder::new(role, &config),
+            is_watched: config.observer.is_some()
+                || config.message_rate.is_some()
+                || config.byte_rate.is_some(),
+            rates: None,
             keepalive: Keepalive::new(&config, now_ms, jitter),
             config,
             encoder,
@@ -343,6 +351,9 @@ impl Endpoint {
         match self.decoder.next(&self.config, block, at) {
             Ok(token) if matches!(token.step, Step::Text | Step::Binary) => {
                 self.message_started_ms = NEVER;
+                if self.is_watched {
+                    return self.note_message(token, 1, block, out, now_ms);
+                }
                 token
             }
             other => self.advance_rest(other, block, out, now_ms),
@@ -377,6 +388,10 @@ impl Endpoint {
                     _ => &block[token.start..token.end],
                 };
                 self.has_pong |= self.keepalive.handle_pong(&self.config, payload, now_ms);
+            }
+            Step::TextPiece | Step::BinaryPiece if self.is_watched => {
+                let is_last = !self.decoder.is_in_progress();
+                return self.note_message(token, u64::from(is_last), block, out, now_ms);
             }
             Step::More | Step::Text | Step::Binary | Step::TextPiece | Step::BinaryPiece => {}
         }

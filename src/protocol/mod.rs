@@ -20,9 +20,12 @@ mod fragments;
 mod inflation;
 mod keepalive;
 mod message;
+mod observer;
 mod overflow;
 mod payload;
 mod prepared;
+mod rate;
+mod rates;
 mod role;
 mod write_buffer;
 
@@ -31,8 +34,10 @@ pub use config::Config;
 pub use encoder::Encoder;
 pub use endpoint::{ConnectionClosed, Endpoint, Event};
 pub use message::{Message, MessageKind, MessageRef, Utf8Bytes};
+pub use observer::{Observer, SharedObserver};
 pub use overflow::{GapNotice, Overflow};
 pub use prepared::{Compress, PreparedMessage};
+pub use rate::{Rate, RetryAfter, TokenBucket};
 pub use role::Role;
 pub use write_buffer::WriteBuffer;
 

@@ -18,7 +18,7 @@ const ORDER: [&str; 16] = [
     "error",
     NET,
     "json",
-    "auth",
+    PURE,
     "pubsub",
     "hub",
     "session",
@@ -29,6 +29,9 @@ const ORDER: [&str; 16] = [
 
 /// The first floor that knows tokio.
 const NET: &str = "net";
+
+/// A floor above it that knows none.
+const PURE: &str = "auth";
 
 /// Paths that lead from a floor to one above it, and files that have no floor.
 pub(crate) fn upward(files: &[Source]) -> Vec<String> {
@@ -48,12 +51,12 @@ pub(crate) fn upward(files: &[Source]) -> Vec<String> {
     findings
 }
 
-/// Mentions of tokio below the line.
+/// Mentions of tokio below the line, and in the leaf above it that has no I/O either.
 pub(crate) fn runtimes(files: &[Source]) -> Vec<String> {
-    let line = place_of(NET);
-    let below = files.iter().filter(|file| floor_of(file) < line);
-    let mentions = below.flat_map(|file| file.places_of("tokio").map(move |at| (file, at)));
-    mentions.map(|(file, at)| file.finding(at, "tokio below floor 6")).collect()
+    let (line, leaf) = (place_of(NET), place_of(PURE));
+    let without = files.iter().filter(|file| floor_of(file) < line || floor_of(file) == leaf);
+    let mentions = without.flat_map(|file| file.places_of("tokio").map(move |at| (file, at)));
+    mentions.map(|(file, at)| file.finding(at, "tokio where there is no I/O")).collect()
 }
 
 fn judge(floor: usize, name: &str, exports: &[(String, usize)]) -> Option<String> {
@@ -209,7 +212,9 @@ mod tests {
     #[test]
     fn refuses_tokio_below_the_line() {
         let text = "// tokio\nuse tokio::net;";
-        for (path, count) in [("src/outbox/x.rs", 1), ("src/error.rs", 1), ("src/net/x.rs", 0)] {
+        for (path, count) in
+            [("src/outbox/x.rs", 1), ("src/error.rs", 1), ("src/auth/x.rs", 1), ("src/net/x.rs", 0)]
+        {
             assert_eq!(runtimes(&[Source::new(path, text)]).len(), count, "{path}");
         }
     }

@@ -39,7 +39,7 @@ async fn echo(mut socket: WebSocket<TcpStream>) -> Result<(), sockeye::Error> {
 }
 
 async fn chat_member(mut socket: WebSocket<TcpStream>, hub: &Hub) -> Result<(), sockeye::Error> {
-    let membership = hub.room("chat").join(socket.sender());
+    let membership = hub.room("chat").join(socket.sender()).unwrap();
     let room = membership.room();
     while let Some(message) = socket.recv().await? {
         let Some(message) = message.as_data() else { continue };

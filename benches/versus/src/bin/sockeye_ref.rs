@@ -40,7 +40,7 @@ async fn echo(mut socket: WebSocket<TcpStream>) -> Result<(), sockeye::Error> {
 }
 
 async fn chat_member(mut socket: WebSocket<TcpStream>, hub: &Hub) -> Result<(), sockeye::Error> {
-    let membership = hub.room("chat").join(socket.sender());
+    let membership = hub.room("chat").join(socket.sender()).unwrap();
     let room = membership.room();
     while let Some(message) = socket.recv_ref().await? {
         // What the hub has no room for is sent again when it has.

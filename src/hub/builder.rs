@@ -1,0 +1,185 @@
+//! How a hub is set up.
+
+use std::time::Duration;
+
+use crate::protocol::Config;
+use crate::sync::Arc;
+
+use super::clock::Warning;
+use super::hub::Hub;
+use super::limits::{Limits, LimitsError};
+use super::peer::Peer;
+
+/// The longest message a hub's connections take, unless it is set otherwise, in bytes.
+pub const HUB_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// A value that makes no sense for a hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HubError {
+    /// A limit of its own.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// It lets nothing pass at all.
+    #[error("{field} of zero lets nothing pass")]
+    Zero {
+        /// Which of the builder's.
+        field: &'static str,
+    },
+}
+
+/// Settings of a [`Hub`]. Made by [`Hub::builder`].
+///
+/// ```
+/// use sockeye::hub::Hub;
+///
+/// # fn main() -> Result<(), sockeye::hub::HubError> {
+/// let hub = Hub::builder()
+///     .workers(4)
+///     .job_queue(1024)
+///     .connections_max(1000)
+///     .room_members_max(200)
+///     .default_room("lobby")
+///     .build()?;
+/// # drop(hub);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct HubBuilder {
+    settings: Settings,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) workers: Option<usize>,
+    pub(super) job_queue: usize,
+    pub(super) job_bytes_max: usize,
+    pub(super) limits: Limits,
+    pub(super) default_rooms: Vec<Arc<str>>,
+    pub(super) config: Arc<Config>,
+    pub(super) warning: Option<Warning>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let config = Config { message_bytes_max: HUB_MESSAGE_BYTES_MAX, ..Config::default() };
+        Self {
+            workers: None,
+            job_queue: 65_536,
+            job_bytes_max: 16 * 1024 * 1024,
+            limits: Limits::default(),
+            default_rooms: Vec::new(),
+            config: Arc::new(config),
+            warning: None,
+        }
+    }
+}
+
+impl HubBuilder {
+    pub(super) fn new() -> Self {
+        Self { settings: Settings::default() }
+    }
+
+    /// Workers on a multi-thread runtime (default: as many as it has threads). A current-thread
+    /// runtime has always one.
+    pub const fn workers(mut self, workers: usize) -> Self {
+        self.settings.workers = Some(workers);
+        self
+    }
+
+    /// Jobs that may wait for one worker: broadcasts, joins, leaves (default 65,536). When as many
+    /// wait, broadcasts are refused with [`BroadcastError`](super::BroadcastError).
+    pub const fn job_queue(mut self, jobs: usize) -> Self {
+        self.settings.job_queue = jobs;
+        self
+    }
+
+    /// Bytes of the messages that may wait for one worker (default 16 MiB).
+    pub const fn job_bytes_max(mut self, bytes: usize) -> Self {
+        self.settings.job_bytes_max = bytes;
+        self
+    }
+
+    /// Connections at a time (default 10,000).
+    pub const fn connections_max(mut self, connections: usize) -> Self {
+        self.settings.limits.connections_max = connections;
+        self
+    }
+
+    /// Members of one room (default: no limit).
+    pub const fn room_members_max(mut self, members: usize) -> Self {
+        self.settings.limits.room_members_max = Some(members);
+        self
+    }
+
+    /// Rooms one registered connection may be in at a time (default 64).
+    pub const fn rooms_max(mut self, rooms: usize) -> Self {
+        self.settings.limits.rooms_per_connection_max = rooms;
+        self
+    }
+
+    /// All limits at once: also those by address and user, rates, and the dry run.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// The longest room name, in bytes (default 128).
+    pub const fn room_name_bytes_max(mut self, bytes: usize) -> Self {
+        self.settings.limits.room_name_bytes_max = bytes;
+        self
+    }
+
+    /// A room that every registered connection joins. May be called several times.
+    pub fn default_room(mut self, name: &str) -> Self {
+        self.settings.default_rooms.push(name.into());
+        self
+    }
+
+    /// How long a registered connection may last (default: for ever). Then it is closed with 1001, some
+    /// up to a tenth earlier, so that they do not all come back at once.
+    pub const fn life_max(mut self, life: Duration) -> Self {
+        self.settings.limits.life_max = Some(life);
+        self
+    }
+
+    /// Calls this so long before a connection's identity ends, with the time that is left: whoever
+    /// [renews](super::Peer::expire_at) it in time goes on, others are closed with 4401.
+    pub fn on_expiring<F>(mut self, before: Duration, call: F) -> Self
+    where
+        F: Fn(&Peer, Duration) + Send + Sync + 'static,
+    {
+        self.settings.warning = Some(Warning { before, call: Arc::new(call) });
+        self
+    }
+
+    /// Limits and deadlines of the connections: message size, keepalive, queues, compression. By
+    /// default [`Config::default`] with messages of up to 64 KiB.
+    pub fn config(mut self, config: Config) -> Self {
+        self.settings.config = Arc::new(config);
+        self
+    }
+
+    /// The hub.
+    ///
+    /// # Errors
+    /// When a value makes no sense: a limit of zero, say.
+    pub fn build(self) -> Result<Hub, HubError> {
+        let mut settings = self.settings;
+        settings.limits.check()?;
+        let at_least_one = [
+            ("workers", settings.workers.unwrap_or(1)),
+            ("job_queue", settings.job_queue),
+            ("job_bytes_max", settings.job_bytes_max),
+        ];
+        if let Some((field, _)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {
+            return Err(HubError::Zero { field });
+        }
+        let config = Arc::make_mut(&mut settings.config);
+        let Limits { messages_per_connection, bytes_per_connection, .. } = settings.limits;
+        config.message_rate = config.message_rate.or(messages_per_connection);
+        config.byte_rate = config.byte_rate.or(bytes_per_connection);
+        Ok(Hub::with(settings))
+    }
+}

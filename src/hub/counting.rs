@@ -1,0 +1,94 @@
+//! What a hub counts, and how it is read.
+
+use std::time::Instant;
+
+use crate::outbox::Sender;
+use crate::protocol::{Observer, Overflow};
+use crate::sync::Arc;
+
+use super::error::{JoinError, RegisterError};
+use super::hub::Hub;
+use super::metrics::{ConstantLabels, Gauges, JoinRefusal, Metrics, Rejection, Snapshot};
+
+/// Messages on the hub's connections, counted.
+pub(super) struct Counting(pub(super) Arc<Metrics>);
+
+impl Observer for Counting {
+    fn received(&self, messages: u64, bytes: u64) {
+        self.0.count_received(messages, bytes);
+    }
+
+    fn sent(&self, messages: u64, bytes: u64) {
+        self.0.count_sent(messages, bytes);
+    }
+
+    fn dropped(&self, policy: Overflow, messages: u64) {
+        self.0.count_dropped(policy, messages);
+    }
+
+    fn lost(&self, messages: u64) {
+        self.0.count_lost(messages);
+    }
+
+    fn round_trip(&self, us: u64) {
+        self.0.record_round_trip(us);
+    }
+}
+
+impl RegisterError {
+    pub(super) const fn rejection(&self) -> Rejection {
+        match self {
+            Self::Full { .. } => Rejection::ServerFull,
+            Self::AddressFull { .. } => Rejection::AddressFull,
+            Self::UserFull { .. } => Rejection::UserFull,
+            Self::TooFast { .. } => Rejection::HandshakeRate,
+            Self::Stopped | Self::Twice | Self::Room(_) => Rejection::Other,
+        }
+    }
+}
+
+impl JoinError {
+    pub(super) const fn refusal(&self) -> JoinRefusal {
+        match self {
+            Self::RoomFull { .. } => JoinRefusal::RoomFull,
+            Self::TooManyRooms { .. } => JoinRefusal::TooManyRooms,
+            Self::Name { .. } => JoinRefusal::Name,
+            Self::Closed => JoinRefusal::Other,
+        }
+    }
+}
+
+/// Microseconds since then.
+pub(super) fn us_since(then: Instant) -> u64 {
+    u64::try_from(then.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Hub {
+    /// All numbers of this moment. Messages are counted on connections whose [`Config`](crate::Config)
+    /// is the hub's ([`Hub::config`]), as those of its acceptor are.
+    ///
+    /// Cost: a look at each registered connection.
+    #[must_use]
+    pub fn metrics(&self) -> Snapshot {
+        let shared = self.shared();
+        let peers = self.peers();
+        let queued = peers.iter().map(|peer| Sender::queued(peer.sender()));
+        let queued = queued.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let gauges = Gauges {
+            uptime_ms: us_since(shared.began) / 1000,
+            connections: peers.len() as u64,
+            rooms: self.rooms().len() as u64,
+            queued_messages: queued.0 as u64,
+            queued_bytes: queued.1 as u64,
+            jobs: self.queued().0 as u64,
+        };
+        shared.metrics.snapshot(gauges)
+    }
+
+    /// The same as text for Prometheus, to be served as
+    /// [`CONTENT_TYPE`](super::metrics::CONTENT_TYPE).
+    #[must_use]
+    pub fn prometheus(&self) -> String {
+        self.metrics().prometheus(&ConstantLabels::default())
+    }
+}

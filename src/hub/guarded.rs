@@ -1,0 +1,207 @@
+//! A hub that asks who somebody is before it lets them in.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Weak;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::Response;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::auth::{
+    AuthError, Authenticator, CredentialSources, GuessLimiter, Identity, SharedAuthenticator,
+};
+use crate::net::{Acceptor, Admission, Pass, Request, Server, WebSocket};
+use crate::sync::Arc;
+
+use super::handlers::Handlers;
+use super::hub::{Hub, Registration};
+use super::metrics::Rejection;
+use super::peer::Peer;
+use super::serve::{Ticket, refusal};
+use super::shared::Shared;
+use super::shutdown::{Shutdown, ShutdownReport};
+
+/// Lets in whom the hub has a place for and the authenticator knows.
+struct Guard {
+    hub: Weak<Shared>,
+    authenticator: SharedAuthenticator,
+    sources: CredentialSources,
+    guesses: GuessLimiter,
+}
+
+impl Guard {
+    async fn identity(&self, request: &Request) -> Result<(Identity, Option<String>), AuthError> {
+        let address = request.peer_addr().map(|address| address.ip());
+        let attempt = match address {
+            Some(address) => Some(self.guesses.begin(address, Instant::now().into_std())?),
+            None => None,
+        };
+        let read = self.sources.read(request.http(), SystemTime::now());
+        let (room, identity) = match read {
+            Ok(mut credentials) => {
+                if let Some(address) = address {
+                    credentials = credentials.with_peer_ip(address);
+                }
+                let room = credentials.room().map(str::to_owned);
+                (room, self.authenticator.authenticate(credentials).await)
+            }
+            Err(error) => (None, Err(error.into())),
+        };
+        if let Some(attempt) = attempt {
+            attempt.end(&identity);
+        }
+        Ok((identity?, room))
+    }
+}
+
+impl Admission for Guard {
+    fn admit<'a>(
+        &'a self,
+        request: &'a Request,
+    ) -> Pin<Box<dyn Future<Output = Result<Pass, Response<Bytes>>> + Send + 'a>> {
+        Box::pin(async move {
+            // A full server does no work for whom it cannot take.
+            let ticket = Ticket::of(&self.hub, request).map_err(|error| refusal(&error))?;
+            let found = self.identity(request).await;
+            let (identity, room) = found.map_err(|error| {
+                if let Some(hub) = self.hub.upgrade() {
+                    hub.metrics.count_rejected(rejection(&error));
+                }
+                error.to_response()
+            })?;
+            let mut profile = ticket.profile.expire_at(ends_at(&identity));
+            if let Some(id) = identity.id() {
+                profile = profile.user(id);
+            }
+            if let Some(room) = &room {
+                profile = profile.room(room);
+            }
+            Ok(Pass::new(Ticket { profile: profile.extension(identity), ..ticket }))
+        })
+    }
+}
+
+/// How a refusal is counted.
+const fn rejection(error: &AuthError) -> Rejection {
+    match error {
+        AuthError::Refused => Rejection::Forbidden,
+        AuthError::RateLimited { .. } => Rejection::HandshakeRate,
+        AuthError::Credentials(_) => Rejection::BadRequest,
+        AuthError::Unavailable { .. } => Rejection::Other,
+        _ => Rejection::Unauthorized,
+    }
+}
+
+/// When an identity ends, on the clock that nobody turns back.
+fn ends_at(identity: &Identity) -> Option<Instant> {
+    Instant::now().checked_add(identity.expires_in(SystemTime::now())?)
+}
+
+impl Peer {
+    /// Who it is, where a hub [asked](Hub::guard).
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.extension()
+    }
+
+    /// Its identity ends when this one does: for a fresh token of the same user. False, and nothing
+    /// changed, when it is another's.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn renew(&self, identity: &Identity) -> bool {
+        let is_same = self.user() == identity.id();
+        if is_same {
+            self.expire_at(ends_at(identity));
+        }
+        is_same
+    }
+}
+
+impl Hub {
+    /// An acceptor as of [`admit_with`](Self::admit_with) that asks the authenticator, too. Who is
+    /// refused is answered by the [error](AuthError::to_response): 401, 403, and 429 for the eleventh
+    /// failure of an address within a minute.
+    ///
+    /// Who is let in is registered as the user of its [`Identity`], joins the room of the query's
+    /// `room`, if there is one, and is closed with 4401 when its identity ends, unless it
+    /// [renews](Peer::renew) it.
+    #[must_use]
+    pub fn guard(
+        &self,
+        acceptor: Acceptor,
+        authenticator: impl Authenticator,
+        sources: CredentialSources,
+    ) -> Acceptor {
+        let (hub, guesses) = (Arc::downgrade(self.shared()), GuessLimiter::new());
+        let authenticator = SharedAuthenticator::new(authenticator);
+        acceptor.admission(Guard { hub, authenticator, sources, guesses })
+    }
+
+    /// Serves with the token from `Authorization: Bearer`, the subprotocol `bearer.TOKEN` or the query's
+    /// `token`, and room and password from the query's `room` and `room_password`: all of it in one
+    /// call. See [`guard`](Self::guard) for what becomes of whom.
+    ///
+    /// Messages go to the handlers; without a callback for them they are read and thrown away.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use sockeye::Server;
+    /// use sockeye::auth::{RoomAuth, Secret};
+    /// use sockeye::hub::{Handlers, Hub, Shutdown};
+    ///
+    /// # async fn example(secret: Vec<u8>) -> Result<(), Box<dyn std::error::Error>> {
+    /// let auth = RoomAuth::new(Secret::new(secret)?);
+    /// auth.passwords().set("chat", "room-password")?;
+    /// let server = Server::bind("127.0.0.1:0").await?;
+    /// let stopped = async {
+    ///     let _ = tokio::signal::ctrl_c().await;
+    ///     Shutdown::new(Duration::from_secs(10))
+    /// };
+    /// Hub::new().serve_with_auth(server, auth, Handlers::new(), stopped).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// Tokens in a query end up in logs: for new clients leave them out of it, with
+    /// [`guard`](Self::guard) and [`CredentialSources::new`].
+    ///
+    /// # Errors
+    /// As [`serve_until`](Self::serve_until).
+    pub async fn serve_with_auth(
+        &self,
+        server: Server,
+        authenticator: impl Authenticator,
+        handlers: Handlers,
+        shutdown: impl Future<Output = Shutdown>,
+    ) -> io::Result<ShutdownReport> {
+        let run = move |socket: WebSocket<TcpStream>, registration: Registration, _| {
+            let running = socket.run(handlers.handler(registration));
+            async move { drop(running.await) }
+        };
+        self.serve_sockets_with_auth(server, authenticator, run, shutdown).await
+    }
+
+    /// The same with a task of one's own for each connection, which the hub knows while the registration
+    /// is kept: for one's own read loop.
+    ///
+    /// # Errors
+    /// As [`serve_until`](Self::serve_until).
+    pub async fn serve_sockets_with_auth<F, Fut>(
+        &self,
+        server: Server,
+        authenticator: impl Authenticator,
+        on_socket: F,
+        shutdown: impl Future<Output = Shutdown>,
+    ) -> io::Result<ShutdownReport>
+    where
+        F: Fn(WebSocket<TcpStream>, Registration, Request) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let sources = CredentialSources::new().allow_query();
+        let acceptor = self.guard(self.acceptor(), authenticator, sources);
+        self.serve_sockets_until(server.acceptor(acceptor), on_socket, shutdown).await
+    }
+}

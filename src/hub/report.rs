@@ -1,0 +1,131 @@
+//! Whom a broadcast leaves out, and what came of it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::outbox::{SendError, Sent};
+use crate::sync::Arc;
+
+/// Connections that a broadcast leaves out, by their [ids](crate::Sender::id).
+///
+/// ```
+/// use sockeye::hub::Except;
+///
+/// let _: [Except; 3] = [Except::nobody(), 7.into(), [7, 8].as_slice().into()];
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Except(Left);
+
+#[derive(Clone, Debug, Default)]
+enum Left {
+    #[default]
+    Nobody,
+    One(u64),
+    Several(Arc<[u64]>),
+}
+
+impl Except {
+    /// Leaves out nobody.
+    #[must_use]
+    pub const fn nobody() -> Self {
+        Self(Left::Nobody)
+    }
+
+    pub(super) const fn is_nobody(&self) -> bool {
+        matches!(self.0, Left::Nobody)
+    }
+
+    pub(super) fn has(&self, id: u64) -> bool {
+        match &self.0 {
+            Left::Nobody => false,
+            Left::One(left) => *left == id,
+            Left::Several(ids) => ids.binary_search(&id).is_ok(),
+        }
+    }
+}
+
+impl From<u64> for Except {
+    fn from(id: u64) -> Self {
+        Self(Left::One(id))
+    }
+}
+
+impl From<Vec<u64>> for Except {
+    fn from(mut ids: Vec<u64>) -> Self {
+        ids.sort_unstable();
+        Self(if ids.is_empty() { Left::Nobody } else { Left::Several(ids.into()) })
+    }
+}
+
+impl From<&[u64]> for Except {
+    fn from(ids: &[u64]) -> Self {
+        ids.to_vec().into()
+    }
+}
+
+/// What came of a broadcast, over all members it was meant for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Members that it was written to.
+    pub written: usize,
+    /// Members that have it in their outbox, where older messages may have made room for it.
+    pub queued: usize,
+    /// Members whose outbox was full, so that they miss it, or were closed for it.
+    pub full: usize,
+    /// Members whose connection is closing or closed.
+    pub closed: usize,
+}
+
+impl Report {
+    /// Members that have it, or will, if they read.
+    #[must_use]
+    pub const fn sent(&self) -> usize {
+        self.written + self.queued
+    }
+
+    pub(super) fn note(&mut self, result: Result<Sent, SendError>) {
+        match result {
+            Ok(Sent::Written) => self.written += 1,
+            Ok(_) => self.queued += 1,
+            Err(SendError::Closed) => self.closed += 1,
+            Err(_) => self.full += 1,
+        }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.written += other.written;
+        self.queued += other.queued;
+        self.full += other.full;
+        self.closed += other.closed;
+    }
+}
+
+/// Waits for the [`Report`] of a broadcast: until all workers have done it.
+///
+/// Cancel safety: dropping it loses the report, not the message.
+#[must_use = "the message is sent, but the report comes when this is awaited"]
+#[derive(Debug)]
+pub struct Reporting {
+    reports: UnboundedReceiver<Report>,
+    sum: Report,
+}
+
+impl Reporting {
+    pub(super) fn new(reports: UnboundedReceiver<Report>) -> Self {
+        Self { reports, sum: Report::default() }
+    }
+}
+
+impl Future for Reporting {
+    type Output = Report;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Report> {
+        while let Some(report) = ready!(self.reports.poll_recv(cx)) {
+            self.sum.add(report);
+        }
+        Poll::Ready(self.sum)
+    }
+}

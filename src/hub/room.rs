@@ -1,0 +1,163 @@
+//! A room, as an application holds it.
+
+use std::task::{Context, Poll};
+
+use crate::outbox::Sender;
+use crate::protocol::{MessageRef, PreparedMessage};
+use crate::sync::{Arc, Ordering};
+
+use super::error::{BroadcastError, JoinError};
+use super::limits::check_room_name;
+use super::report::{Except, Reporting};
+use super::shared::State;
+use super::worker::{Job, Jobs};
+
+/// A room: a set of senders under a name. Cloning counts a reference.
+#[derive(Clone, Debug)]
+pub struct Room {
+    state: Arc<State>,
+}
+
+impl Room {
+    pub(super) const fn new(state: Arc<State>) -> Self {
+        Self { state }
+    }
+
+    /// Joins a connection. It leaves when the membership is dropped.
+    ///
+    /// A broadcast that the caller makes after this reaches the new member.
+    ///
+    /// # Errors
+    /// When the name may not be used or the room is full.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn join(&self, sender: Sender) -> Result<Membership, JoinError> {
+        let worker = self.state.hub.worker(sender.id());
+        self.join_with(sender, worker)
+    }
+
+    pub(super) fn join_with(
+        &self,
+        sender: Sender,
+        worker: Arc<Jobs>,
+    ) -> Result<Membership, JoinError> {
+        let hub = &self.state.hub;
+        let bytes_max = hub.settings.limits.room_name_bytes_max;
+        let named = check_room_name(self.name(), bytes_max);
+        let entered = named.map_err(|_| JoinError::Name { bytes_max });
+        let entered = entered.and_then(|()| self.state.enter());
+        entered.inspect_err(|error| hub.metrics.count_join_refused(error.refusal()))?;
+        let id = sender.id();
+        worker.push(Job::Join { room: self.state.key, sender });
+        Ok(Membership { room: self.clone(), worker, id })
+    }
+
+    /// Sends a message to every member. Encoded once; returns at once.
+    ///
+    /// Two broadcasts by one caller reach each member in that order, also across rooms.
+    ///
+    /// # Errors
+    /// When the job queue is full: see [`poll_ready`](Self::poll_ready).
+    pub fn broadcast<'a>(&self, message: impl Into<MessageRef<'a>>) -> Result<(), BroadcastError> {
+        self.broadcast_prepared(&PreparedMessage::new(message))
+    }
+
+    /// Sends a prepared message to every member.
+    ///
+    /// # Errors
+    /// As [`broadcast`](Self::broadcast).
+    pub fn broadcast_prepared(&self, message: &PreparedMessage) -> Result<(), BroadcastError> {
+        self.state.hub.publish(self.state.key, message, &Except::nobody())
+    }
+
+    /// Sends a message to every member but one connection, or some.
+    ///
+    /// # Errors
+    /// As [`broadcast`](Self::broadcast).
+    pub fn broadcast_except<'a>(
+        &self,
+        message: impl Into<MessageRef<'a>>,
+        except: impl Into<Except>,
+    ) -> Result<(), BroadcastError> {
+        self.state.hub.publish(self.state.key, &PreparedMessage::new(message), &except.into())
+    }
+
+    /// The same, and what came of it: how many have it, how many could not take it. It is sent at
+    /// once; the future waits until all workers have done it.
+    ///
+    /// # Errors
+    /// As [`broadcast`](Self::broadcast).
+    ///
+    /// Cancel safety: dropping the future loses the report, not the message.
+    pub fn broadcast_reported<'a>(
+        &self,
+        message: impl Into<MessageRef<'a>>,
+        except: impl Into<Except>,
+    ) -> Result<Reporting, BroadcastError> {
+        let message = PreparedMessage::new(message);
+        self.state.hub.publish_reported(self.state.key, &message, &except.into())
+    }
+
+    /// Pending while the job queue is more than half full: what a handler answers in its own
+    /// [`poll_ready`](crate::Handler::poll_ready), so that whoever publishes too fast is held back.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.state.hub.poll_ready(cx)
+    }
+
+    /// The same as a future, for those who publish from async code.
+    ///
+    /// Cancel safety: dropping the future changes nothing.
+    pub async fn ready(&self) {
+        std::future::poll_fn(|cx| self.poll_ready(cx)).await;
+    }
+
+    /// Its members' connections, as they are when the jobs asked for before are done.
+    ///
+    /// Cancel safety: dropping the future changes nothing.
+    pub async fn members(&self) -> Vec<u64> {
+        self.state.hub.list(self.state.key).await
+    }
+
+    /// How many members it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.state.members.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has no members.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.state.name
+    }
+}
+
+/// That a connection is in a room. Dropping it leaves the room.
+#[derive(Debug)]
+#[must_use = "dropping the membership leaves the room"]
+pub struct Membership {
+    room: Room,
+    worker: Arc<Jobs>,
+    id: u64,
+}
+
+impl Membership {
+    /// The room.
+    #[must_use]
+    pub const fn room(&self) -> &Room {
+        &self.room
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.room.state.members.fetch_sub(1, Ordering::Relaxed);
+        self.worker.push(Job::Leave { room: self.room.state.key, id: self.id });
+    }
+}

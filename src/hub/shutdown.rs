@@ -1,0 +1,138 @@
+//! The end of a hub: everybody is told, in batches, and has time to go.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::frame::{CloseFrame, CloseFrameError};
+
+use super::hub::Hub;
+use super::peer::Peer;
+
+/// Connections that are told at a time.
+const BATCH: usize = 64;
+
+/// How a hub shuts down.
+///
+/// ```
+/// use std::time::Duration;
+/// use sockeye::hub::Shutdown;
+///
+/// let restart = Shutdown::new(Duration::from_secs(30))
+///     .code(1012)
+///     .spread(Duration::from_secs(10))
+///     .reconnect_within(Duration::from_secs(20));
+/// # drop(restart);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Shutdown {
+    code: u16,
+    reason: String,
+    spread: Duration,
+    reconnect_within: Option<Duration>,
+    deadline: Duration,
+}
+
+/// How a shutdown went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Connections that were told.
+    pub told: usize,
+    /// Those that are gone.
+    pub ended: usize,
+    /// Those that are left after the deadline.
+    pub left: usize,
+    /// Queued messages that could not be delivered any more.
+    pub lost_messages: u64,
+}
+
+impl Shutdown {
+    /// Closes everybody at once with 1001, and waits up to the deadline for them to go.
+    pub fn new(deadline: Duration) -> Self {
+        Self {
+            code: 1001,
+            reason: "shutting down".to_owned(),
+            spread: Duration::ZERO,
+            reconnect_within: None,
+            deadline,
+        }
+    }
+
+    /// The close code (default 1001, going away); 1012 says that the service restarts.
+    pub const fn code(mut self, code: u16) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// The reason (default "shutting down").
+    pub fn reason(mut self, reason: &str) -> Self {
+        reason.clone_into(&mut self.reason);
+        self
+    }
+
+    /// Tells them in batches over this time, so that they do not all come back at once.
+    pub const fn spread(mut self, spread: Duration) -> Self {
+        self.spread = spread;
+        self
+    }
+
+    /// Advises each to come back after a time of its own, up to this one: the reason is then
+    /// `reconnect in N ms`.
+    pub const fn reconnect_within(mut self, within: Duration) -> Self {
+        self.reconnect_within = Some(within);
+        self
+    }
+
+    /// What one connection is told.
+    fn frame(&self, id: u64) -> Result<CloseFrame, CloseFrameError> {
+        let Some(within) = self.reconnect_within else {
+            return CloseFrame::new(self.code, self.reason.as_str());
+        };
+        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        // Multiples of the golden ratio lie evenly: nobody has to come back with many others.
+        let share = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let wait_ms = (u128::from(share) * u128::from(within_ms)) >> 64;
+        CloseFrame::new(self.code, &format!("reconnect in {wait_ms} ms"))
+    }
+}
+
+impl Hub {
+    /// Takes no more connections, tells the registered ones to go and waits for them. What is queued
+    /// for them leaves before their close frame.
+    ///
+    /// # Errors
+    /// When the code may not be sent or the reason is too long: then nothing happened.
+    ///
+    /// Cancel safety: dropping the future leaves the hub closed to newcomers, and tells no more.
+    pub async fn shutdown(&self, shutdown: Shutdown) -> Result<ShutdownReport, CloseFrameError> {
+        shutdown.frame(0)?;
+        let began = Instant::now();
+        let deadline = began + shutdown.deadline;
+        let registry = &self.shared().registry;
+        registry.stop();
+        let peers = registry.all();
+        let lost_before = dropped(&peers);
+        let batches = u32::try_from(peers.len().div_ceil(BATCH)).unwrap_or(u32::MAX).max(1);
+        for (number, batch) in (0..).zip(peers.chunks(BATCH)) {
+            sleep_until(deadline.min(began + shutdown.spread / batches * number)).await;
+            for peer in batch {
+                peer.sender().outbox().request_close(shutdown.frame(peer.id())?);
+            }
+        }
+        // Whoever is left is the owner's of its task to end.
+        let _ = timeout_at(deadline, registry.emptied()).await;
+        let left = registry.len();
+        Ok(ShutdownReport {
+            told: peers.len(),
+            ended: peers.len().saturating_sub(left),
+            left,
+            lost_messages: dropped(&peers) - lost_before,
+        })
+    }
+}
+
+fn dropped(peers: &[Peer]) -> u64 {
+    peers.iter().map(|peer| peer.sender().dropped()).sum()
+}

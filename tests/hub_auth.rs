@@ -1,0 +1,218 @@
+//! A hub that asks who somebody is.
+
+#![cfg(all(feature = "hub", feature = "auth"))]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::header::AUTHORIZATION;
+use sockeye::auth::{
+    AuthError, Credentials, Identity, JwtSigner, JwtVerifier, RoomAuth, Secret, authenticate_fn,
+};
+use sockeye::frame::CloseCode;
+use sockeye::hub::{Handlers, Hub, Shutdown, ShutdownReport};
+use sockeye::{Config, Connector, Error, HandshakeError, Message, Server, WebSocket};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use support::server::within;
+
+fn secret() -> Secret {
+    Secret::new(vec![7; 32]).unwrap()
+}
+
+/// A token of this user that ends in so many seconds.
+fn token(user: &str, seconds: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let claims = serde_json::json!({"sub": user, "name": "N. N.", "exp": now + seconds});
+    JwtSigner::new(secret()).sign(&claims).unwrap()
+}
+
+struct Site {
+    hub: Hub,
+    address: SocketAddr,
+    stop: oneshot::Sender<Shutdown>,
+    serving: JoinHandle<std::io::Result<ShutdownReport>>,
+}
+
+impl Site {
+    async fn start(auth: impl sockeye::auth::Authenticator, handlers: Handlers) -> Self {
+        let hub = Hub::new();
+        let server = Server::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<Shutdown>();
+        let serving = tokio::spawn({
+            let hub = hub.clone();
+            async move {
+                let stopped = async { stopped.await.unwrap() };
+                hub.serve_with_auth(server, auth, handlers, stopped).await
+            }
+        });
+        Self { hub, address, stop, serving }
+    }
+
+    async fn connect(&self, query: &str) -> Result<WebSocket<TcpStream>, Error> {
+        let url = format!("ws://{}/ws{query}", self.address);
+        within(Connector::new(Config::default()).connect(&url)).await
+    }
+
+    async fn status(&self, query: &str) -> u16 {
+        match self.connect(query).await {
+            Err(Error::Handshake(HandshakeError::UnexpectedStatus(refused))) => {
+                refused.status().as_u16()
+            }
+            other => panic!("{query}: {other:?}"),
+        }
+    }
+
+    async fn end(self) {
+        self.stop.send(Shutdown::new(Duration::from_secs(5))).unwrap();
+        within(self.serving).await.unwrap().unwrap();
+    }
+}
+
+/// AU-05..09, AU-12, HS-10, HS-11, CN-14: one call: the token from header, query or subprotocol, room
+/// and password from the query; who it is stays with the connection; what is wrong has its status.
+#[tokio::test]
+async fn one_call_serves_with_auth() {
+    let auth = RoomAuth::new(secret());
+    auth.passwords().set("chat", "pass word").unwrap();
+    let (said, mut sayings) = mpsc::unbounded_channel();
+    let handlers = Handlers::new().on_open(move |connection| {
+        let peer = connection.peer();
+        let identity = peer.identity().unwrap();
+        let rooms = peer.rooms().iter().map(|room| room.name().to_owned()).collect::<Vec<_>>();
+        let name = identity.name().map(str::to_owned);
+        said.send((peer.user().map(str::to_owned), name, rooms)).unwrap();
+    });
+    let site = Site::start(auth, handlers).await;
+    let ann = token("ann", 600);
+    let chat = "room=chat&room_password=pass%20word";
+    let by_query = site.connect(&format!("?token={ann}&{chat}")).await.unwrap();
+    let known = (Some("ann".to_owned()), Some("N. N.".to_owned()), vec!["chat".to_owned()]);
+    assert_eq!(within(sayings.recv()).await, Some(known.clone()));
+    let url = format!("ws://{}/ws?{chat}", site.address);
+    let by_header = Connector::new(Config::default())
+        .header(AUTHORIZATION, format!("Bearer {ann}").parse().unwrap());
+    let by_header = within(by_header.connect(&url)).await.unwrap();
+    assert_eq!(within(sayings.recv()).await, Some(known.clone()));
+    let entry = format!("bearer.{ann}");
+    let by_subprotocol =
+        Connector::new(Config::default()).subprotocol(entry).subprotocol("chat.v1");
+    let by_subprotocol = within(by_subprotocol.connect(&url)).await.unwrap();
+    assert_eq!(within(sayings.recv()).await, Some(known));
+    let answer = by_subprotocol.response().unwrap();
+    assert!(answer.headers().get("sec-websocket-protocol").is_none(), "tokens are not echoed");
+    assert_eq!(site.hub.user("ann").len(), 3);
+    assert_eq!(site.hub.room("chat").len(), 3);
+    let guest = site.connect(&format!("?{chat}")).await.unwrap();
+    assert_eq!(within(sayings.recv()).await, Some((None, None, vec!["chat".to_owned()])));
+
+    let expired = format!("?token={}&{chat}", token("ann", 0).replace('"', ""));
+    assert!(matches!(site.status(&format!("?token={ann}x&{chat}")).await, 401));
+    assert_eq!(site.status("?room=chat&room_password=wrong").await, 403);
+    assert_eq!(site.status("?room=other&room_password=wrong").await, 403);
+    assert_eq!(site.status("?room=%zz").await, 400);
+    assert_eq!(site.status(&format!("?room={}", "x".repeat(129))).await, 400);
+    // A token within the leeway is taken, and its connection closed at once.
+    let mut late = site.connect(&expired).await.unwrap();
+    while within(late.recv()).await.is_ok_and(|message| message.is_some()) {}
+    assert_eq!(late.outcome().unwrap().code, CloseCode::from(4401));
+    drop((by_query, by_header, by_subprotocol, guest));
+    site.end().await;
+}
+
+/// AU-01..04, A08: a closure decides, also by asking others; after ten failures within a minute the
+/// address gets 429, whatever it presents.
+#[tokio::test]
+async fn guessing_is_bounded() {
+    let auth = authenticate_fn(async |credentials: Credentials| {
+        tokio::task::yield_now().await;
+        match credentials.token() {
+            None => Err(AuthError::Missing),
+            Some("right") => Ok(Identity::new("somebody")),
+            Some("banned") => Err(AuthError::Refused),
+            Some(_) => Err(AuthError::Invalid),
+        }
+    });
+    let site = Site::start(auth, Handlers::new()).await;
+    drop(site.connect("?token=right").await.unwrap());
+    for _ in 0..20 {
+        assert_eq!(site.status("").await, 401, "no guess");
+    }
+    assert_eq!(site.status("?token=banned").await, 403);
+    for guess in 0..9 {
+        assert_eq!(site.status(&format!("?token=guess{guess}")).await, 401);
+    }
+    assert_eq!(site.status("?token=guess").await, 429);
+    assert_eq!(site.status("?token=right").await, 429);
+    site.end().await;
+}
+
+/// BY-24, A09: a token that ends in mid-connection closes it with 4401; a fresh one of the same user
+/// renews it, another's does not.
+#[tokio::test]
+async fn tokens_end_and_are_renewed() {
+    let handlers = Handlers::new().on_message(|connection, message| {
+        let verifier = JwtVerifier::new(secret());
+        let claims = verifier.verify(message.as_text().unwrap(), SystemTime::now()).unwrap();
+        let identity = Identity::from_claims(claims).unwrap();
+        let answer = if connection.peer().renew(&identity) { "renewed" } else { "not you" };
+        connection.send(answer).unwrap();
+    });
+    let site = Site::start(JwtVerifier::new(secret()), handlers).await;
+    let mut lazy = site.connect(&format!("?token={}", token("ann", 1))).await.unwrap();
+    let mut eager = site.connect(&format!("?token={}", token("ann", 1))).await.unwrap();
+    for (user, answer) in [("bob", "not you"), ("ann", "renewed")] {
+        eager.send(token(user, 600)).await.unwrap();
+        assert_eq!(within(eager.recv()).await.unwrap(), Some(Message::text(answer)));
+    }
+    while within(lazy.recv()).await.is_ok_and(|message| message.is_some()) {}
+    let outcome = lazy.outcome().unwrap();
+    assert_eq!((outcome.code, &*outcome.reason), (CloseCode::from(4401), "token expired"));
+    assert_eq!(site.hub.user("ann").len(), 1);
+    eager.send(token("ann", 600)).await.unwrap();
+    assert_eq!(within(eager.recv()).await.unwrap(), Some(Message::text("renewed")));
+    drop(eager);
+    site.end().await;
+}
+
+/// S1's own read loop: a connection the hub knows, read by the application.
+#[tokio::test]
+async fn ones_own_read_loop() {
+    let hub = Hub::new();
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<Shutdown>();
+    let serving = tokio::spawn({
+        let hub = hub.clone();
+        async move {
+            let on_socket = async |mut socket: WebSocket<TcpStream>,
+                                   peer: sockeye::hub::Registration,
+                                   _| {
+                while let Ok(Some(mut reader)) = socket.recv_stream().await {
+                    let mut bytes = Vec::new();
+                    tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut bytes).await.unwrap();
+                    let len = bytes.len();
+                    peer.send(format!("{}: {len}", peer.user().unwrap())).await.unwrap();
+                }
+            };
+            let stopped = async { stopped.await.unwrap() };
+            let auth = JwtVerifier::new(secret());
+            hub.serve_sockets_with_auth(server, auth, on_socket, stopped).await
+        }
+    });
+    let url = format!("ws://{address}/?token={}", token("ann", 600));
+    let mut client = within(sockeye::connect(&url)).await.unwrap();
+    client.send("four").await.unwrap();
+    assert_eq!(within(client.recv()).await.unwrap(), Some(Message::text("ann: 4")));
+    hub.broadcast("to all").unwrap();
+    assert_eq!(within(client.recv()).await.unwrap(), Some(Message::text("to all")));
+    stop.send(Shutdown::new(Duration::from_secs(5))).unwrap();
+    assert!(within(client.recv()).await.unwrap().is_none());
+    let report = within(serving).await.unwrap().unwrap();
+    assert_eq!((report.told, report.ended), (1, 1));
+}

@@ -1,0 +1,227 @@
+//! What a hub counts, and the limits that refuse before and after the upgrade.
+
+#![cfg(feature = "hub")]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sockeye::hub::limits::{Limits, Rate};
+use sockeye::hub::metrics::{CloseClass, DropPolicy, JoinRefusal, Rejection};
+use sockeye::hub::{Handlers, Hub, HubBuilder, Profile, RegisterError, Shutdown};
+use sockeye::protocol::Overflow;
+use sockeye::{Error, HandshakeError, Message, Role, Server, WebSocket, connect};
+use tokio::io::duplex;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use support::pair::quiet;
+use support::server::within;
+use support::streams::Ignore;
+
+fn limited(change: impl FnOnce(&mut Limits)) -> HubBuilder {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    Hub::builder().limits(limits)
+}
+
+/// Serves until it is dropped.
+async fn serve(hub: &Hub, handlers: Handlers) -> (SocketAddr, oneshot::Sender<Shutdown>) {
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<Shutdown>();
+    let hub = hub.clone();
+    tokio::spawn(async move {
+        let stopped = async { stopped.await.unwrap_or(Shutdown::new(Duration::ZERO)) };
+        hub.serve_until(server, handlers, stopped).await.unwrap();
+    });
+    (address, stop)
+}
+
+async fn dial(address: SocketAddr) -> Result<WebSocket<TcpStream>, u16> {
+    match within(connect(&format!("ws://{address}/"))).await {
+        Ok(socket) => Ok(socket),
+        Err(Error::Handshake(HandshakeError::UnexpectedStatus(refused))) => {
+            Err(refused.status().as_u16())
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+async fn emptied(hub: &Hub) {
+    while !hub.is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// LM-04, A38, A42: the connections of one address are bounded: 429, counted once, and a freed place is
+/// usable at once.
+#[tokio::test]
+async fn connections_of_an_address_are_bounded() {
+    let hub = limited(|limits| limits.connections_per_address_max = Some(2)).build().unwrap();
+    let (address, _stop) = serve(&hub, Handlers::new()).await;
+    let first = dial(address).await.unwrap();
+    let _second = dial(address).await.unwrap();
+    assert_eq!(dial(address).await.map(drop), Err(429));
+    drop(first);
+    while hub.len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    let _third = dial(address).await.unwrap();
+    let snapshot = hub.metrics();
+    assert_eq!(snapshot.rejected[&Rejection::AddressFull], 1);
+    assert_eq!((snapshot.accepted, snapshot.opened, snapshot.rejected_total()), (3, 3, 1));
+}
+
+/// BY-23, A38: handshakes of one address have a rate: 429, with a time to come back.
+#[tokio::test]
+async fn handshakes_have_a_rate() {
+    let rate = Rate::per_minute(1).burst(2);
+    let hub = limited(|limits| limits.handshakes_per_address = Some(rate)).build().unwrap();
+    let (address, _stop) = serve(&hub, Handlers::new()).await;
+    drop((dial(address).await.unwrap(), dial(address).await.unwrap()));
+    assert_eq!(dial(address).await.map(drop), Err(429));
+    assert_eq!(hub.metrics().rejected[&Rejection::HandshakeRate], 1);
+}
+
+/// LM-03, A39: the connections of one user are bounded; another user is not touched.
+#[tokio::test]
+async fn connections_of_a_user_are_bounded() {
+    let hub = limited(|limits| limits.connections_per_user_max = Some(1)).build().unwrap();
+    let register = |user: &str| {
+        let (stream, _) = duplex(64);
+        let socket = WebSocket::from_stream(stream, Role::Server, &Arc::new(quiet()));
+        hub.register(&socket.sender(), Profile::new().user(user))
+    };
+    let ann = register("ann").unwrap();
+    let refused = register("ann").map(drop).unwrap_err();
+    assert_eq!(refused, RegisterError::UserFull { connections_max: 1 });
+    let _bob = register("bob").unwrap();
+    drop(ann);
+    let _again = register("ann").unwrap();
+    let snapshot = hub.metrics();
+    assert_eq!(snapshot.rejected[&Rejection::UserFull], 1);
+    assert_eq!((snapshot.opened, snapshot.closed[&CloseClass::Abnormal]), (3, 1));
+}
+
+/// BY-23: a dry run refuses nobody, and counts whom it would have refused.
+#[tokio::test]
+async fn a_dry_run_only_counts() {
+    let limits = |limits: &mut Limits| {
+        limits.connections_max = 1;
+        limits.connections_per_address_max = Some(1);
+        limits.dry_run = true;
+    };
+    let hub = limited(limits).build().unwrap();
+    let (address, _stop) = serve(&hub, Handlers::new()).await;
+    let _all = (dial(address).await.unwrap(), dial(address).await.unwrap());
+    let snapshot = hub.metrics();
+    assert_eq!(snapshot.rejected[&Rejection::ServerFull], 1);
+    assert_eq!(snapshot.rejected[&Rejection::AddressFull], 1);
+    assert_eq!((snapshot.opened, snapshot.gauges.connections), (2, 2));
+}
+
+/// LM-05, A45: who sends too fast is closed with 1008; a neighbour is served.
+#[tokio::test]
+async fn messages_have_a_rate() {
+    let rate = Rate::per_minute(1).burst(3);
+    let hub = limited(|limits| limits.messages_per_connection = Some(rate)).build().unwrap();
+    let handlers = Handlers::new().on_message(|connection, message| {
+        connection.send(message).unwrap();
+    });
+    let (address, _stop) = serve(&hub, handlers).await;
+    let mut fast = dial(address).await.unwrap();
+    let mut calm = dial(address).await.unwrap();
+    for _ in 0..4 {
+        fast.send("x").await.unwrap();
+    }
+    while within(fast.recv()).await.is_ok_and(|message| message.is_some()) {}
+    assert_eq!(u16::from(fast.outcome().unwrap().code), 1008);
+    calm.send("y").await.unwrap();
+    assert_eq!(within(calm.recv()).await.unwrap(), Some(Message::text("y")));
+    while hub.len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(hub.metrics().closed[&CloseClass::PolicyViolation], 1);
+}
+
+/// MT-01, MT-03, MT-04, BY-26, A41: every number of a small life, and at the end accepted = closed.
+#[tokio::test]
+async fn a_life_is_counted() {
+    let hub = Hub::builder().room_members_max(1).build().unwrap();
+    let handlers = Handlers::new()
+        .on_open(|connection| drop(connection.peer().join("lobby")))
+        .on_message(|connection, message| {
+            assert!(message.as_text() != Some("panic"), "a bug of the application's");
+            connection.send(message).unwrap();
+        });
+    let (address, _stop) = serve(&hub, handlers).await;
+    let mut ann = dial(address).await.unwrap();
+    let mut bob = dial(address).await.unwrap();
+    for text in ["12345", "123"] {
+        ann.send(text).await.unwrap();
+        assert_eq!(within(ann.recv()).await.unwrap(), Some(Message::text(text)));
+    }
+    let report = hub.broadcast_reported("1234567890", sockeye::hub::Except::nobody()).unwrap();
+    assert_eq!(report.await.sent(), 2);
+    within(ann.recv()).await.unwrap();
+    within(bob.recv()).await.unwrap();
+    let snapshot = hub.metrics();
+    assert_eq!((snapshot.messages_received, snapshot.bytes_received), (2, 8));
+    assert_eq!((snapshot.messages_sent, snapshot.bytes_sent), (4, 28));
+    assert_eq!((snapshot.broadcasts, snapshot.deliveries), (1, 2));
+    assert_eq!(snapshot.broadcast.count(), 1);
+    assert_eq!(snapshot.joins_refused[&JoinRefusal::RoomFull], 1);
+    assert_eq!((snapshot.gauges.connections, snapshot.gauges.rooms), (2, 1));
+    assert_eq!(snapshot.handler_panics, 0);
+
+    bob.send("panic").await.unwrap();
+    while within(bob.recv()).await.is_ok_and(|message| message.is_some()) {}
+    within(ann.close(4000, "")).await.unwrap();
+    emptied(&hub).await;
+    let snapshot = hub.metrics();
+    assert_eq!((snapshot.handler_panics, snapshot.closed[&CloseClass::InternalError]), (1, 1));
+    assert_eq!(snapshot.closed[&CloseClass::Private], 1);
+    assert_eq!((snapshot.accepted, snapshot.closed_total()), (2, 2));
+    let text = hub.prometheus();
+    assert!(text.contains("sockeye_messages_received_total 3\n"), "{text}");
+}
+
+/// BY-05, BY-26, A49: sent = delivered + thrown out + what waited at the end, to the message.
+#[tokio::test]
+async fn counters_add_up() {
+    let mut config = quiet();
+    config.overflow = Overflow::DropOldest;
+    config.outbox_messages_max = 4;
+    let hub = Hub::builder().config(config).build().unwrap();
+    let (ours, theirs) = duplex(256);
+    let server = WebSocket::from_stream(ours, Role::Server, hub.config());
+    let registration = hub.register(&server.sender(), Profile::new()).unwrap();
+    let driver = tokio::spawn(server.run(Ignore));
+    for number in 0..100 {
+        registration.sender().try_send(format!("{number:0100}")).unwrap();
+        tokio::task::yield_now().await;
+    }
+    let mut client = WebSocket::from_stream(theirs, Role::Client, &Arc::new(quiet()));
+    let mut delivered = 0;
+    for _ in 0..3 {
+        within(client.recv()).await.unwrap().unwrap();
+        delivered += 1;
+    }
+    // It ends in the middle of things.
+    driver.abort();
+    while within(client.recv()).await.is_ok_and(|message| message.is_some()) {
+        delivered += 1;
+    }
+    drop(registration);
+    let snapshot = hub.metrics();
+    let thrown_out = snapshot.dropped[&DropPolicy::DropOldest];
+    let ended = snapshot.dropped[&DropPolicy::Ended];
+    assert_eq!(snapshot.messages_sent, 100);
+    assert!(thrown_out > 80 && delivered >= 3, "{thrown_out} thrown out, {delivered} delivered");
+    // What was encoded and not written died with the connection.
+    assert!(delivered + thrown_out + ended <= 100);
+    assert!(delivered + thrown_out + ended >= 90, "{delivered} {thrown_out} {ended}");
+}
