@@ -86,6 +86,6 @@ pub use protocol::{
 };
 
 /// The programs of the README compile.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "hub", feature = "auth"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

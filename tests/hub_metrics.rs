@@ -112,14 +112,30 @@ async fn a_dry_run_only_counts() {
     let limits = |limits: &mut Limits| {
         limits.connections_max = 1;
         limits.connections_per_address_max = Some(1);
+        limits.room_members_max = Some(1);
+        limits.rooms_per_connection_max = 1;
+        limits.messages_per_connection = Some(Rate::per_minute(1));
         limits.dry_run = true;
     };
     let hub = limited(limits).build().unwrap();
-    let (address, _stop) = serve(&hub, Handlers::new()).await;
-    let _all = (dial(address).await.unwrap(), dial(address).await.unwrap());
+    let handlers = Handlers::new()
+        .on_open(|connection| {
+            connection.peer().join("a").unwrap();
+            connection.peer().join("b").unwrap();
+        })
+        .on_message(|connection, message| connection.send(message).unwrap());
+    let (address, _stop) = serve(&hub, handlers).await;
+    let mut all = (dial(address).await.unwrap(), dial(address).await.unwrap());
+    for _ in 0..3 {
+        all.0.send("x").await.unwrap();
+        assert_eq!(within(all.0.recv()).await.unwrap(), Some(Message::text("x")));
+    }
+    assert_eq!((hub.room("a").len(), hub.room("b").len()), (2, 2));
     let snapshot = hub.metrics();
     assert_eq!(snapshot.rejected[&Rejection::ServerFull], 1);
     assert_eq!(snapshot.rejected[&Rejection::AddressFull], 1);
+    assert_eq!(snapshot.joins_refused[&JoinRefusal::RoomFull], 2);
+    assert_eq!(snapshot.joins_refused[&JoinRefusal::TooManyRooms], 2);
     assert_eq!((snapshot.opened, snapshot.gauges.connections), (2, 2));
 }
 

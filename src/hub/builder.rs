@@ -178,8 +178,12 @@ impl HubBuilder {
         }
         let config = Arc::make_mut(&mut settings.config);
         let Limits { messages_per_connection, bytes_per_connection, .. } = settings.limits;
-        config.message_rate = config.message_rate.or(messages_per_connection);
-        config.byte_rate = config.byte_rate.or(bytes_per_connection);
+        if settings.limits.dry_run {
+            settings.limits.life_max = None;
+        } else {
+            config.message_rate = config.message_rate.or(messages_per_connection);
+            config.byte_rate = config.byte_rate.or(bytes_per_connection);
+        }
         Ok(Hub::with(settings))
     }
 }

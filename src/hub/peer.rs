@@ -211,6 +211,7 @@ impl Peer {
         let shared = self.0.hub.upgrade().ok_or(JoinError::Closed)?;
         let rooms_max = shared.settings.limits.rooms_per_connection_max;
         let metrics = shared.metrics.clone();
+        let is_dry_run = shared.settings.limits.dry_run;
         let hub = Hub::from_shared(shared);
         let mut inner = self.0.inner.lock();
         if inner.is_gone {
@@ -222,7 +223,9 @@ impl Peer {
         if inner.rooms.len() >= rooms_max {
             let error = JoinError::TooManyRooms { rooms_max };
             metrics.count_join_refused(error.refusal());
-            return Err(error);
+            if !is_dry_run {
+                return Err(error);
+            }
         }
         let room = hub.room(name);
         inner.rooms.push(room.join_with(self.0.sender.clone(), self.0.worker.clone())?);

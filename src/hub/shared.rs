@@ -16,7 +16,7 @@ use super::counting::Counting;
 use super::doors::Doors;
 use super::error::{BroadcastError, JoinError, RegisterError};
 use super::members::Publication;
-use super::metrics::Metrics;
+use super::metrics::{JoinRefusal, Metrics};
 use super::registry::{Place, Registry};
 use super::report::{Except, Reporting};
 use super::worker::{Bounds, Jobs, Worker};
@@ -190,7 +190,13 @@ impl State {
         let members_max = self.hub.settings.limits.room_members_max.unwrap_or(usize::MAX);
         let enter = |members| (members < members_max).then_some(members + 1);
         let entered = self.members.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter);
-        entered.map(drop).map_err(|_| JoinError::RoomFull { members_max })
+        let full = entered.map(drop).map_err(|_| JoinError::RoomFull { members_max });
+        if full.is_err() && self.hub.settings.limits.dry_run {
+            self.members.fetch_add(1, Ordering::Relaxed);
+            self.hub.metrics.count_join_refused(JoinRefusal::RoomFull);
+            return Ok(());
+        }
+        full
     }
 }
 

@@ -8,7 +8,7 @@ use super::Overflow;
 
 /// Told of what passes on connections, from any thread: it must be quick and must not block.
 ///
-/// A hub's [metrics](crate::hub) are one.
+/// A hub's metrics are one.
 pub trait Observer: Send + Sync + 'static {
     /// A data message came, or some of a long one: `messages` is 0 then.
     fn received(&self, messages: u64, bytes: u64);

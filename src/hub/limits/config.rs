@@ -44,7 +44,7 @@ pub struct Limits {
     /// client comes again.
     pub life_max: Option<Duration>,
     /// Only count what would be refused, and refuse nothing (default false): for finding out what a
-    /// limit would do before it is in force.
+    /// limit would do before it is in force. Rates of messages are not looked at then, lives not bounded.
     pub dry_run: bool,
 }
 
