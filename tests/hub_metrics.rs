@@ -8,11 +8,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
+use sockeye::handshake::{ForwardedHeader, TrustedProxies};
 use sockeye::hub::limits::{Limits, Rate};
 use sockeye::hub::metrics::{CloseClass, DropPolicy, JoinRefusal, Rejection};
 use sockeye::hub::{Handlers, Hub, HubBuilder, Profile, RegisterError, Shutdown};
 use sockeye::protocol::Overflow;
-use sockeye::{Error, HandshakeError, Message, Role, Server, WebSocket, connect};
+use sockeye::{Connector, Error, HandshakeError, Message, Role, Server, WebSocket, connect};
 use tokio::io::duplex;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -73,6 +75,32 @@ async fn connections_of_an_address_are_bounded() {
     let snapshot = hub.metrics();
     assert_eq!(snapshot.rejected[&Rejection::AddressFull], 1);
     assert_eq!((snapshot.accepted, snapshot.opened, snapshot.rejected_total()), (3, 3, 1));
+}
+
+/// BY-23, A10, A11: behind a trusted proxy the client counts; what others write in the header does not.
+#[tokio::test]
+async fn clients_behind_a_proxy_are_told_apart() {
+    let one = |limits: &mut Limits| limits.connections_per_address_max = Some(1);
+    let proxies = TrustedProxies::parse(["127.0.0.0/8"]).unwrap();
+    let behind = limited(one).behind(proxies, ForwardedHeader::XForwardedFor).build().unwrap();
+    let bare = limited(one).build().unwrap();
+    for (hub, statuses) in [(behind, [0, 0, 429]), (bare, [0, 429, 429])] {
+        let (address, _stop) = serve(&hub, Handlers::new()).await;
+        let mut kept = Vec::new();
+        let clients = ["203.0.113.1", "198.51.100.7, 203.0.113.2", "1.1.1.1, 203.0.113.1"];
+        for (client, status) in clients.into_iter().zip(statuses) {
+            let name = HeaderName::from_static("x-forwarded-for");
+            let connector = Connector::new(quiet()).header(name, client.parse().unwrap());
+            match within(connector.connect(&format!("ws://{address}/"))).await {
+                Ok(socket) => kept.push((socket, assert_eq!(status, 0, "{client}"))),
+                Err(error) => assert!(error.to_string().contains(&status.to_string()), "{error}"),
+            }
+        }
+        while hub.len() < kept.len() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(hub.metrics().rejected[&Rejection::AddressFull], 3 - kept.len() as u64);
+    }
 }
 
 /// BY-23, A38: handshakes of one address have a rate: 429, with a time to come back.

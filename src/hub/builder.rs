@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::handshake::{ForwardedHeader, TrustedProxies};
 use crate::protocol::Config;
 use crate::sync::Arc;
 
@@ -56,6 +57,7 @@ pub(super) struct Settings {
     pub(super) job_queue: usize,
     pub(super) job_bytes_max: usize,
     pub(super) limits: Limits,
+    pub(super) proxies: Option<(TrustedProxies, ForwardedHeader)>,
     pub(super) default_rooms: Vec<Arc<str>>,
     pub(super) config: Arc<Config>,
     pub(super) warning: Option<Warning>,
@@ -69,6 +71,7 @@ impl Default for Settings {
             job_queue: 65_536,
             job_bytes_max: 16 * 1024 * 1024,
             limits: Limits::default(),
+            proxies: None,
             default_rooms: Vec::new(),
             config: Arc::new(config),
             warning: None,
@@ -122,6 +125,13 @@ impl HubBuilder {
     /// All limits at once: also those by address and user, rates, and the dry run.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
+        self
+    }
+
+    /// Believes these proxies who their client is, as they write it in this header (default: nobody is
+    /// believed). Limits by address, guesses and [`Peer::address`] go by it.
+    pub fn behind(mut self, proxies: TrustedProxies, header: ForwardedHeader) -> Self {
+        self.settings.proxies = Some((proxies, header));
         self
     }
 

@@ -1,6 +1,7 @@
 //! A hub that asks who somebody is before it lets them in.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Weak;
 use std::time::SystemTime;
@@ -33,8 +34,11 @@ struct Guard {
 }
 
 impl Guard {
-    async fn identity(&self, request: &Request) -> Result<(Identity, Option<String>), AuthError> {
-        let address = request.peer_addr().map(|address| address.ip());
+    async fn identity(
+        &self,
+        request: &Request,
+        address: Option<IpAddr>,
+    ) -> Result<(Identity, Option<String>), AuthError> {
         let attempt = match address {
             Some(address) => Some(self.guesses.begin(address, Instant::now().into_std())?),
             None => None,
@@ -65,7 +69,8 @@ impl Admission for Guard {
         Box::pin(async move {
             // A full server does no work for whom it cannot take.
             let ticket = Ticket::of(&self.hub, request).map_err(|error| refusal(&error))?;
-            let found = self.identity(request).await;
+            let address = self.hub.upgrade().and_then(|hub| hub.client_address(request));
+            let found = self.identity(request, address).await;
             let (identity, room) = found.map_err(|error| {
                 if let Some(hub) = self.hub.upgrade() {
                     hub.metrics.count_rejected(rejection(&error));

@@ -1,6 +1,7 @@
 //! A server whose connections a hub knows.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Weak;
 use std::time::Duration;
@@ -42,10 +43,23 @@ impl Ticket {
     pub(super) fn of(hub: &Weak<Shared>, request: &Request) -> Result<Self, RegisterError> {
         let shared = hub.upgrade().ok_or(RegisterError::Stopped)?;
         let place = shared.doors.judge(shared.reserve())?;
-        let address = request.peer_addr().map(|address| address.ip());
+        let address = shared.client_address(request);
         let taken = address.map(|address| shared.doors.address(address)).transpose()?;
         let profile = Profile::new().address(address);
         Ok(Self { place, taken: taken.unwrap_or_default(), profile })
+    }
+}
+
+impl Shared {
+    /// Whose request it is, as far as a proxy before us is believed.
+    pub(super) fn client_address(&self, request: &Request) -> Option<IpAddr> {
+        let peer = request.peer_addr()?.ip();
+        Some(match &self.settings.proxies {
+            Some((proxies, header)) => {
+                proxies.client_address(*header, request.http().headers(), peer)
+            }
+            None => peer,
+        })
     }
 }
 
@@ -112,7 +126,7 @@ impl Hub {
                 self.register_in(&socket.sender(), profile, place, taken)
             }
             None => {
-                let address = request.peer_addr().map(|address| address.ip());
+                let address = self.shared().client_address(request);
                 self.register(&socket.sender(), Profile::new().address(address))
             }
         }
