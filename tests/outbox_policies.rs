@@ -159,7 +159,10 @@ impl Model {
     }
 
     fn feed(&mut self, entry: Entry) -> Result<Sent, ()> {
-        let is_waiting = self.is_blocked || !self.entries.is_empty();
+        // A gap that nobody is told of takes no place.
+        let has_notice = self.config.gap_notice.is_some();
+        let has_place = |entry: &Entry| !entry.is_lost || has_notice;
+        let is_waiting = self.is_blocked || self.entries.iter().any(has_place);
         if self.is_closed || is_waiting {
             return self.send(entry);
         }
