@@ -12,6 +12,8 @@ use sockeye::auth::{
     AuthError, Credentials, Identity, JwtSigner, JwtVerifier, RoomAuth, Secret, authenticate_fn,
 };
 use sockeye::frame::CloseCode;
+use sockeye::hub::limits::Limits;
+use sockeye::hub::metrics::Rejection;
 use sockeye::hub::{Handlers, Hub, Shutdown, ShutdownReport};
 use sockeye::{Config, Connector, Error, HandshakeError, Message, Server, WebSocket};
 use tokio::net::TcpStream;
@@ -40,7 +42,10 @@ struct Site {
 
 impl Site {
     async fn start(auth: impl sockeye::auth::Authenticator, handlers: Handlers) -> Self {
-        let hub = Hub::new();
+        Self::on(Hub::new(), auth, handlers).await
+    }
+
+    async fn on(hub: Hub, auth: impl sockeye::auth::Authenticator, handlers: Handlers) -> Self {
         let server = Server::bind("127.0.0.1:0").await.unwrap();
         let address = server.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<Shutdown>();
@@ -152,6 +157,33 @@ async fn guessing_is_bounded() {
     site.end().await;
 }
 
+/// LM-03, A39, A43: what can be said before the upgrade is: too many connections of a user are 429, a
+/// room the hub would not take is 400.
+#[tokio::test]
+async fn refusals_come_before_the_upgrade() {
+    let mut limits = Limits::default();
+    limits.connections_per_user_max = Some(1);
+    limits.room_name_bytes_max = 8;
+    let hub = Hub::builder().limits(limits).build().unwrap();
+    let site = Site::on(hub, JwtVerifier::new(secret()), Handlers::new()).await;
+    let ann = token("ann", 600);
+    let first = site.connect(&format!("?token={ann}&room=chat")).await.unwrap();
+    assert_eq!(site.status(&format!("?token={ann}")).await, 429);
+    drop(site.connect(&format!("?token={}", token("bob", 600))).await.unwrap());
+    for room in ["%20chat", "chat%20", "a%E2%80%A8b", "123456789"] {
+        let cat = token("cat", 600);
+        assert_eq!(site.status(&format!("?token={cat}&room={room}")).await, 400, "{room}");
+    }
+    let rejected = site.hub.metrics().rejected;
+    assert_eq!((rejected[&Rejection::UserFull], rejected[&Rejection::BadRequest]), (1, 4));
+    drop(first);
+    while !site.hub.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    drop(site.connect(&format!("?token={ann}")).await.unwrap());
+    site.end().await;
+}
+
 /// BY-24, A09: a token that ends in mid-connection closes it with 4401; a fresh one of the same user
 /// renews it, another's does not.
 #[tokio::test]
@@ -215,4 +247,21 @@ async fn ones_own_read_loop() {
     assert!(within(client.recv()).await.unwrap().is_none());
     let report = within(serving).await.unwrap().unwrap();
     assert_eq!((report.told, report.ended), (1, 1));
+}
+
+/// A07: what a peer has sent, a token among it, is in no `Debug` of a connection.
+#[tokio::test]
+async fn debug_shows_nothing_that_was_sent() {
+    let (ours, theirs) = tokio::io::duplex(1024);
+    let config = std::sync::Arc::new(Config::default());
+    let mut server = WebSocket::from_stream(ours, sockeye::Role::Server, &config);
+    let mut client = WebSocket::from_stream(theirs, sockeye::Role::Client, &config);
+    // 109 is what no other field is made of.
+    server.send("m".repeat(109)).await.unwrap();
+    server.send("m".repeat(109)).await.unwrap();
+    within(client.recv()).await.unwrap().unwrap();
+    server.feed("m".repeat(109)).unwrap();
+    for text in [format!("{client:?}"), format!("{server:?}"), format!("{:?}", client.split().1)] {
+        assert!(!text.contains("mmm") && !text.contains("109, 109"), "{text}");
+    }
 }

@@ -233,6 +233,59 @@ async fn a_life_is_counted() {
     assert!(text.contains("sockeye_messages_received_total 3\n"), "{text}");
 }
 
+/// MT-01, BY-26: broadcasts that leave together count as many deliveries as they are.
+#[tokio::test]
+async fn deliveries_are_messages_times_members() {
+    let hub = Hub::new();
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let (ours, theirs) = duplex(64 * 1024);
+        let socket = WebSocket::from_stream(ours, Role::Server, hub.config());
+        let registration = hub.register(&socket.sender(), Profile::new()).unwrap();
+        tokio::spawn(socket.run(Ignore));
+        kept.push((registration, theirs));
+    }
+    let id = kept[0].0.id();
+    hub.broadcast("1").unwrap();
+    hub.broadcast_except("2", id).unwrap();
+    hub.broadcast("3").unwrap();
+    let report = hub.broadcast_reported("4", sockeye::hub::Except::nobody()).unwrap();
+    assert_eq!(report.await.sent(), 2);
+    let snapshot = hub.metrics();
+    assert_eq!((snapshot.broadcasts, snapshot.deliveries, snapshot.messages_sent), (4, 7, 7));
+}
+
+/// HB-01, HB-02, HB-03, LM-06, BC-06: the builder's bounds hold: a job queue that is full says so at
+/// once and is counted, and messages are 64 KiB at most unless it is told otherwise.
+#[tokio::test]
+async fn the_job_queue_is_bounded() {
+    let hub = Hub::builder().workers(2).job_queue(3).build().unwrap();
+    assert_eq!(hub.config().message_bytes_max, 64 * 1024);
+    let (ours, _theirs) = duplex(64 * 1024);
+    let socket = WebSocket::from_stream(ours, Role::Server, hub.config());
+    let registration = hub.register(&socket.sender(), Profile::new()).unwrap();
+    tokio::task::yield_now().await;
+    for _ in 0..3 {
+        hub.broadcast("x").unwrap();
+    }
+    let error = hub.broadcast("x").unwrap_err();
+    assert_eq!((error.jobs, hub.queued().0), (3, 3));
+    tokio::task::yield_now().await;
+    hub.broadcast("x").unwrap();
+    let snapshot = hub.metrics();
+    assert_eq!((snapshot.broadcasts, snapshot.jobs_refused), (4, 1));
+    drop(registration);
+}
+
+/// BY-23: a dry run does not let anybody into a hub that shuts down.
+#[tokio::test]
+async fn a_dry_run_opens_no_closed_hub() {
+    let hub = limited(|limits| limits.dry_run = true).build().unwrap();
+    let (address, _stop) = serve(&hub, Handlers::new()).await;
+    hub.shutdown(Shutdown::new(Duration::from_secs(1))).await.unwrap();
+    assert_eq!(dial(address).await.map(drop), Err(503));
+}
+
 /// BY-05, BY-26, A49: sent = delivered + thrown out + what waited at the end, to the message.
 #[tokio::test]
 async fn counters_add_up() {

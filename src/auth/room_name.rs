@@ -21,6 +21,9 @@ pub enum RoomNameError {
     /// It has a control character: names are logged and shown.
     #[error("control character in a room name")]
     Control,
+    /// Whoever has the rooms takes no such name.
+    #[error("no such name for a room here")]
+    Unfit,
 }
 
 /// Checks the name of a room: 1 to 128 bytes, no control characters. Names that differ in a byte are

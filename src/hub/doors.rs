@@ -58,8 +58,12 @@ impl Doors {
     }
 
     /// A connection of this user.
-    pub(super) fn user(&self, taken: Taken, user: &Arc<str>) -> Result<Taken, RegisterError> {
-        let Some((connections_max, places)) = &self.users else {
+    pub(super) fn user(
+        &self,
+        taken: Taken,
+        user: Option<&Arc<str>>,
+    ) -> Result<Taken, RegisterError> {
+        let (Some((connections_max, places)), Some(user)) = (&self.users, user) else {
             return Ok(taken);
         };
         let full = RegisterError::UserFull { connections_max: *connections_max };
@@ -76,7 +80,9 @@ impl Doors {
             Ok(value) => Ok(Some(value)),
             Err(error) => {
                 self.metrics.count_rejected(error.rejection());
-                if self.is_dry_run { Ok(None) } else { Err(error) }
+                // A hub that shuts down is no limit.
+                let is_limit = !matches!(error, RegisterError::Stopped);
+                if self.is_dry_run && is_limit { Ok(None) } else { Err(error) }
             }
         }
     }

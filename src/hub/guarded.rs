@@ -12,13 +12,16 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::auth::{
-    AuthError, Authenticator, CredentialSources, GuessLimiter, Identity, SharedAuthenticator,
+    AuthError, Authenticator, CredentialSources, CredentialsError, GuessLimiter, Identity,
+    RoomNameError, SharedAuthenticator,
 };
 use crate::net::{Acceptor, Admission, Pass, Request, Server, WebSocket};
 use crate::sync::Arc;
 
+use super::error::RegisterError;
 use super::handlers::Handlers;
 use super::hub::{Hub, Registration};
+use super::limits::check_room_name;
 use super::metrics::Rejection;
 use super::peer::Peer;
 use super::serve::{Ticket, refusal};
@@ -67,14 +70,13 @@ impl Admission for Guard {
         request: &'a Request,
     ) -> Pin<Box<dyn Future<Output = Result<Pass, Response<Bytes>>> + Send + 'a>> {
         Box::pin(async move {
+            let hub = self.hub.upgrade().ok_or_else(|| refusal(&RegisterError::Stopped))?;
             // A full server does no work for whom it cannot take.
-            let ticket = Ticket::of(&self.hub, request).map_err(|error| refusal(&error))?;
-            let address = self.hub.upgrade().and_then(|hub| hub.client_address(request));
-            let found = self.identity(request, address).await;
+            let ticket = Ticket::of(&hub, request).map_err(|error| refusal(&error))?;
+            let found = self.identity(request, ticket.profile.address).await;
+            let found = found.and_then(|(identity, room)| Ok((identity, hub.check_room(room)?)));
             let (identity, room) = found.map_err(|error| {
-                if let Some(hub) = self.hub.upgrade() {
-                    hub.metrics.count_rejected(rejection(&error));
-                }
+                hub.metrics.count_rejected(rejection(&error));
                 error.to_response()
             })?;
             let mut profile = ticket.profile.expire_at(ends_at(&identity));
@@ -84,8 +86,23 @@ impl Admission for Guard {
             if let Some(room) = &room {
                 profile = profile.room(room);
             }
-            Ok(Pass::new(Ticket { profile: profile.extension(identity), ..ticket }))
+            let taken = hub.doors.user(ticket.taken, profile.user_key());
+            let taken = taken.map_err(|error| refusal(&error))?;
+            let profile = profile.extension(identity);
+            Ok(Pass::new(Ticket { place: ticket.place, taken, profile }))
         })
+    }
+}
+
+impl Shared {
+    /// Whether a connection may ask for this room.
+    fn check_room(&self, room: Option<String>) -> Result<Option<String>, AuthError> {
+        let bytes_max = self.settings.limits.room_name_bytes_max;
+        if let Some(room) = &room {
+            let named = check_room_name(room, bytes_max);
+            named.map_err(|_| CredentialsError::Room(RoomNameError::Unfit))?;
+        }
+        Ok(room)
     }
 }
 
@@ -182,11 +199,7 @@ impl Hub {
         handlers: Handlers,
         shutdown: impl Future<Output = Shutdown>,
     ) -> io::Result<ShutdownReport> {
-        let run = move |socket: WebSocket<TcpStream>, registration: Registration, _| {
-            let running = socket.run(handlers.handler(registration));
-            async move { drop(running.await) }
-        };
-        self.serve_sockets_with_auth(server, authenticator, run, shutdown).await
+        self.serve_sockets_with_auth(server, authenticator, handlers.on_socket(), shutdown).await
     }
 
     /// The same with a task of one's own for each connection, which the hub knows while the registration
@@ -203,7 +216,7 @@ impl Hub {
     ) -> io::Result<ShutdownReport>
     where
         F: Fn(WebSocket<TcpStream>, Registration, Request) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
+        Fut: Future + Send + 'static,
     {
         let sources = CredentialSources::new().allow_query();
         let acceptor = self.guard(self.acceptor(), authenticator, sources);

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use tokio::net::TcpStream;
+
 use crate::error::Error;
-use crate::net::{Connection, Handler};
+use crate::net::{Connection, Driver, Handler, WebSocket};
 use crate::outbox::SendError;
 use crate::protocol::{CloseOutcome, MessageRef};
 
@@ -118,6 +120,13 @@ impl Handlers {
     {
         self.on_close.push(Arc::new(call));
         self
+    }
+
+    /// Runs each connection of a server with these.
+    pub(super) fn on_socket<R>(
+        self,
+    ) -> impl Fn(WebSocket<TcpStream>, Registration, R) -> Driver<TcpStream, HubHandler> {
+        move |socket, registration, _| socket.run(self.handler(registration))
     }
 
     /// The handler of one registered connection, for [`WebSocket::run`](crate::WebSocket::run).

@@ -128,8 +128,10 @@ impl Hub {
         sender: &Sender,
         profile: Profile,
     ) -> Result<Registration, RegisterError> {
-        let place = self.shared.doors.judge(self.shared.reserve())?;
-        self.register_in(sender, profile, place, Taken::default())
+        let doors = &self.shared.doors;
+        let place = doors.judge(self.shared.reserve())?;
+        let taken = doors.user(Taken::default(), profile.user_key())?;
+        self.register_in(sender, profile, place, taken)
     }
 
     pub(super) fn register_in(
@@ -137,11 +139,8 @@ impl Hub {
         sender: &Sender,
         profile: Profile,
         place: Option<Place>,
-        mut taken: Taken,
+        taken: Taken,
     ) -> Result<Registration, RegisterError> {
-        if let Some(user) = profile.user_key() {
-            taken = self.shared.doors.user(taken, user)?;
-        }
         let worker = self.shared.worker(sender.id());
         let peer = Peer::new(sender.clone(), &self.shared, worker, profile);
         self.shared.registry.add(&peer)?;

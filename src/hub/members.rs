@@ -46,6 +46,24 @@ impl Publication {
     }
 }
 
+/// What came of a batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Outcome {
+    /// By member, for a batch of one message.
+    report: Report,
+    /// Messages that members' outboxes took, all together.
+    deliveries: u64,
+}
+
+impl Outcome {
+    fn note(&mut self, result: Result<Sent, SendError>, messages: usize) {
+        if result.is_ok() {
+            self.deliveries += messages as u64;
+        }
+        self.report.note(result);
+    }
+}
+
 /// Consecutive broadcasts to one room.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -69,8 +87,9 @@ impl Batch {
     }
 
     /// Everybody has it.
-    pub(super) fn end(&mut self, report: Report, metrics: &Metrics) {
-        metrics.count_deliveries(report.sent() as u64);
+    pub(super) fn end(&mut self, outcome: Outcome, metrics: &Metrics) {
+        let Outcome { report, deliveries } = outcome;
+        metrics.count_deliveries(deliveries);
         if let Some(began) = self.began.take() {
             metrics.record_broadcast(us_since(began));
         }
@@ -87,10 +106,10 @@ impl Batch {
         self.except.len()
     }
 
-    /// To one member; `None` when it is left out of all of it.
-    fn send_to(&self, sender: &Sender) -> Option<Result<Sent, SendError>> {
+    /// To one member, unless it is left out of all of it.
+    fn send_to(&self, sender: &Sender, outcome: &mut Outcome) {
         if !self.has_exceptions || !self.except.iter().any(|except| except.has(sender.id())) {
-            return Some(sender.try_send_run(&self.run));
+            return outcome.note(sender.try_send_run(&self.run), self.len());
         }
         let mut rest = Run::default();
         for (message, except) in self.run.messages().iter().zip(&self.except) {
@@ -98,7 +117,9 @@ impl Batch {
                 rest.push(message.clone());
             }
         }
-        (!rest.messages().is_empty()).then(|| sender.try_send_run(&rest))
+        if !rest.messages().is_empty() {
+            outcome.note(sender.try_send_run(&rest), rest.messages().len());
+        }
     }
 }
 
@@ -143,15 +164,13 @@ impl Members {
         batch: &Batch,
         first: usize,
         count: usize,
-        report: &mut Report,
+        outcome: &mut Outcome,
     ) -> Option<usize> {
         let end = self.senders.len().min(first.saturating_add(count));
         for sender in self.senders.get(first..end).unwrap_or_default() {
             // A member that is closed or cannot hold it is its own outbox's business: it is counted
             // there, and closed by its policy; the others are not touched.
-            if let Some(result) = batch.send_to(sender) {
-                report.note(result);
-            }
+            batch.send_to(sender, outcome);
         }
         (end < self.senders.len()).then_some(end)
     }

@@ -24,7 +24,7 @@ use super::worker::Jobs;
 #[derive(Debug, Default)]
 pub struct Profile {
     user: Option<Arc<str>>,
-    address: Option<IpAddr>,
+    pub(super) address: Option<IpAddr>,
     expires_at: Option<Instant>,
     rooms: Vec<String>,
     extensions: Extensions,

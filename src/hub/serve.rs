@@ -40,8 +40,7 @@ pub(super) struct Ticket {
 
 impl Ticket {
     /// Takes a place for a request.
-    pub(super) fn of(hub: &Weak<Shared>, request: &Request) -> Result<Self, RegisterError> {
-        let shared = hub.upgrade().ok_or(RegisterError::Stopped)?;
+    pub(super) fn of(shared: &Shared, request: &Request) -> Result<Self, RegisterError> {
         let place = shared.doors.judge(shared.reserve())?;
         let address = shared.client_address(request);
         let taken = address.map(|address| shared.doors.address(address)).transpose()?;
@@ -68,7 +67,8 @@ impl Admission for Gate {
         &'a self,
         request: &'a Request,
     ) -> Pin<Box<dyn Future<Output = Result<Pass, Response<Bytes>>> + Send + 'a>> {
-        let admitted = Ticket::of(&self.hub, request).map(Pass::new);
+        let hub = self.hub.upgrade().ok_or(RegisterError::Stopped);
+        let admitted = hub.and_then(|hub| Ticket::of(&hub, request)).map(Pass::new);
         let admitted = admitted.map_err(|error| refusal(&error));
         Box::pin(std::future::ready(admitted))
     }
@@ -167,15 +167,7 @@ impl Hub {
         shutdown: impl Future<Output = Shutdown>,
     ) -> io::Result<ShutdownReport> {
         let server = server.acceptor(self.acceptor());
-        self.serve_sockets_until(
-            server,
-            move |socket, registration, _| {
-                let running = socket.run(handlers.handler(registration));
-                async move { drop(running.await) }
-            },
-            shutdown,
-        )
-        .await
+        self.serve_sockets_until(server, handlers.on_socket(), shutdown).await
     }
 
     /// The same with the server's own acceptor (see [`admit_with`](Self::admit_with)), and a task of
@@ -191,7 +183,7 @@ impl Hub {
     ) -> io::Result<ShutdownReport>
     where
         F: Fn(WebSocket<TcpStream>, Registration, Request) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
+        Fut: Future + Send + 'static,
     {
         let hub = self.clone();
         let on_socket = Arc::new(on_socket);
@@ -200,7 +192,7 @@ impl Hub {
             let on_socket = on_socket.clone();
             async move {
                 match registered {
-                    Ok(registration) => on_socket(socket, registration, request).await,
+                    Ok(registration) => drop(on_socket(socket, registration, request).await),
                     // A default room is full, or the hub is ending.
                     Err(error) => {
                         let mut socket = socket;

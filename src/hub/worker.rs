@@ -10,9 +10,8 @@ use crate::outbox::Sender;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 
 use super::error::BroadcastError;
-use super::members::{Batch, Members, Publication};
+use super::members::{Batch, Members, Outcome, Publication};
 use super::metrics::Metrics;
-use super::report::Report;
 
 /// Members written to in one poll: then other tasks of the thread have their turn.
 const DELIVERIES_PER_POLL: usize = 512;
@@ -190,7 +189,7 @@ pub(super) struct Worker {
     rooms: HashMap<u64, Members>,
     batch: Batch,
     /// What came of the batch so far.
-    report: Report,
+    outcome: Outcome,
     room: u64,
     /// The member to go on with.
     next: Option<usize>,
@@ -204,7 +203,7 @@ impl Worker {
             todo: Vec::new(),
             rooms: HashMap::new(),
             batch: Batch::default(),
-            report: Report::default(),
+            outcome: Outcome::default(),
             room: 0,
             next: None,
         }
@@ -266,11 +265,11 @@ impl Worker {
     /// True when the batch has reached everybody.
     fn deliver(&mut self, first: usize) -> bool {
         let members = self.rooms.get(&self.room);
-        let (batch, report) = (&self.batch, &mut self.report);
+        let (batch, outcome) = (&self.batch, &mut self.outcome);
         self.next =
-            members.and_then(|members| members.deliver(batch, first, DELIVERIES_PER_POLL, report));
+            members.and_then(|members| members.deliver(batch, first, DELIVERIES_PER_POLL, outcome));
         if self.next.is_none() {
-            self.batch.end(std::mem::take(&mut self.report), &self.metrics);
+            self.batch.end(std::mem::take(&mut self.outcome), &self.metrics);
         }
         self.next.is_none()
     }

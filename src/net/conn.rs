@@ -69,7 +69,6 @@ enum WhileBlocked {
     Read,
 }
 
-#[derive(Debug)]
 pub(super) struct Conn<S> {
     line: Line<S>,
     pub(super) endpoint: Endpoint,
@@ -504,5 +503,14 @@ impl<S> Drop for Conn<S> {
             self.outbox.say_goodbye(std::thread::panicking());
         }
         self.outbox.detach();
+    }
+}
+
+impl<S> std::fmt::Debug for Conn<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Conn")
+            .field("endpoint", &self.endpoint)
+            .field("outbox", &self.outbox)
+            .finish_non_exhaustive()
     }
 }

@@ -29,7 +29,6 @@ const HANDED_OVER_BYTES_MIN: usize = 64 * 1024;
 ///
 /// Dropping it drops the connection, with a close frame (1001) where that takes no waiting.
 #[must_use = "a driver does nothing unless it is awaited or spawned"]
-#[derive(Debug)]
 pub struct Driver<S: ByteStream, H: Handler> {
     conn: Conn<S>,
     handler: H,
@@ -295,5 +294,12 @@ impl<S: ByteStream, H: Handler> Drop for Driver<S, H> {
         if self.stage != Stage::Over && !std::thread::panicking() {
             self.handler.on_close(&self.conn.outcome());
         }
+    }
+}
+
+/// Nothing of what was sent or received.
+impl<S: ByteStream, H: Handler> std::fmt::Debug for Driver<S, H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").field("conn", &self.conn).finish_non_exhaustive()
     }
 }

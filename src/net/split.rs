@@ -43,7 +43,7 @@ impl<S: ByteStream> WebSocket<S> {
 }
 
 /// What the driver has read and the receiver has not taken.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Ahead {
     messages: VecDeque<Message>,
     bytes: usize,
@@ -179,5 +179,12 @@ impl Stream for Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// How much it is, not what.
+impl std::fmt::Debug for Ahead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ahead").field("messages", &self.messages.len()).finish_non_exhaustive()
     }
 }

@@ -39,7 +39,6 @@ use super::pool;
 /// ```
 ///
 /// Memory: while it waits it holds neither a read nor a write buffer.
-#[derive(Debug)]
 pub struct WebSocket<S: ByteStream> {
     pub(super) conn: Conn<S>,
     /// The rest of the last read; `at <= end <= block.len()`. Empty while nothing is left.
@@ -520,5 +519,12 @@ impl<S: ByteStream> Sink<Message> for WebSocket<S> {
         }
         ready!(self.poll_closed(cx));
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Nothing of what was sent or received.
+impl<S: ByteStream> std::fmt::Debug for WebSocket<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebSocket").field("conn", &self.conn).finish_non_exhaustive()
     }
 }

@@ -125,10 +125,7 @@ impl Outbox {
 
     /// Counts what was taken of a run; who is refused some is rare, and its bytes are not told apart.
     fn note_run(&self, run: &Run, refused: usize) {
-        if self.config().observer.is_some() {
-            let bytes = run.messages().iter().map(|message| message.payload().len());
-            self.note_sent(run.messages().len() - refused, bytes.sum());
-        }
+        self.note_sent(run.messages().len() - refused, run.payload_bytes());
     }
 
     /// Sends a run of a broadcast: one write, or the queue. What is not taken is counted.

@@ -15,6 +15,7 @@ const KEPT_BYTES_MAX: usize = 64 * 1024;
 pub struct Run {
     messages: Vec<PreparedMessage>,
     bytes: Vec<u8>,
+    payload_bytes: usize,
     variants: [OnceLock<Variant>; CLASSES_MAX],
 }
 
@@ -46,6 +47,7 @@ impl Run {
     /// Appends a message.
     pub fn push(&mut self, message: PreparedMessage) {
         self.bytes.extend_from_slice(message.frame());
+        self.payload_bytes += message.payload().len();
         self.messages.push(message);
         self.variants = Default::default();
     }
@@ -54,6 +56,7 @@ impl Run {
     pub fn clear(&mut self) {
         self.messages.clear();
         self.bytes.clear();
+        self.payload_bytes = 0;
         if self.bytes.capacity() > KEPT_BYTES_MAX {
             self.bytes = Vec::new();
         }
@@ -64,6 +67,11 @@ impl Run {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Payload bytes of the messages.
+    pub(super) const fn payload_bytes(&self) -> usize {
+        self.payload_bytes
     }
 
     /// The messages.

@@ -65,7 +65,6 @@ pub struct ConnectionClosed;
 /// server at once, the client when the server has, or after the close timeout.
 ///
 /// Source: RFC 6455 5 to 7.
-#[derive(Debug)]
 pub struct Endpoint {
     pub(super) decoder: Decoder,
     pub(super) config: Arc<Config>,
@@ -583,5 +582,15 @@ impl Endpoint {
         if self.keepalive.is_ping_due(now_ms) && !self.keepalive.skip_ping(&self.config, now_ms) {
             self.ping(out, now_ms);
         }
+    }
+}
+
+/// Nothing of what was sent or received.
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("role", &self.role)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }

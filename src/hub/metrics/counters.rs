@@ -131,10 +131,10 @@ impl Metrics {
         add(&self.shard().broadcasts, 1);
     }
 
-    /// A broadcast was handed to so many members.
+    /// So many messages of broadcasts were taken by members' outboxes.
     #[inline]
-    pub fn count_deliveries(&self, members: u64) {
-        add(&self.shard().deliveries, members);
+    pub fn count_deliveries(&self, messages: u64) {
+        add(&self.shard().deliveries, messages);
     }
 
     /// So long a broadcast took from its publisher to the last member's outbox, in microseconds.

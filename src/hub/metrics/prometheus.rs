@@ -141,7 +141,7 @@ impl Page<'_> {
         let help = "Messages that full outboxes did not take, by policy.";
         self.labelled("messages_dropped_total", help, "policy", policies);
         self.counter("broadcasts_total", "Broadcasts that were taken.", snapshot.broadcasts);
-        let help = "Members that broadcasts were handed to.";
+        let help = "Messages of broadcasts that outboxes took.";
         self.counter("deliveries_total", help, snapshot.deliveries);
         let help = "Broadcasts that were not taken because the job queue was full.";
         self.counter("jobs_refused_total", help, snapshot.jobs_refused);

@@ -52,7 +52,7 @@ pub struct Snapshot {
     pub joins_refused: BTreeMap<JoinRefusal, u64>,
     /// Broadcasts that were taken.
     pub broadcasts: u64,
-    /// Members they were handed to, all together.
+    /// Broadcast messages that members' outboxes took, all members together.
     pub deliveries: u64,
     /// Handlers that panicked.
     pub handler_panics: u64,
