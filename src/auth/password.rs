@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use crate::handshake::{ROOM_NAME_BYTES_MAX, check_room_name};
 use crate::sync::Mutex;
 
 use super::secret::SUM_BYTES;
-use super::{AuthError, Authenticator, Credentials, Identity, Secret, SetupError, check_room_name};
+use super::{AuthError, Authenticator, Credentials, Identity, Secret, SetupError};
 
 /// The longest password, in bytes.
 const PASSWORD_BYTES_MAX: usize = 1024;
@@ -81,7 +82,7 @@ impl RoomPasswords {
     /// For a name that is none, a password that is empty or longer than 1,024 bytes, and one room too
     /// many.
     pub fn set(&self, room: &str, password: &str) -> Result<(), SetupError> {
-        check_room_name(room)?;
+        check_room_name(room, ROOM_NAME_BYTES_MAX)?;
         if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
             return Err(SetupError::PasswordLength { limit: PASSWORD_BYTES_MAX });
         }
@@ -106,7 +107,8 @@ impl RoomPasswords {
     #[must_use]
     pub fn check(&self, room: &str, password: &str) -> bool {
         // How long they are is the caller's own knowledge.
-        if check_room_name(room).is_err() || password.len() > PASSWORD_BYTES_MAX {
+        let is_named = check_room_name(room, ROOM_NAME_BYTES_MAX).is_ok();
+        if !is_named || password.len() > PASSWORD_BYTES_MAX {
             return false;
         }
         let sum = self.sums.lock().get(room).copied();

@@ -2,6 +2,8 @@
 
 pub(crate) mod deflate;
 pub(crate) mod gate;
+#[cfg(feature = "hub")]
+pub(crate) mod hub;
 pub(crate) mod io;
 pub(crate) mod pair;
 pub(crate) mod server;
