@@ -58,7 +58,7 @@ impl Guard {
             Err(error) => (None, Err(error.into())),
         };
         if let Some(attempt) = attempt {
-            attempt.end(&identity);
+            attempt.end(identity.as_ref().err());
         }
         Ok((identity?, room))
     }
