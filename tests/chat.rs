@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sockeye::handshake::HandshakeError;
-use sockeye::{Config, Connector, Error, Message, WebSocket};
+use sockeye::{ClientStream, Config, Connector, Error, Message, WebSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -47,7 +47,7 @@ impl Chat {
         format!("ws://{}/chat?{query}", self.addr)
     }
 
-    async fn connect(&self, room: &str, name: &str) -> Result<WebSocket<TcpStream>, Error> {
+    async fn connect(&self, room: &str, name: &str) -> Result<WebSocket<ClientStream>, Error> {
         let mut config = Config::default();
         config.message_bytes_max = 1024 * 1024;
         Connector::new(config).connect(&self.url(room, name)).await
@@ -95,7 +95,7 @@ fn encoded(text: &str) -> String {
 
 /// A member of a room.
 struct Person {
-    socket: WebSocket<TcpStream>,
+    socket: WebSocket<ClientStream>,
     id: String,
 }
 

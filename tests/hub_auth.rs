@@ -15,7 +15,7 @@ use sockeye::frame::CloseCode;
 use sockeye::hub::limits::Limits;
 use sockeye::hub::metrics::Rejection;
 use sockeye::hub::{Handlers, Hub, Shutdown, ShutdownReport};
-use sockeye::{Config, Connector, Error, HandshakeError, Message, Server, WebSocket};
+use sockeye::{ClientStream, Config, Connector, Error, HandshakeError, Message, Server, WebSocket};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -59,7 +59,7 @@ impl Site {
         Self { hub, address, stop, serving }
     }
 
-    async fn connect(&self, query: &str) -> Result<WebSocket<TcpStream>, Error> {
+    async fn connect(&self, query: &str) -> Result<WebSocket<ClientStream>, Error> {
         let url = format!("ws://{}/ws{query}", self.address);
         within(Connector::new(Config::default()).connect(&url)).await
     }

@@ -14,9 +14,10 @@ use sockeye::hub::limits::{Limits, Rate};
 use sockeye::hub::metrics::{CloseClass, DropPolicy, JoinRefusal, Rejection};
 use sockeye::hub::{Handlers, Hub, HubBuilder, Profile, RegisterError, Shutdown};
 use sockeye::protocol::Overflow;
-use sockeye::{Connector, Error, HandshakeError, Message, Role, Server, WebSocket, connect};
+use sockeye::{
+    ClientStream, Connector, Error, HandshakeError, Message, Role, Server, WebSocket, connect,
+};
 use tokio::io::duplex;
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use support::pair::quiet;
@@ -42,7 +43,7 @@ async fn serve(hub: &Hub, handlers: Handlers) -> (SocketAddr, oneshot::Sender<Sh
     (address, stop)
 }
 
-async fn dial(address: SocketAddr) -> Result<WebSocket<TcpStream>, u16> {
+async fn dial(address: SocketAddr) -> Result<WebSocket<ClientStream>, u16> {
     match within(connect(&format!("ws://{address}/"))).await {
         Ok(socket) => Ok(socket),
         Err(Error::Handshake(HandshakeError::UnexpectedStatus(refused))) => {

@@ -14,7 +14,7 @@ use sockeye::hub::{
     Except, Handlers, Hub, HubBuilder, JoinError, Profile, RegisterError, Registration, Shutdown,
     ShutdownReport,
 };
-use sockeye::{Message, Role, Server, WebSocket, connect};
+use sockeye::{ClientStream, Message, Role, Server, WebSocket, connect};
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -236,7 +236,7 @@ impl Site {
         Self { hub, address, stop, serving }
     }
 
-    async fn connect(&self) -> WebSocket<TcpStream> {
+    async fn connect(&self) -> WebSocket<ClientStream> {
         within(connect(&format!("ws://{}/", self.address))).await.unwrap()
     }
 

@@ -66,4 +66,6 @@ pub use query::{QueryError, query_value};
 pub use room_auth::RoomAuth;
 pub use room_name::{RoomNameError, check_room_name};
 pub use secret::Secret;
-pub use sources::{CredentialSources, is_credential};
+pub use sources::CredentialSources;
+
+pub use crate::handshake::is_credential;

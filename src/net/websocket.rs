@@ -89,7 +89,7 @@ impl<S: ByteStream> WebSocket<S> {
         self
     }
 
-    pub(super) fn with_response(mut self, response: Response<()>) -> Self {
+    pub(crate) fn with_response(mut self, response: Response<()>) -> Self {
         self.response = Some(Box::new(response));
         self
     }
