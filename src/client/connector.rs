@@ -14,6 +14,7 @@ use crate::sync::Arc;
 
 use super::dial::{Dial, SystemDial, Tls};
 use super::policy::Policy;
+use super::proxy::Proxies;
 use super::redirect::Redirects;
 use super::target::Target;
 
@@ -73,6 +74,7 @@ pub struct Connector {
     pub(super) handshake_timeout: Duration,
     pub(super) redirects_max: u8,
     pub(super) policy: Policy,
+    pub(super) proxies: Proxies,
     pub(super) dial: Arc<dyn Dial>,
     pub(super) tls: Option<Arc<dyn Tls>>,
 }
@@ -89,6 +91,7 @@ impl Connector {
             handshake_timeout: Duration::from_secs(10),
             redirects_max: 0,
             policy: Policy::default(),
+            proxies: Proxies::none(),
             dial: Arc::new(SystemDial),
             tls: None,
         }
@@ -106,7 +109,7 @@ impl Connector {
     ///
     /// # Errors
     /// Nothing was sent: [`Error::Url`], [`Error::Denied`], [`Error::NoRuntime`], [`Error::Handshake`] for
-    /// headers and subprotocols that cannot be sent. On the way: [`Error::Connect`], [`Error::Tls`]. From
+    /// headers and subprotocols that cannot be sent. On the way: [`Error::Connect`], [`Error::Proxy`], [`Error::Tls`]. From
     /// the server: [`Error::Handshake`] when it does not agree, with status, headers and up to 8 KiB of the
     /// body where it answers something else than 101 ([`HandshakeError::UnexpectedStatus`]); [`Error::Io`]
     /// when it is lost; [`Error::Redirect`] for a redirect that may not be followed.
@@ -198,6 +201,12 @@ impl Connector {
         self
     }
 
+    /// The proxies (default: none, also where the environment names some: see [`Proxies::from_env`]).
+    pub fn proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
     /// What dials (default: the operating system).
     pub fn dial(mut self, dial: impl Dial) -> Self {
         self.dial = Arc::new(dial);
@@ -217,6 +226,7 @@ impl fmt::Debug for Connector {
         f.debug_struct("Connector")
             .field("offer", &self.offer)
             .field("policy", &self.policy)
+            .field("proxies", &self.proxies)
             .finish_non_exhaustive()
     }
 }

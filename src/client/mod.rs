@@ -14,16 +14,19 @@ mod dial;
 mod finish;
 mod pattern;
 mod policy;
+mod proxy;
 mod race;
 mod redirect;
 mod reserved;
 mod route;
 mod settings;
 mod target;
+mod tunnel;
 
 pub use connector::{Connector, connect};
 pub use dial::{BoxFuture, Dial, SystemDial, Tls};
 pub use policy::Policy;
+pub use proxy::{Proxies, Proxy};
 pub use settings::IntoTimeout;
 
 pub use crate::error::{Denied, ProxyError, RedirectError, SettingError};

@@ -145,6 +145,11 @@ impl Policy {
         Ok(())
     }
 
+    /// Whether addresses matter, so that a name has to be looked up here.
+    pub(super) fn judges_addresses(&self) -> bool {
+        self.is_public_only || !self.networks_denied.is_empty()
+    }
+
     /// Those addresses of a host that are allowed.
     pub(super) fn filter(&self, mut addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Denied> {
         let had_any = !addresses.is_empty();
