@@ -17,6 +17,7 @@ mod driver;
 mod handler;
 pub(crate) mod head;
 mod line;
+mod ping;
 mod pool;
 mod reader;
 mod request;
