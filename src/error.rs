@@ -7,7 +7,35 @@ use crate::handshake::HandshakeError;
 use crate::outbox::SendError;
 use crate::protocol::{CloseCause, TimeoutKind};
 
+mod denied;
+mod kind;
+mod proxy;
+mod redirect;
+mod setting;
+
+pub use denied::Denied;
+pub use kind::ErrorKind;
+pub use proxy::ProxyError;
+pub use redirect::RedirectError;
+pub use setting::SettingError;
+
 /// What can go wrong on a connection, by who is to blame.
+///
+/// No text and no `Debug` of it holds a header's value, a path, a query, a password or a payload: it may
+/// be logged as it is. What is beneath it is its [`source`](std::error::Error::source).
+///
+/// ```
+/// use sockeye::{Error, ErrorKind};
+///
+/// # async fn example(url: &str) -> Result<(), Error> {
+/// match sockeye::connect(url).await {
+///     Ok(socket) => drop(socket),
+///     Err(error) if error.kind() == ErrorKind::PermissionDenied => eprintln!("{}", error.message()),
+///     Err(error) if error.retryable() => eprintln!("for now: {error}"),
+///     Err(error) => return Err(error),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -38,6 +66,27 @@ pub enum Error {
     /// A URL that cannot be connected to.
     #[error("url: {0}")]
     Url(&'static str),
+    /// A setting out of its range. Nothing is clamped.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The client's policy does not allow this connection.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// No connection could be made: the name is not known, nobody answers, or not in time.
+    #[error("cannot connect: {0}")]
+    Connect(#[source] io::Error),
+    /// TLS could not be agreed on.
+    #[error("tls: {0}")]
+    Tls(#[source] io::Error),
+    /// The proxy did not let us through.
+    #[error("proxy: {0}")]
+    Proxy(#[from] ProxyError),
+    /// A redirect that was not followed.
+    #[error("redirect: {0}")]
+    Redirect(#[from] RedirectError),
+    /// Called where no tokio runtime is.
+    #[error("there is no tokio runtime here")]
+    NoRuntime,
     /// The stream failed.
     #[error("connection lost: {0}")]
     Io(#[from] io::Error),
@@ -63,7 +112,7 @@ impl From<Error> for io::Error {
             _ => io::ErrorKind::Other,
         };
         match error {
-            Error::Io(error) => error,
+            Error::Io(error) | Error::Connect(error) => error,
             error => Self::new(kind, error),
         }
     }
@@ -85,11 +134,32 @@ impl Error {
         }
     }
 
+    /// What kind of error it is, for programs that tell few apart.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Denied(_) => ErrorKind::PermissionDenied,
+            Self::Url(_) | Self::Setting(_) | Self::CloseFrame(_) => ErrorKind::Invalid,
+            Self::Handshake(error) => kind::of_handshake(error),
+            Self::Violation(_) => ErrorKind::Protocol,
+            _ => ErrorKind::Internal,
+        }
+    }
+
+    /// What went wrong, in words: the same as its `Display`.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.to_string()
+    }
+
     /// Whether connecting and trying again may help.
     #[must_use]
     pub fn retryable(&self) -> bool {
         match self {
-            Self::Io(_) | Self::Timeout(_) => true,
+            Self::Io(_) | Self::Timeout(_) | Self::Connect(_) => true,
+            // What a certificate is or is not stays so.
+            Self::Tls(error) => error.kind() != io::ErrorKind::InvalidData,
+            Self::Proxy(error) => error.retryable(),
             Self::Handshake(error) => error.retryable(),
             Self::Send(error) => error.retryable(),
             _ => false,

@@ -65,4 +65,6 @@ pub use password::{RoomPasswords, RoomsWithoutPassword};
 pub use query::{QueryError, query_value};
 pub use room_auth::RoomAuth;
 pub use secret::Secret;
-pub use sources::{CredentialSources, is_credential};
+pub use sources::CredentialSources;
+
+pub use crate::handshake::is_credential;

@@ -7,15 +7,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, Request};
 
-use crate::handshake::{ROOM_NAME_BYTES, check_room_name, elements};
+use crate::handshake::{
+    BEARER_PREFIX, ROOM_NAME_BYTES, ROOM_PASSWORD_PREFIX, check_room_name, elements,
+};
 
 use super::{Credentials, CredentialsError, query_value};
-
-/// What an offered subprotocol begins with that is a token.
-const BEARER_PREFIX: &str = "bearer.";
-
-/// And one that is a room's password in base64url without padding.
-const ROOM_PASSWORD_PREFIX: &str = "room-password.";
 
 /// Reads [`Credentials`] off a request.
 ///
@@ -33,7 +29,7 @@ const ROOM_PASSWORD_PREFIX: &str = "room-password.";
 ///
 /// A browser offers a subprotocol of the application beside these, `new WebSocket(url, ["chat",
 /// "bearer." + token])`, and the server chooses that one: browsers give up a connection whose server
-/// chose none of those offered. What [`is_credential`] is never chosen.
+/// chose none of those offered. What [`is_credential`](crate::handshake::is_credential) is never chosen.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -152,13 +148,6 @@ impl CredentialSources {
             SecretsInQuery::Allowed => Ok(query_value(query, name)?.map(Into::into)),
         }
     }
-}
-
-/// Whether an offered subprotocol holds a token or a password, and so must neither be chosen nor
-/// logged.
-#[must_use]
-pub fn is_credential(subprotocol: &str) -> bool {
-    subprotocol.starts_with(BEARER_PREFIX) || subprotocol.starts_with(ROOM_PASSWORD_PREFIX)
 }
 
 /// What stands behind the scheme `Bearer`, in any case. Source: RFC 9110 11.1, RFC 6750 2.1.

@@ -23,7 +23,9 @@
 //! request closes the connection: bytes behind a refused head are never parsed.
 
 mod address;
+mod body;
 mod client;
+mod credential;
 mod error;
 mod extensions;
 mod forwarded;
@@ -42,9 +44,14 @@ mod server;
 mod tokens;
 
 pub use address::AddressKey;
+pub(crate) use body::BodyReader;
 pub use client::{ClientHandshake, Offer, ResponseReader, parse_uri};
+pub use credential::is_credential;
+#[cfg(feature = "auth")]
+pub(crate) use credential::{BEARER_PREFIX, ROOM_PASSWORD_PREFIX};
 pub use error::{HandshakeError, RefusedResponse};
 pub use extensions::Extension;
+pub(crate) use forwarded::Network;
 pub use forwarded::{ForwardedHeader, NetworkError, TrustedProxies};
 pub use head::{HeadLimits, HeadReader};
 pub use key::{ClientKey, accept_key};

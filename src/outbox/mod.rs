@@ -12,6 +12,7 @@ mod error;
 mod item;
 #[cfg(all(test, sockeye_loom))]
 mod models;
+mod pings;
 mod policy;
 mod queue;
 mod run;

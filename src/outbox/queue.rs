@@ -66,6 +66,7 @@ impl Outbox {
         encoder.set_fragment_bytes(config.fragment_bytes_max);
         let state = State {
             waiting: None,
+            pings: None,
             tail: WriteBuffer::new(),
             encoder,
             line: None,
@@ -430,10 +431,11 @@ impl Outbox {
         state.is_closed = true;
         let dropped = state.drop_queue();
         let senders = state.waiting.take().map(|mut waiting| waiting.waiters.take_all());
+        let pings = state.pings.take().map(|pings| pings.into_wakers());
         self.note(&state);
         drop(state);
         self.count_lost(dropped);
-        senders.into_iter().flatten().for_each(Waker::wake);
+        senders.into_iter().flatten().chain(pings.into_iter().flatten()).for_each(Waker::wake);
     }
 
     /// The connection is dropped while it is open: one try to write a close frame, without waiting: the

@@ -47,6 +47,12 @@ pub struct Config {
     /// Most payload bytes that wait in the outbox (default 1 MiB). One message may be longer when
     /// nothing else waits.
     pub outbox_bytes_max: usize,
+    /// Most messages that are read ahead of a [`Receiver`](crate::Receiver), the reading end of a split
+    /// connection (default 64). Then the peer is held back.
+    pub read_ahead_messages_max: usize,
+    /// Most payload bytes that are read ahead of it (default 256 KiB); the message that crosses it is
+    /// taken, too.
+    pub read_ahead_bytes_max: usize,
     /// What happens when the outbox is full (default: block for 10 s).
     pub overflow: Overflow,
     /// Tells the peer how many messages it missed when some were dropped (default: nothing does).
@@ -87,6 +93,8 @@ impl Default for Config {
             write_timeout: Duration::from_secs(10),
             outbox_messages_max: 64,
             outbox_bytes_max: 1024 * 1024,
+            read_ahead_messages_max: 64,
+            read_ahead_bytes_max: 256 * 1024,
             overflow: Overflow::Block { timeout: Duration::from_secs(10) },
             gap_notice: None,
             fragment_bytes_max: Some(64 * 1024),

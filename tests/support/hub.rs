@@ -11,7 +11,9 @@ use std::time::Duration;
 use sockeye::handshake::{ForwardedHeader, TrustedProxies};
 use sockeye::hub::limits::Limits;
 use sockeye::hub::{Handlers, Hub, HubBuilder, Shutdown, ShutdownReport};
-use sockeye::{Acceptor, Connector, Error, HandshakeError, Message, Server, WebSocket};
+use sockeye::{
+    Acceptor, ClientStream, Connector, Error, HandshakeError, Message, Server, WebSocket,
+};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -131,7 +133,7 @@ impl HubSite {
 
     // Our own clients.
 
-    pub(crate) async fn connect(&self, target: &str) -> Result<WebSocket<TcpStream>, Error> {
+    pub(crate) async fn connect(&self, target: &str) -> Result<WebSocket<ClientStream>, Error> {
         let url = format!("ws://{}{target}", self.address);
         within(Connector::new(quiet()).connect(&url)).await
     }
@@ -171,7 +173,7 @@ impl HubSite {
 
 /// A client that is served whatever happens to others.
 pub(crate) struct Healthy {
-    pub(crate) socket: WebSocket<TcpStream>,
+    pub(crate) socket: WebSocket<ClientStream>,
     served: u32,
 }
 

@@ -1,5 +1,6 @@
 //! What several test binaries share.
 
+pub(crate) mod client;
 pub(crate) mod deflate;
 pub(crate) mod gate;
 #[cfg(feature = "hub")]

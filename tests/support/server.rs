@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use sockeye::frame::Frame;
 use sockeye::{
-    Acceptor, CloseOutcome, Config, Connection, Connector, Handler, MessageRef, Server, WebSocket,
+    Acceptor, ClientStream, CloseOutcome, Config, Connection, Connector, Handler, MessageRef,
+    Server, WebSocket,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -176,7 +177,7 @@ pub(crate) struct Site {
     pub(crate) addr: SocketAddr,
     pub(crate) face: Face,
     pub(crate) outcomes: mpsc::UnboundedReceiver<CloseOutcome>,
-    healthy: WebSocket<TcpStream>,
+    healthy: WebSocket<ClientStream>,
     served: u32,
     live: Arc<AtomicUsize>,
     serving: JoinHandle<io::Result<()>>,
