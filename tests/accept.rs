@@ -71,6 +71,29 @@ async fn the_hook_refuses_with_its_own_answer() {
     assert!(matches!(result, Err(Error::Answered(StatusCode::UNAUTHORIZED))), "{result:?}");
 }
 
+/// BY-21, SV-11: any answer takes more headers, the 101 included; a name may come twice.
+#[tokio::test(start_paused = true)]
+async fn answers_take_headers() {
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (more, status) in [(upgrade, "101"), ("", "200")] {
+        let acceptor = Acceptor::default().on_request(|request| async move {
+            let answer = match request.is_upgrade() {
+                true => Answer::accept(),
+                false => Answer::respond(StatusCode::OK, "text/html", "hello"),
+            };
+            let cookie = |value| http::HeaderValue::from_static(value);
+            answer
+                .header(http::header::SET_COOKIE, cookie("a=1"))
+                .header(http::header::SET_COOKIE, cookie("b=2"))
+        });
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{more}\r\n");
+        let (answer, _) = exchange(acceptor, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n"), "{answer}");
+    }
+}
+
 /// HS-14, BY-07: a client that never finishes its request gets 408, the hook's time included.
 #[tokio::test(start_paused = true)]
 async fn a_handshake_has_a_deadline() {

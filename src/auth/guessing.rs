@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::handshake::AddressKey;
 use crate::sync::Mutex;
 
-use super::{AuthError, Identity};
+use super::AuthError;
 
 /// Failed attempts of one address within the window.
 const FAILURES_MAX: usize = 10;
@@ -34,7 +34,7 @@ const ADDRESSES_PER_SET: usize = 8;
 /// let limiter = GuessLimiter::new();
 /// let (peer, now) = ("192.0.2.1".parse().unwrap(), Instant::now());
 /// for _ in 0..10 {
-///     limiter.begin(peer, now)?.end(&Err(AuthError::Invalid));
+///     limiter.begin(peer, now)?.end(Some(&AuthError::Invalid));
 /// }
 /// assert!(limiter.begin(peer, now).is_err());
 /// # Ok::<(), AuthError>(())
@@ -156,9 +156,10 @@ pub struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Ends it: what was no guess (see [`AuthError::is_guess`]) does not count.
-    pub fn end(self, result: &Result<Identity, AuthError>) {
-        if !result.as_ref().is_err_and(AuthError::is_guess) {
+    /// Ends it, with the error it came to, if it did: what was no guess (see [`AuthError::is_guess`]) does
+    /// not count.
+    pub fn end(self, error: Option<&AuthError>) {
+        if !error.is_some_and(AuthError::is_guess) {
             self.take_back();
         }
     }
@@ -213,7 +214,7 @@ mod tests {
         let (limiter, now) = (GuessLimiter::new(), Instant::now());
         for number in 0..100_000u32 {
             let address = std::net::Ipv4Addr::from_bits(number);
-            limiter.begin(address.into(), now).unwrap().end(&Err(AuthError::Invalid));
+            limiter.begin(address.into(), now).unwrap().end(Some(&AuthError::Invalid));
         }
         let sets = limiter.sets.lock();
         assert!(sets.len() == SETS && sets.iter().all(|set| set.len() <= ADDRESSES_PER_SET));

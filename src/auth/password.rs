@@ -117,6 +117,13 @@ impl RoomPasswords {
         self.sums.lock().remove(room).is_some()
     }
 
+    /// Whether a room has a password. It is for the application's own decisions: an answer that depends
+    /// on it tells whoever asks which rooms there are.
+    #[must_use]
+    pub fn has_password(&self, room: &str) -> bool {
+        self.sums.lock().contains_key(room)
+    }
+
     /// Whether this password opens this room.
     ///
     /// Cost: one HMAC over both, whatever the answer.

@@ -56,7 +56,7 @@ impl Guard {
             Err(error) => (None, Err(error.into())),
         };
         if let Some(attempt) = asked.0.take() {
-            attempt.end(&identity);
+            attempt.end(identity.as_ref().err());
         }
         Ok((identity?, room))
     }
