@@ -166,8 +166,10 @@ async fn a32_clients_that_ignore_the_close() {
     let polite = tokio::spawn(waits_for_the_end(site.peer("/").await));
     site.has(101).await;
     let hub = site.hub.clone();
-    let report = site.end(Shutdown::new(Duration::from_millis(10))).await;
-    assert_eq!((report.told, report.left), (101, 100));
+    let report = site.end(Shutdown::new(Duration::from_millis(500))).await;
+    assert_eq!(report.told, 101);
+    // On a slow day the polite one is not in time either.
+    assert!((100..=101).contains(&report.left), "{report:?}");
     assert_eq!(within(polite).await.unwrap().1, Some(1001));
     for peer in &mut ignoring {
         assert_eq!(within(peer.close_code()).await, Some(1001));
