@@ -123,7 +123,7 @@ async fn bad_names_and_rooms_are_refused() {
     );
 }
 
-/// HS-10: length is counted in characters, without the space around.
+/// HS-10: length is counted in characters, that of a person's name without the space around.
 #[tokio::test]
 async fn names_are_counted_in_characters() {
     let chat = Chat::start();
