@@ -352,3 +352,32 @@ async fn a45_floods_of_messages() {
     site.end(gracefully()).await;
     echoing.end(gracefully()).await;
 }
+
+/// Row 75: names that clients choose neither make series in the metrics nor write lines of their own.
+#[tokio::test]
+async fn row_75_names_in_metrics() {
+    let mut heap = Heap::turn().await;
+    let hub = limited(|limits| limits.rooms_per_connection_max = 1_000);
+    let site = HubSite::start(hub, rooms()).await;
+    let mut peer = site.peer("/evil77?evil77=evil77").await;
+    let series = |text: &str| text.lines().count();
+    let before = series(&site.hub.prometheus());
+    heap.begin();
+    for number in 0..500 {
+        let name = format!("evil77\"}} {number} {{le=\"\\n# TYPE x");
+        assert_eq!(asks(&mut peer, &format!("join {name}")).await, "joined");
+    }
+    for line in ["evil77\nsockeye_x 1", "evil77\u{2028}", "evil77\r"] {
+        assert!(asks(&mut peer, &format!("join {line}")).await.starts_with("room name"));
+    }
+    let text = site.hub.prometheus();
+    assert!(!text.contains("evil77"), "{text}");
+    assert_eq!(series(&text), before);
+    assert_eq!(site.hub.metrics().gauges.rooms, 500);
+    heap.assert_held(512 * KIB, "five hundred rooms");
+    drop(peer);
+    site.has(0).await;
+    assert_eq!(site.hub.rooms(), []);
+    heap.assert_held(64 * KIB, "what is left of them");
+    site.end(gracefully()).await;
+}

@@ -32,7 +32,7 @@ fn token(user: &str, seconds: u64) -> String {
     JwtSigner::new(secret()).sign(&claims).unwrap()
 }
 
-/// AU-05..09, AU-12, HS-10, HS-11, CN-14: one call: the token from header, query or subprotocol, room
+/// AU-05, AU-06, AU-07, AU-08, AU-09, AU-12, HS-10, HS-11, CN-14: one call: the token from header, query or subprotocol, room
 /// and password from the query; who it is stays with the connection; what is wrong has its status.
 #[tokio::test]
 async fn one_call_serves_with_auth() {
@@ -83,7 +83,7 @@ async fn one_call_serves_with_auth() {
     site.end(gracefully()).await;
 }
 
-/// AU-01..04, A08: a closure decides, also by asking others; after ten failures within a minute the
+/// AU-01, AU-02, AU-03, AU-04, A08: a closure decides, also by asking others; after ten failures within a minute the
 /// address gets 429, whatever it presents.
 #[tokio::test]
 async fn guessing_is_bounded() {

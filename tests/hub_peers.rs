@@ -272,7 +272,7 @@ async fn handlers_are_told_and_may_tell() {
     assert_eq!((report.0.told, report.0.ended, report.0.left), (1, 1, 0));
 }
 
-/// LM-01, A37: a full hub answers 503 before the upgrade, and a freed place is usable at once.
+/// HB-12, LM-01, A37: a full hub answers 503 before the upgrade, and a freed place is usable at once.
 #[tokio::test]
 async fn a_full_hub_answers_503() {
     let site = HubSite::start(build(|hub| hub.connections_max(1)), Handlers::new()).await;

@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use crate::error::Error;
 use crate::handshake::HandshakeError;
+use crate::net::is_shortage;
 use crate::outbox::Sender;
 use crate::protocol::{Observer, Overflow};
 use crate::sync::Arc;
@@ -90,6 +91,7 @@ fn rejection(error: &Error) -> Option<Rejection> {
             Rejection::Hook
         }
         Error::Answered(_) => return None,
+        Error::Io(error) if is_shortage(error) => Rejection::Shortage,
         _ => Rejection::Other,
     })
 }

@@ -23,7 +23,8 @@ pub trait Admission: Send + Sync + 'static {
 
     /// Told of each handshake that came to nothing by anything but [`admit`](Self::admit)'s own answer:
     /// a bad head, an origin, the deadline, what the accept hook answered, pages among it. Once for
-    /// each, before the answer is written.
+    /// each, before the answer is written. Also told of each try to accept for which the system had no
+    /// descriptor or memory ([`Error::Io`]).
     fn refused(&self, error: &Error) {
         let _ = error;
     }

@@ -229,6 +229,7 @@ where
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) if is_shortage(&error) => {
+                serving.acceptor.tell_refused(&error.into());
                 tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(BACKOFF.1);
             }
@@ -278,7 +279,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// EMFILE, ENFILE, ENOBUFS, ENOMEM: it passes.
-fn is_shortage(error: &io::Error) -> bool {
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(24 | 23 | 105 | 55 | 12))
 }
 

@@ -165,9 +165,14 @@ impl HubSite {
         within(settled).await;
     }
 
-    pub(crate) async fn end(self, shutdown: Shutdown) -> ShutdownReport {
+    /// Tells it to end; what is returned ends with it.
+    pub(crate) fn stop(self, shutdown: Shutdown) -> JoinHandle<io::Result<ShutdownReport>> {
         self.stop.send(shutdown).unwrap();
-        within(self.serving).await.unwrap().unwrap()
+        self.serving
+    }
+
+    pub(crate) async fn end(self, shutdown: Shutdown) -> ShutdownReport {
+        within(self.stop(shutdown)).await.unwrap().unwrap()
     }
 }
 

@@ -359,3 +359,15 @@ pub(crate) async fn served(config: &Config, sent: &[u8], answers: &[Frame]) {
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     timeout(LONG, future).await.expect("nothing comes")
 }
+
+/// Room for a descriptor at each end of many connections. What the system does not allow shows at the
+/// connect.
+#[cfg(unix)]
+pub(crate) fn allow_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+#[cfg(not(unix))]
+pub(crate) fn allow_descriptors() {}
