@@ -7,9 +7,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, Request};
 
-use crate::handshake::{BEARER_PREFIX, ROOM_PASSWORD_PREFIX, elements};
+use crate::handshake::{
+    BEARER_PREFIX, ROOM_NAME_BYTES, ROOM_PASSWORD_PREFIX, check_room_name, elements,
+};
 
-use super::{Credentials, CredentialsError, check_room_name, query_value};
+use super::{Credentials, CredentialsError, query_value};
 
 /// Reads [`Credentials`] off a request.
 ///
@@ -40,23 +42,29 @@ use super::{Credentials, CredentialsError, check_room_name, query_value};
 /// assert_eq!((credentials.token(), credentials.room()), (Some("abc"), Some("chat")));
 /// # Ok::<(), sockeye::auth::CredentialsError>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct CredentialSources {
     query: SecretsInQuery,
+    room_name_bytes_max: usize,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SecretsInQuery {
-    #[default]
     Ignored,
     Allowed,
+}
+
+impl Default for CredentialSources {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl CredentialSources {
     /// Headers and subprotocols, not the query.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self { query: SecretsInQuery::Ignored, room_name_bytes_max: ROOM_NAME_BYTES }
     }
 
     /// Takes token and room password from the query, too. Queries end in the logs of proxies and in the
@@ -64,6 +72,14 @@ impl CredentialSources {
     #[must_use]
     pub fn allow_query(mut self) -> Self {
         self.query = SecretsInQuery::Allowed;
+        self
+    }
+
+    /// The longest name of a room that may be asked for, in bytes (default 128, at most 1,024). A hub
+    /// sets its own.
+    #[must_use]
+    pub const fn room_name_bytes_max(mut self, bytes: usize) -> Self {
+        self.room_name_bytes_max = bytes;
         self
     }
 
@@ -81,7 +97,7 @@ impl CredentialSources {
         let (headers, query) = (request.headers(), request.uri().query().unwrap_or_default());
         let mut credentials = Credentials::new(now).with_head(request);
         if let Some(room) = query_value(query, "room")? {
-            check_room_name(&room)?;
+            check_room_name(&room, self.room_name_bytes_max)?;
             credentials = credentials.with_room(room);
         }
         if let Some(token) = self.token(headers, query)? {

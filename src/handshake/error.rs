@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use crate::deflate::DeflateAnswerError;
 
 use super::headers::VERSION_13;
+use super::proxy_protocol::ProxyProtocolError;
 
 /// Why an opening handshake failed.
 ///
@@ -63,6 +64,9 @@ pub enum HandshakeError {
     Subprotocols,
 
     // The client's request.
+    /// A trusted proxy wrote no lawful PROXY header: the connection is closed without an answer.
+    #[error(transparent)]
+    ProxyProtocol(#[from] ProxyProtocolError),
     /// A method other than GET: 405 with `Allow: GET`. Source: RFC 6455 4.2.1 item 1.
     #[error("method other than GET")]
     Method,
@@ -205,6 +209,7 @@ impl HandshakeError {
             | Self::Target
             | Self::Host
             | Self::Body
+            | Self::ProxyProtocol(_)
             | Self::ConnectionMissing
             | Self::Key
             | Self::TwoOrigins

@@ -38,6 +38,8 @@ pub use line::ByteStream;
 pub use reader::MessageReader;
 pub use request::{Answer, Request};
 pub use server::Server;
+#[cfg(feature = "hub")]
+pub(crate) use server::is_shortage;
 pub use split::Receiver;
 pub use websocket::WebSocket;
 pub use writer::{MessageWriter, SocketWriter};

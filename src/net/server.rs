@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::frame::CloseFrame;
-use crate::handshake::HandshakeError;
+use crate::handshake::{AddressKey, HandshakeError};
 use crate::outbox::Outbox;
 use crate::sync::{Arc, Mutex};
 
@@ -229,6 +229,7 @@ where
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) if is_shortage(&error) => {
+                serving.acceptor.tell_refused(&error.into());
                 tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(BACKOFF.1);
             }
@@ -243,7 +244,7 @@ where
     F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
 {
-    let half_open = HalfOpen::enter(&serving.tasks, peer.ip());
+    let half_open = HalfOpen::enter(serving, peer.ip());
     let task = handshake(serving.clone(), stream, peer, half_open);
     Tasks::spawn(&serving.tasks, task, None);
 }
@@ -259,7 +260,9 @@ async fn handshake<F, Fut>(
 {
     let Some(half_open) = half_open else {
         let busy = HandshakeError::Busy { retry_after: BUSY_RETRY_AFTER };
-        return refuse(&mut stream, &busy.to_response()).await;
+        let response = busy.to_response();
+        serving.acceptor.tell_refused(&busy.into());
+        return refuse(&mut stream, &response).await;
     };
     let accepted = serving.acceptor.accept(stream, Some(peer)).await;
     drop(half_open);
@@ -276,7 +279,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// EMFILE, ENFILE, ENOBUFS, ENOMEM: it passes.
-fn is_shortage(error: &io::Error) -> bool {
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(24 | 23 | 105 | 55 | 12))
 }
 
@@ -294,7 +297,7 @@ struct Members {
     /// Nobody joins any more.
     is_closing: bool,
     half_open: usize,
-    half_open_of: HashMap<IpAddr, usize>,
+    half_open_of: HashMap<AddressKey, usize>,
 }
 
 /// One task of a server.
@@ -405,14 +408,17 @@ impl Drop for Member {
 /// A handshake under way.
 struct HalfOpen {
     tasks: Arc<Tasks>,
-    address: IpAddr,
+    address: AddressKey,
 }
 
 impl HalfOpen {
-    fn enter(tasks: &Arc<Tasks>, address: IpAddr) -> Option<Self> {
+    fn enter<F>(serving: &Serving<F>, address: IpAddr) -> Option<Self> {
+        let Serving { acceptor, tasks, .. } = serving;
+        // A proxy has as many clients as there are.
+        let is_exempt = address.to_canonical().is_loopback() || acceptor.is_proxy(address);
+        let address = AddressKey::from(address);
         let mut members = tasks.members.lock();
         let of_address = members.half_open_of.get(&address).copied().unwrap_or(0);
-        let is_exempt = address.is_loopback();
         if members.half_open >= HALF_OPEN_MAX
             || (!is_exempt && of_address >= HALF_OPEN_PER_ADDRESS_MAX)
         {

@@ -206,6 +206,9 @@ impl Outbox {
         let mut state = self.state.lock();
         state.check_open()?;
         if state.may_write() {
+            if message.payload().len() > state.encoder.fragment_bytes() {
+                return Ok(self.write(state, Queued::Prepared(message.clone()), None));
+            }
             // Straight to the line it is one frame and one write.
             let State { tail, encoder, .. } = &mut *state;
             encoder.prepared(message, tail);

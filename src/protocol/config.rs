@@ -60,7 +60,7 @@ pub struct Config {
     /// Longest payload of a data frame that is sent, in bytes (default 64 KiB): longer messages are cut
     /// into fragments, so that a ping, a pong or the answer to a close need not wait for the end of a
     /// long message. (A server's handler reads nothing while its output is blocked, so it answers then.)
-    /// `None` never cuts. A [`PreparedMessage`](super::PreparedMessage) that need not wait is not cut.
+    /// `None` never cuts. Cutting costs nothing that can be measured, also of what was prepared.
     pub fragment_bytes_max: Option<usize>,
     /// Compression (default: none), if the peer agrees:
     /// `config.deflate = Deflate::no_context()`.

@@ -49,10 +49,36 @@ class PageMember {
   }
 
   async join(room) {
+    await this.knock(room);
+    await this.isOpen();
+  }
+
+  // Sends the form off, with the keyboard alone.
+  async knock(room, password = "", creates = false) {
     if (room !== undefined) await this.page.fill("#room", room);
     await this.page.fill("#name", this.name);
-    await this.page.click("#join");
-    await this.isOpen();
+    await this.page.fill("#password", password);
+    if (password) {
+      await this.page.focus("#create");
+      if (await this.page.isChecked("#create") !== creates) await this.page.keyboard.press("Space");
+    }
+    await this.page.focus("#join");
+    await this.page.keyboard.press("Enter");
+  }
+
+  // Back at the start, with a word that says why; the cursor is where to mend it.
+  async isTurnedAway(why, field) {
+    await this.page.waitForFunction((why) => document.getElementById("join-error").textContent.includes(why), why);
+    check(`${this.name}'s page: ${why}`, await this.page.isVisible("#start"));
+    check(`${this.name}'s page: the cursor is in the ${field}`, await this.page.evaluate(() => document.activeElement.id), field);
+  }
+
+  metric(key) { return this.page.textContent(`[data-metric="${key}"]`); }
+
+  // Waits until a number of the panel is one that fits.
+  async measures(key, fits, what) {
+    await this.page.waitForFunction(([key, fits]) => new RegExp(fits).test(document.querySelector(`[data-metric="${key}"]`).textContent), [key, fits.source]);
+    check(`${this.name}'s panel: ${what}`, true);
   }
 
   isOpen() { return this.page.waitForSelector('#state[data-state="open"]'); }
@@ -203,12 +229,15 @@ async function everybodyComes() {
   await pypi.notices("Nora of npm left");
   await pypi.leave();
   for (const page of [ann, bob]) await page.people(2);
+  await panel();
   await reload();
   for (const signal of ["SIGKILL", "SIGINT"]) await restart(signal);
   await dark();
   await ann.page.click("#leave");
   await bob.notices("Ann left");
   await bob.people(1);
+  await bob.page.click("#leave");
+  await privateRoom();
   noOtherHost();
 }
 
@@ -239,6 +268,78 @@ async function nastyText(all) {
   }
   await eve.leave();
   await bob.notices(`${NASTY_NAME} left`);
+}
+
+async function panel() {
+  await ann.page.focus("#metrics");
+  await ann.page.keyboard.press("Enter");
+  check("the button says that the panel is open", await ann.page.getAttribute("#metrics", "aria-expanded"), "true");
+  await bob.page.tap("#metrics");
+  for (const page of [ann, bob]) {
+    await page.measures("connections", /^2$/, "two connections");
+    await page.measures("rooms", /^1$/, "one room");
+    await page.measures("closed", /^1000: [1-9]/, "close codes");
+  }
+  const uptime = await ann.page.textContent("#panel-note");
+  const talking = setInterval(() => ann.say("how fast?").catch(() => {}), 100);
+  try {
+    await ann.measures("messages_in", /^[1-9]/, "messages come in");
+    await bob.measures("bytes_out", /^[1-9]/, "bytes go out");
+    await ann.measures("round_trip", /[µm]?s$/, "round trips");
+    const points = () => ann.page.$eval('[data-spark="messages_in"] path:last-child', (path) => path.getAttribute("d").split("L").length);
+    const before = await points();
+    await ann.page.waitForFunction((before) => document.querySelector('[data-spark="messages_in"] path:last-child').getAttribute("d").split("L").length > before + 1, before);
+    check("Ann's panel: the plot grows", true);
+  } finally {
+    clearInterval(talking);
+  }
+  check("Ann's panel: it moves", await ann.page.textContent("#panel-note") !== uptime);
+  for (const page of [ann, bob]) {
+    await page.fits("panel");
+    await page.shot(`panel-${page === ann ? "desktop" : "phone"}`);
+  }
+  await bob.page.tap("#metrics");
+  check("Bob's panel is closed", await bob.page.isHidden("#panel"));
+}
+
+// A room with a password, from the start page on; Cat's page is in the dark.
+async function privateRoom() {
+  const cat = await PageMember.open(browser, "Cat", { ...PHONE, colorScheme: "dark" });
+  await cat.page.goto(origin + "/");
+  await ann.knock("den", "salmon 🐟", false);
+  await ann.isTurnedAway("No private room of this name", "password");
+  await ann.shot("refused-desktop");
+  await ann.knock("den", "salmon 🐟", true);
+  await ann.isOpen();
+  await ann.notices("This room is private. It ends when the last person leaves.");
+  check("Ann's page: the room is marked as private", await ann.page.isVisible("#lock"));
+  await bob.knock("den");
+  await bob.isTurnedAway("This room is private: enter its password.", "password");
+  await bob.knock("den", "trout");
+  await bob.isTurnedAway("No private room of this name", "password");
+  await bob.knock("den", "trout", true);
+  await bob.isTurnedAway("There is such a room already", "password");
+  await bob.fits("refused");
+  await bob.shot("refused-phone");
+  await cat.page.fill("#password", "salmon 🐟");
+  await cat.page.click("#show");
+  check("Cat's page: a password is shown when asked", await cat.page.getAttribute("#password", "type"), "text");
+  await cat.shot("start-phone-dark");
+  for (const page of [bob, cat]) {
+    await page.knock("den", "salmon 🐟");
+    await page.isOpen();
+  }
+  await bob.say("behind the door");
+  for (const page of [ann, bob, cat]) await page.hears("Bob", "behind the door");
+  await cat.page.context().close();
+  await bob.notices("Cat left");
+  // The room ended with the server; whoever was in it opens it again.
+  await server.stop("SIGKILL");
+  await startServer();
+  for (const page of [ann, bob]) await page.people(2);
+  check("Bob's page: it is a private room still", await bob.page.isVisible("#lock"));
+  await bob.say("and again");
+  for (const page of [ann, bob]) await page.hears("Bob", "and again");
 }
 
 async function reload() {

@@ -3,6 +3,8 @@
 pub(crate) mod client;
 pub(crate) mod deflate;
 pub(crate) mod gate;
+#[cfg(feature = "hub")]
+pub(crate) mod hub;
 pub(crate) mod io;
 pub(crate) mod pair;
 pub(crate) mod server;

@@ -4,6 +4,7 @@
 //! knows words, braces and attributes, and that is enough. Every check is shown to fail beside its code.
 
 mod cfgs;
+mod clocks;
 mod code;
 mod exempt;
 mod files;
@@ -32,6 +33,12 @@ fn no_floor_uses_a_floor_above_it() {
 #[test]
 fn no_tokio_below_the_line() {
     nothing_in(&floors::runtimes(&rust_files("src")));
+}
+
+/// A47, row 47: no deadline, ping or rate hangs on a clock that somebody may turn.
+#[test]
+fn no_wall_clock_but_for_tokens() {
+    nothing_in(&clocks::of_the_wall(&rust_files("src")));
 }
 
 #[test]
