@@ -5,7 +5,7 @@ use std::io;
 use crate::frame::{CloseCode, CloseFrameError, Violation};
 use crate::handshake::HandshakeError;
 use crate::outbox::SendError;
-use crate::protocol::{CloseCause, TimeoutKind};
+use crate::protocol::{CloseCause, CloseOutcome, TimeoutKind};
 
 mod denied;
 mod kind;
@@ -42,6 +42,9 @@ pub enum Error {
     /// The connection is closing or closed: nothing can be sent any more.
     #[error("connection closed")]
     Closed,
+    /// The peer closed the connection, with the code that the outcome has.
+    #[error("closed by the peer with {}", .0.code)]
+    ClosedByPeer(Box<CloseOutcome>),
     /// The peer broke the protocol or a limit. The connection was closed with its code.
     #[error("protocol error: {0} ({section})", section = .0.section())]
     Violation(Violation),
@@ -160,6 +163,7 @@ impl Error {
             // What a certificate is or is not stays so.
             Self::Tls(error) => error.kind() != io::ErrorKind::InvalidData,
             Self::Proxy(error) => error.retryable(),
+            Self::ClosedByPeer(outcome) => outcome.code.is_retryable(),
             Self::Handshake(error) => error.retryable(),
             Self::Send(error) => error.retryable(),
             _ => false,
@@ -171,6 +175,7 @@ impl Error {
     pub fn close_code(&self) -> Option<CloseCode> {
         match self {
             Self::Violation(violation) => Some(violation.close_code()),
+            Self::ClosedByPeer(outcome) => Some(outcome.code),
             Self::Io(_) | Self::Timeout(_) => Some(CloseCode::Abnormal),
             _ => None,
         }

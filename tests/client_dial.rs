@@ -156,12 +156,7 @@ async fn cl_01_wss_takes_tls() {
         let connector = net.connector().tls(PlainTls);
         let connecting = connector.connect(url);
         let serving = async {
-            let (_, mut stream) = loop {
-                if let Some(raw) = net.take_raw().pop() {
-                    break raw;
-                }
-                tokio::task::yield_now().await;
-            };
+            let mut stream = net.accept().await;
             let head = read_head(&mut stream).await.unwrap();
             let (tls, head) = head.split_once("\r\n").unwrap();
             assert_eq!(tls, format!("TLS {name}"));

@@ -27,15 +27,6 @@ fn net() -> Net {
     Net::silent().name("proxy.test", &["9.9.9.9"])
 }
 
-async fn next_raw(net: &Net) -> DuplexStream {
-    loop {
-        match net.take_raw().pop() {
-            Some((_, stream)) => return stream,
-            None => tokio::task::yield_now().await,
-        }
-    }
-}
-
 async fn read(stream: &mut DuplexStream, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     stream.read_exact(&mut bytes).await.unwrap();
@@ -56,7 +47,7 @@ async fn e16_http_connect() {
     let connector = through(&net, "http://user:mark%65r@proxy.test:3128");
     assert!(!format!("{connector:?}").contains("marker"));
     let serving = async {
-        let mut stream = next_raw(&net).await;
+        let mut stream = net.accept().await;
         let asked = read_head(&mut stream).await.unwrap();
         assert!(asked.starts_with("CONNECT a.test:81 HTTP/1.1\r\nHost: a.test:81\r\n"), "{asked}");
         assert_eq!(header(&asked, "proxy-authorization"), Some("Basic dXNlcjptYXJrZXI="));
@@ -92,7 +83,7 @@ async fn tls_is_within_the_tunnel() {
         let net = net();
         let connector = through(&net, proxy).tls(PlainTls);
         let serving = async {
-            let mut stream = next_raw(&net).await;
+            let mut stream = net.accept().await;
             let asked = read_head(&mut stream).await.unwrap();
             assert!(
                 asked.starts_with(&format!("{before}CONNECT a.test:443 HTTP/1.1\r\n")),
@@ -189,7 +180,7 @@ async fn socks5() {
         let user = if login { "user:marker@" } else { "" };
         let connector = through(&net, &format!("socks5://{user}proxy.test"));
         let serving = async {
-            let mut stream = next_raw(&net).await;
+            let mut stream = net.accept().await;
             if login {
                 assert_eq!(read(&mut stream, 4).await, [5, 2, 0, 2]);
                 stream.write_all(&[5, 2]).await.unwrap();
@@ -232,7 +223,7 @@ async fn e13_hostile_socks() {
         let net = net();
         let connector = through(&net, "socks5h://user:marker@proxy.test");
         let serving = async {
-            let mut stream = next_raw(&net).await;
+            let mut stream = net.accept().await;
             stream.write_all(&answer).await.unwrap();
             stream
         };
@@ -247,7 +238,7 @@ async fn e13_hostile_socks() {
     let connector = through(&net, "socks5://proxy.test");
     let url = format!("ws://{}.test/", "a.".repeat(126));
     let serving = async {
-        let mut stream = next_raw(&net).await;
+        let mut stream = net.accept().await;
         stream.write_all(&[5, 0]).await.unwrap();
         stream
     };
@@ -261,7 +252,7 @@ async fn by_51_a_proxy_is_asked_for_what_was_judged() {
     let net = net().name("a.test", &["127.0.0.1", "8.8.8.8"]).name("here.test", &["10.0.0.1"]);
     let connector = through(&net, "http://proxy.test").policy(Policy::public_only());
     let serving = async {
-        let mut stream = next_raw(&net).await;
+        let mut stream = net.accept().await;
         let asked = read_head(&mut stream).await.unwrap();
         assert!(asked.starts_with("CONNECT 8.8.8.8:80 HTTP/1.1\r\n"), "{asked}");
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();

@@ -189,12 +189,7 @@ async fn e08_where_no_redirect_leads() {
     let connector = following(&net).tls(PlainTls);
     let connecting = connector.connect("wss://a.test/");
     let serving = async {
-        let mut stream = loop {
-            match net.take_raw().pop() {
-                Some((_, stream)) => break stream,
-                None => tokio::task::yield_now().await,
-            }
-        };
+        let mut stream = net.accept().await;
         read_head(&mut stream).await.unwrap();
         stream.write_all(&to("ws://a.test/")).await.unwrap();
         let _ = stream.read(&mut [0; 10]).await;

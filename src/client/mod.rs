@@ -9,24 +9,29 @@
 //!   +---------------------------- redirect --------------------------------+
 //! ```
 
+mod backoff;
 mod connector;
 mod dial;
 mod finish;
+mod keeper;
 mod pattern;
 mod policy;
 mod proxy;
 mod race;
+mod reconnecting;
 mod redirect;
 mod reserved;
 mod route;
 mod settings;
 mod target;
 mod tunnel;
+mod waiting;
 
 pub use connector::{Connector, connect};
 pub use dial::{BoxFuture, Dial, SystemDial, Tls};
 pub use policy::Policy;
 pub use proxy::{Proxies, Proxy};
+pub use reconnecting::{Reconnecting, ReconnectingReceiver, ReconnectingSender, Status};
 pub use settings::IntoTimeout;
 
 pub use crate::error::{Denied, ProxyError, RedirectError, SettingError};

@@ -150,12 +150,12 @@ impl Connector {
         Ok(self)
     }
 
-    fn config(&mut self) -> &mut Config {
+    pub(super) fn config(&mut self) -> &mut Config {
         Arc::make_mut(&mut self.config)
     }
 }
 
-fn more_than_zero(
+pub(super) fn more_than_zero(
     setting: &'static str,
     timeout: impl IntoTimeout,
 ) -> Result<Duration, SettingError> {

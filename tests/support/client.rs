@@ -3,7 +3,7 @@
 // Each test binary uses a part of it.
 #![allow(dead_code)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::pending;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +15,10 @@ use sockeye::client::{BoxFuture, Dial, Tls};
 use sockeye::handshake::accept_key;
 use sockeye::{ClientStream, Config, Connector};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
+
+use super::io::RawPeer;
 
 /// What an address does with who connects.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +43,7 @@ struct State {
     /// Connections stay open.
     open: Vec<DuplexStream>,
     /// Connections whose request was not read by a script.
-    raw: Vec<(SocketAddr, DuplexStream)>,
+    raw: VecDeque<DuplexStream>,
 }
 
 /// The network. A clone is the same one.
@@ -48,6 +51,7 @@ struct State {
 pub(crate) struct Net {
     state: Arc<Mutex<State>>,
     script: Option<Arc<Script>>,
+    accepted: Arc<Notify>,
     start: Instant,
 }
 
@@ -70,7 +74,12 @@ impl Net {
 
     /// Servers that are played by the test: see [`accept`](Self::accept).
     pub(crate) fn silent() -> Self {
-        Self { state: Arc::default(), script: None, start: Instant::now() }
+        Self {
+            state: Arc::default(),
+            script: None,
+            accepted: Arc::default(),
+            start: Instant::now(),
+        }
     }
 
     pub(crate) fn name(self, name: &str, addresses: &[&str]) -> Self {
@@ -108,14 +117,29 @@ impl Net {
         self.state.lock().unwrap().heads.clone()
     }
 
-    /// Server ends of connections that were made and not taken yet.
-    pub(crate) fn take_raw(&self) -> Vec<(SocketAddr, DuplexStream)> {
-        std::mem::take(&mut self.state.lock().unwrap().raw)
+    /// The server's end of the next connection, where there is no script.
+    pub(crate) async fn accept(&self) -> DuplexStream {
+        loop {
+            let next = self.state.lock().unwrap().raw.pop_front();
+            match next {
+                Some(stream) => return stream,
+                None => self.accepted.notified().await,
+            }
+        }
+    }
+
+    /// The same behind a lawful handshake, as frames.
+    pub(crate) async fn upgrade(&self) -> RawPeer<DuplexStream> {
+        let mut stream = self.accept().await;
+        let head = read_head(&mut stream).await.unwrap();
+        stream.write_all(&with_accept(LAWFUL.as_bytes(), &head)).await.unwrap();
+        RawPeer::server(stream)
     }
 
     fn serve(&self, address: SocketAddr, mut stream: DuplexStream) {
         let Some(script) = self.script.clone() else {
-            self.state.lock().unwrap().raw.push((address, stream));
+            self.state.lock().unwrap().raw.push_back(stream);
+            self.accepted.notify_one();
             return;
         };
         let state = self.state.clone();
