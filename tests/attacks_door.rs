@@ -375,8 +375,9 @@ async fn a12_proxy_headers_of_the_trusted() {
     let with = |header: Vec<u8>| [header, lawful()].concat();
     let v1 = |client| with(proxied(client, ProxyHeader::encode_v1));
     let v2 = |client| with(proxied(client, ProxyHeader::encode_v2));
-    // The thread's read block is there.
-    assert_eq!(throw(&site, &lawful(), 1000).await, b"");
+    // What the thread has once is there.
+    assert_eq!(parse(&throw(&site, &v1("203.0.113.9:1"), 1000).await).status, 101);
+    site.has(0).await;
     heap.begin();
     for piece in [1, 7, 1000] {
         let mut holder = site.raw().await;
@@ -424,5 +425,35 @@ async fn a12_proxy_headers_of_others() {
     }
     assert_eq!(parse(&throw(&site, &lawful(), 1000).await).status, 429, "it is itself");
     drop(healthy);
+    site.end(gracefully()).await;
+}
+
+/// A12, A13, row 3: one client behind a proxy has 32 handshakes under way at most, a /64 of IPv6 counts
+/// as one, and the proxy's other clients are not held up by it.
+#[tokio::test]
+async fn a12_half_open_handshakes_behind_a_proxy() {
+    let _heap = Heap::turn().await;
+    let hub = build(|hub| hub.config(quiet()));
+    let acceptor = hub.acceptor().handshake_timeout(Duration::from_secs(3600));
+    let acceptor = acceptor.proxy_protocol(TrustedProxies::parse(["127.0.0.0/8"]).unwrap());
+    let site = HubSite::on(hub, acceptor, echo()).await;
+    let mut silent = Vec::new();
+    for number in 0..32 {
+        let client = format!("[2001:db8::{number:x}:1]:80");
+        let mut stream = site.raw().await;
+        stream.write_all(&proxied(&client, ProxyHeader::encode_v2)).await.unwrap();
+        silent.push(stream);
+    }
+    let from = |client| [proxied(client, ProxyHeader::encode_v1), lawful()].concat();
+    let (same, other) = (from("[2001:db8::ffff]:80"), from("[2001:db8:0:1::1]:80"));
+    for _ in 0..3 {
+        assert_eq!(parse(&throw(&site, &same, 1000).await).status, 503);
+        assert_eq!(parse(&throw(&site, &other, 1000).await).status, 101);
+    }
+    assert_eq!(site.hub.metrics().rejected[&Rejection::HalfOpen], 3);
+    // Each that ends makes room for one.
+    drop(silent.pop());
+    within(async { while parse(&throw(&site, &same, 1000).await).status != 101 {} }).await;
+    drop(silent);
     site.end(gracefully()).await;
 }

@@ -153,7 +153,8 @@ async fn a30_shutdown_is_spread() {
 async fn a32_clients_that_ignore_the_close() {
     let mut heap = Heap::turn().await;
     let mut config = quiet();
-    config.close_timeout = Duration::from_millis(100);
+    // Longer than the hub's deadline.
+    config.close_timeout = Duration::from_millis(600);
     let site = HubSite::start(build(|hub| hub.config(config)), Handlers::new()).await;
     // The thread's read block is there.
     drop(site.peer("/").await);
@@ -165,8 +166,9 @@ async fn a32_clients_that_ignore_the_close() {
     }
     let polite = tokio::spawn(waits_for_the_end(site.peer("/").await));
     site.has(101).await;
-    let hub = site.hub.clone();
-    let report = site.end(Shutdown::new(Duration::from_millis(500))).await;
+    let (hub, address) = (site.hub.clone(), site.address);
+    let report = site.end(Shutdown::new(Duration::from_millis(300))).await;
+    assert!(TcpStream::connect(address).await.is_err(), "nobody is taken any more");
     assert_eq!(report.told, 101);
     // On a slow day the polite one is not in time either.
     assert!((100..=101).contains(&report.left), "{report:?}");

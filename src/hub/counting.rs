@@ -7,7 +7,6 @@ use http::StatusCode;
 use crate::error::Error;
 use crate::handshake::HandshakeError;
 use crate::net::is_shortage;
-use crate::outbox::Sender;
 use crate::protocol::{Observer, Overflow};
 use crate::sync::Arc;
 
@@ -26,6 +25,10 @@ impl Observer for Counting {
 
     fn sent(&self, messages: u64, bytes: u64) {
         self.0.count_sent(messages, bytes);
+    }
+
+    fn delivered(&self, messages: u64) {
+        self.0.count_delivered(messages);
     }
 
     fn dropped(&self, policy: Overflow, messages: u64) {
@@ -110,7 +113,7 @@ impl Hub {
     pub fn metrics(&self) -> Snapshot {
         let shared = self.shared();
         let peers = self.peers();
-        let queued = peers.iter().map(|peer| Sender::queued(peer.sender()));
+        let queued = peers.iter().map(|peer| peer.sender().outbox().undelivered());
         let queued = queued.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
         let gauges = Gauges {
             uptime_ms: us_since(shared.began) / 1000,

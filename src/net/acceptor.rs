@@ -29,6 +29,9 @@ const LINGER_BYTES_MAX: usize = 64 * 1024;
 /// How long that may take.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// When a client that met too many handshakes under way may come again.
+pub(super) const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// How long a trusted proxy may take to say who its client is.
 const PROXY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -157,11 +160,21 @@ impl Acceptor {
     /// Cancel safety: dropping the future drops the stream.
     pub async fn accept<S: ByteStream>(
         &self,
-        mut stream: S,
+        stream: S,
         peer_addr: Option<SocketAddr>,
     ) -> Result<(WebSocket<S>, Request), Error> {
+        self.accept_if(stream, peer_addr, |_| true).await
+    }
+
+    /// The same; whom a proxy speaks for may have too many handshakes under way.
+    pub(super) async fn accept_if<S: ByteStream>(
+        &self,
+        mut stream: S,
+        peer_addr: Option<SocketAddr>,
+        has_place: impl FnMut(IpAddr) -> bool + Send,
+    ) -> Result<(WebSocket<S>, Request), Error> {
         let timeout = self.settings.handshake_timeout;
-        let negotiating = self.negotiate(&mut stream, peer_addr);
+        let negotiating = self.negotiate(&mut stream, peer_addr, has_place);
         let negotiated = tokio::time::timeout(timeout, negotiating).await;
         match negotiated.unwrap_or(Err(HandshakeError::Timeout.into())) {
             Ok((request, deflate, input)) => {
@@ -197,8 +210,12 @@ impl Acceptor {
         &self,
         stream: &mut S,
         peer_addr: Option<SocketAddr>,
+        mut has_place: impl FnMut(IpAddr) -> bool + Send,
     ) -> Result<(Request, Option<DeflateParams>, Vec<u8>), Refusal> {
-        let (peer_addr, mut input) = self.read_client(stream, peer_addr).await?;
+        let (client, mut input) = self.read_client(stream, peer_addr).await?;
+        if client != peer_addr && !client.is_none_or(|client| has_place(client.ip())) {
+            return Err(HandshakeError::Busy { retry_after: BUSY_RETRY_AFTER }.into());
+        }
         let mut reader = HeadReader::new(self.settings.head_limits);
         let input = match reader.receive(&input)? {
             Some(taken) => input.split_off(taken),
@@ -213,7 +230,7 @@ impl Acceptor {
             Err(error @ HandshakeError::UpgradeMissing) => Err(error),
             Err(error) => return Err(error.into()),
         };
-        let request = Request::new(head, upgrade.as_ref().ok(), peer_addr);
+        let request = Request::new(head, upgrade.as_ref().ok(), client);
         if let (Some(admission), Ok(_)) = (&self.settings.admission, &upgrade) {
             let admitted = admission.admit(&request).await;
             request.set_pass(admitted.map_err(|answer| Refusal::NotAdmitted(final_only(answer)))?);

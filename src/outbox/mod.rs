@@ -10,6 +10,7 @@
 
 mod error;
 mod item;
+mod ledger;
 #[cfg(all(test, sockeye_loom))]
 mod models;
 mod pings;

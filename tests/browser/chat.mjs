@@ -1,14 +1,10 @@
 // The chat between two Chromium pages, a member from npm (ws) and one from PyPI (websockets).
-import { Inbox, PATIENCE_MS, Program, check, finish, require, within } from "./support.mjs";
+import { DESKTOP, PHONE, fits, launch, nothingBad, openPage, shot } from "./pages.mjs";
+import { Inbox, Program, check, finish, require, within } from "./support.mjs";
 
-const { chromium } = require("playwright-core");
 const { WebSocket } = require("ws");
-const { CHROMIUM, PACKAGES, PYTHON } = process.env;
+const { PYTHON } = process.env;
 
-const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-const DESKTOP = { viewport: { width: 1000, height: 720 } };
-const PHONE = { viewport: { width: 360, height: 640 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
 const NASTY = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>&lt;b&gt;`;
 const NASTY_NAME = `<b onclick=hacked=1>"Eve"</b>`;
 
@@ -28,25 +24,10 @@ const brief = (text) => JSON.stringify(text.slice(0, 30));
 
 // ---- Members ---------------------------------------------------------------------------------------------
 
-const problems = [], asked = new Set();
-
 class PageMember {
   constructor(page, name) { Object.assign(this, { page, name }); }
 
-  static async open(browser, name, settings) {
-    const context = await browser.newContext(settings);
-    const page = await context.newPage();
-    page.setDefaultTimeout(PATIENCE_MS);
-    page.on("pageerror", (error) => problems.push(String(error)));
-    page.on("console", (message) => {
-      // What Chromium itself says when a server is away.
-      const isAway = /^WebSocket connection to '.*' failed: /.test(message.text());
-      if (message.type() === "error" && !isAway) problems.push(message.text());
-    });
-    context.on("request", (request) => asked.add(new URL(request.url())));
-    page.on("websocket", (socket) => asked.add(new URL(socket.url())));
-    return new PageMember(page, name);
-  }
+  static async open(browser, name, settings) { return new PageMember(await openPage(browser, settings), name); }
 
   async join(room) {
     await this.knock(room);
@@ -117,20 +98,9 @@ class PageMember {
 
   texts() { return this.page.$$eval("#messages .text", (nodes) => nodes.map((node) => node.textContent)); }
 
-  async fits(what) {
-    const wide = await this.page.evaluate(() => {
-      const widths = [document.documentElement, document.body, document.getElementById("messages")]
-        .filter((node) => node.scrollWidth > node.clientWidth).map((node) => node.id || node.tagName);
-      const out = [...document.querySelectorAll("body *")].filter((node) => {
-        const box = node.getBoundingClientRect();
-        return box.width > 1 && (box.right > innerWidth + 0.5 || box.left < -0.5);
-      });
-      return widths.concat(out.map((node) => node.id || node.className || node.tagName));
-    });
-    check(`${this.name}'s page, ${what}: nothing overflows`, wide, []);
-  }
+  fits(what) { return fits(this.page, `${this.name}'s page, ${what}`); }
 
-  shot(name) { return this.page.screenshot({ path: `${PACKAGES}/${name}.png`, animations: "disabled" }); }
+  shot(name) { return shot(this.page, name); }
 }
 
 // A member without a page: the same questions, asked of JSON.
@@ -181,7 +151,7 @@ class JsonMember {
 // ---- The story -------------------------------------------------------------------------------------------
 
 await startServer();
-const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+const browser = await launch();
 const ann = await PageMember.open(browser, "Ann", DESKTOP);
 const bob = await PageMember.open(browser, "Bob", PHONE);
 try {
@@ -238,7 +208,7 @@ async function everybodyComes() {
   await bob.people(1);
   await bob.page.click("#leave");
   await privateRoom();
-  noOtherHost();
+  nothingBad(origin);
 }
 
 async function anotherRoom(all) {
@@ -369,11 +339,4 @@ async function dark() {
   for (const page of [ann, bob]) await page.page.emulateMedia({ colorScheme: "dark" });
   await ann.shot("dark-desktop");
   await bob.shot("dark-phone");
-}
-
-function noOtherHost() {
-  const others = [...asked].filter((url) => url.host !== new URL(origin).host && url.protocol !== "data:");
-  check("no request to another host", others.map(String), []);
-  check("requests were seen, WebSockets among them", [...asked].some((url) => url.protocol === "ws:"));
-  check("no page errors, nothing against the policy", problems, []);
 }
