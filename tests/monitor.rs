@@ -161,7 +161,7 @@ async fn the_page_has_a_strict_policy() {
     }
 }
 
-/// EX-13, HB-11: an admin sees what happened and what happens; the load is switched on and off, and a
+/// EX-13, MT-01: an admin sees what happened and what happens; the load is switched on and off, and a
 /// client of one's own is seen, too.
 #[tokio::test]
 async fn an_admin_sees_the_load() {
