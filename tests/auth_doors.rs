@@ -189,7 +189,7 @@ fn a43_rooms_in_the_query() {
     };
     assert_eq!(room(&"r".repeat(128)), Ok(Some("r".repeat(128))));
     assert_eq!(room("chat%3Ageneral+%C3%A9"), Ok(Some("chat:general é".to_owned())));
-    let too_long = RoomNameError::TooLong { bytes: 129, limit: 128 };
+    let too_long = RoomNameError::TooLong { bytes: 129, limit_bytes: 128 };
     for (name, error) in [
         ("r".repeat(129), too_long.into()),
         ("%72".repeat(129), too_long.into()),

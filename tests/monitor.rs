@@ -10,7 +10,7 @@ use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 use sockeye::auth::{JwtSigner, Secret};
-use sockeye::{Config, Connector, Error, HandshakeError, WebSocket};
+use sockeye::{ClientStream, Config, Connector, Error, HandshakeError, WebSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -55,7 +55,7 @@ impl Monitor {
     }
 
     /// Opens what the page opens, as somebody who can set headers.
-    async fn look(&self, token: Option<&str>) -> Result<WebSocket<TcpStream>, Error> {
+    async fn look(&self, token: Option<&str>) -> Result<WebSocket<ClientStream>, Error> {
         let mut connector = Connector::new(Config::default());
         if let Some(token) = token {
             let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
@@ -90,14 +90,14 @@ impl Drop for Monitor {
     }
 }
 
-async fn next_state(socket: &mut WebSocket<TcpStream>) -> Value {
+async fn next_state(socket: &mut WebSocket<ClientStream>) -> Value {
     let message = timeout(PATIENCE, socket.recv()).await.unwrap().unwrap().expect("not closed");
     serde_json::from_str(message.as_text().unwrap()).unwrap()
 }
 
 /// The first state whose newest point fits; they come once a second.
 async fn state_that(
-    socket: &mut WebSocket<TcpStream>,
+    socket: &mut WebSocket<ClientStream>,
     fits: impl Fn(&Value, &Value) -> bool,
 ) -> Value {
     let mut last = Value::Null;
@@ -243,17 +243,19 @@ fn a_bad_start_is_explained() {
     }
 }
 
-/// BY-22, EX-13: interrupted, it says goodbye (1001) and ends.
+/// BY-22, EX-13: asked to end, it says goodbye (1001) and ends.
 #[cfg(unix)]
 #[tokio::test]
-async fn an_interrupted_monitor_says_goodbye() {
-    let mut monitor = Monitor::start(&["--clients", "20"]);
-    let mut admin = monitor.look(Some(&monitor.token)).await.unwrap();
-    state_that(&mut admin, |_, point| point["connections"] == 20).await;
-    let id = monitor.process.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-    let ended = async { while let Ok(Some(_)) = admin.recv().await {} };
-    timeout(PATIENCE, ended).await.unwrap();
-    assert_eq!(admin.outcome().unwrap().code.as_u16(), 1001);
-    assert!(monitor.process.wait().unwrap().success());
+async fn a_monitor_that_is_to_end_says_goodbye() {
+    for signal in ["-INT", "-TERM"] {
+        let mut monitor = Monitor::start(&["--clients", "20"]);
+        let mut admin = monitor.look(Some(&monitor.token)).await.unwrap();
+        state_that(&mut admin, |_, point| point["connections"] == 20).await;
+        let id = monitor.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        let ended = async { while let Ok(Some(_)) = admin.recv().await {} };
+        timeout(PATIENCE, ended).await.unwrap();
+        assert_eq!(admin.outcome().unwrap().code.as_u16(), 1001);
+        assert!(monitor.process.wait().unwrap().success(), "{signal}");
+    }
 }

@@ -213,7 +213,7 @@ impl Model {
             (0, 0) => Ok(Sent::Queued),
             (0, messages) => Ok(Sent::Displaced { messages }),
             (refused, _) if refused == count => Err(()),
-            (refused, displaced) => Ok(Sent::Partly { dropped: refused + displaced }),
+            (refused, displaced) => Ok(Sent::Partly { refused, displaced }),
         }
     }
 

@@ -30,6 +30,7 @@ impl Guest {
     /// Errors: a line for the client, which is also short enough for a close frame.
     pub(crate) fn from_request(request: &Request) -> Result<Self, &'static str> {
         let name = label(request.query("name")).ok_or(BAD_NAME)?;
+        // The page trims it; a room with space around it would look like another.
         let room = label(request.query("room")).ok_or(BAD_ROOM)?;
         let read = CredentialSources::new().read(request.http(), SystemTime::now());
         let credentials = read.map_err(|error| match error {

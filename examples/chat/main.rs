@@ -11,6 +11,8 @@ mod page;
 mod panel;
 mod protocol;
 mod rooms;
+#[path = "../support/stop.rs"]
+mod stop;
 
 use std::time::Duration;
 
@@ -112,11 +114,8 @@ fn accept(request: &Request) -> Answer {
     Answer::Upgrade(if is_offered { acceptance.subprotocol(SUBPROTOCOL) } else { acceptance })
 }
 
-/// Ready on Ctrl-C: whoever is here is told, and has a second to go.
+/// Ready on Ctrl-C and SIGTERM: whoever is here is told, and has a second to go.
 async fn interrupted() -> Shutdown {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Without signals the chat runs until it is killed.
-        std::future::pending::<()>().await;
-    }
+    stop::asked().await;
     Shutdown::new(Duration::from_secs(1))
 }

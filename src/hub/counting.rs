@@ -2,13 +2,18 @@
 
 use std::time::Instant;
 
-use crate::outbox::Sender;
+use http::StatusCode;
+
+use crate::error::Error;
+use crate::handshake::HandshakeError;
+use crate::net::is_shortage;
 use crate::protocol::{Observer, Overflow};
 use crate::sync::Arc;
 
 use super::error::{JoinError, RegisterError};
 use super::hub::Hub;
 use super::metrics::{ConstantLabels, Gauges, JoinRefusal, Metrics, Rejection, Snapshot};
+use super::shared::Shared;
 
 /// Messages on the hub's connections, counted.
 pub(super) struct Counting(pub(super) Arc<Metrics>);
@@ -20,6 +25,10 @@ impl Observer for Counting {
 
     fn sent(&self, messages: u64, bytes: u64) {
         self.0.count_sent(messages, bytes);
+    }
+
+    fn delivered(&self, messages: u64) {
+        self.0.count_delivered(messages);
     }
 
     fn dropped(&self, policy: Overflow, messages: u64) {
@@ -53,9 +62,41 @@ impl JoinError {
             Self::RoomFull { .. } => JoinRefusal::RoomFull,
             Self::TooManyRooms { .. } => JoinRefusal::TooManyRooms,
             Self::Name { .. } => JoinRefusal::Name,
+            Self::Refused => JoinRefusal::Hook,
             Self::Closed => JoinRefusal::Other,
         }
     }
+}
+
+impl Shared {
+    /// A handshake came to nothing before the hub was asked, or after it.
+    pub(super) fn count_refused(&self, error: &Error) {
+        if let Some(reason) = rejection(error) {
+            self.metrics.count_rejected(reason);
+        }
+    }
+}
+
+/// How a handshake that came to nothing is counted; a page is no refusal.
+fn rejection(error: &Error) -> Option<Rejection> {
+    use HandshakeError::{Busy, Closed, OriginRefused, Timeout};
+    Some(match error {
+        Error::Handshake(Busy { .. }) => Rejection::HalfOpen,
+        Error::Handshake(OriginRefused) => Rejection::Origin,
+        Error::Handshake(Timeout) => Rejection::Timeout,
+        Error::Handshake(Closed) => Rejection::Other,
+        // The rest of them is the client's, but for a mistake in the hook's answer.
+        Error::Handshake(error) if error.status() != StatusCode::INTERNAL_SERVER_ERROR => {
+            Rejection::BadRequest
+        }
+        Error::WebSocketNotEnabled => Rejection::BadRequest,
+        Error::Answered(status) if status.is_client_error() || status.is_server_error() => {
+            Rejection::Hook
+        }
+        Error::Answered(_) => return None,
+        Error::Io(error) if is_shortage(error) => Rejection::Shortage,
+        _ => Rejection::Other,
+    })
 }
 
 /// Microseconds since then.
@@ -72,7 +113,7 @@ impl Hub {
     pub fn metrics(&self) -> Snapshot {
         let shared = self.shared();
         let peers = self.peers();
-        let queued = peers.iter().map(|peer| Sender::queued(peer.sender()));
+        let queued = peers.iter().map(|peer| peer.sender().outbox().undelivered());
         let queued = queued.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
         let gauges = Gauges {
             uptime_ms: us_since(shared.began) / 1000,

@@ -57,9 +57,12 @@ pub(super) struct Outcome {
 
 impl Outcome {
     fn note(&mut self, result: Result<Sent, SendError>, messages: usize) {
-        if result.is_ok() {
-            self.deliveries += messages as u64;
-        }
+        let taken = match result {
+            Ok(Sent::Partly { refused, .. }) => messages - refused,
+            Ok(_) => messages,
+            Err(_) => 0,
+        };
+        self.deliveries += taken as u64;
         self.report.note(result);
     }
 }

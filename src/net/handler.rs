@@ -98,13 +98,10 @@ impl Connection<'_> {
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), SendError> {
         let message = message.into();
-        let bytes = message.as_bytes().len();
-        if bytes >= BORROW_BYTES_MIN || !self.outbox.is_own_direct() {
-            self.send_special(message)?;
-        } else {
-            self.endpoint.send(message, self.out)?;
+        if message.as_bytes().len() >= BORROW_BYTES_MIN || !self.outbox.is_own_direct() {
+            return self.send_special(message);
         }
-        self.outbox.note_sent(1, bytes);
+        self.endpoint.send(message, self.out)?;
         Ok(())
     }
 
@@ -127,9 +124,6 @@ impl Connection<'_> {
             }
             message => self.endpoint.encoder().owned(message, self.out),
         }
-        if message.as_data().is_some() {
-            self.outbox.note_sent(1, message.as_bytes().len());
-        }
         Ok(())
     }
 
@@ -139,12 +133,13 @@ impl Connection<'_> {
     /// [`SendError::Closed`] when the connection is closing.
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         self.endpoint.check_open()?;
-        if self.outbox.is_own_direct() {
+        let is_short = message.payload().len() <= self.endpoint.encoder().fragment_bytes();
+        if is_short && self.outbox.is_own_direct() {
+            self.out.note_payload(message.payload().len());
             self.endpoint.encoder().prepared(message, self.out);
         } else {
             self.outbox.send_own(self.out, Queued::Prepared(message.clone()))?;
         }
-        self.outbox.note_sent(1, message.payload().len());
         Ok(())
     }
 

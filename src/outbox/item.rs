@@ -7,6 +7,8 @@ use bytes::Bytes;
 use crate::frame::Opcode;
 use crate::protocol::{Encoder, Fragments, GapNotice, Message, PreparedMessage, WriteBuffer};
 
+use super::ledger::Ledger;
+
 /// What waits for its turn.
 pub(crate) enum Queued {
     Message(Message),
@@ -68,13 +70,28 @@ impl Queued {
         }
     }
 
+    /// Messages that somebody has sent with it. One that comes piece by piece is sent with its end.
+    pub(super) fn messages(&self) -> usize {
+        match self {
+            Self::Message(_) | Self::Prepared(_) | Self::Latest(_) => 1,
+            Self::Stream(_) | Self::Gap(_) => 0,
+            Self::Own(item) => item.messages(),
+            Self::Encoded(bytes) => bytes.messages(),
+        }
+    }
+
     /// Whether a full outbox may drop it.
     pub(super) fn is_droppable(&self) -> bool {
         matches!(self, Self::Message(_) | Self::Prepared(_) | Self::Latest(_))
     }
 
     /// Encodes it, or its beginning: what is left is returned.
-    pub(super) fn encode(self, encoder: &mut Encoder, out: &mut WriteBuffer) -> Option<Active> {
+    pub(super) fn encode(
+        self,
+        encoder: &mut Encoder,
+        out: &mut WriteBuffer,
+        ledger: &Ledger,
+    ) -> Option<Active> {
         match self {
             Self::Message(message) => match long_payload(&message, encoder) {
                 Some((opcode, payload)) => {
@@ -82,20 +99,20 @@ impl Queued {
                 }
                 None => encoder.owned(&message, out),
             },
-            // While it waits it need not be one frame.
             Self::Prepared(message) if message.payload().len() > encoder.fragment_bytes() => {
                 return Some(Active::Message(encoder.prepared_fragments(&message)));
             }
             Self::Prepared(message) => encoder.prepared(&message, out),
-            Self::Latest(latest) => return latest.item.encode(encoder, out),
+            Self::Latest(latest) => return latest.item.encode(encoder, out, ledger),
             Self::Stream(place) => return Some(Active::Stream(place)),
-            Self::Own(item) => return item.encode(encoder, out),
+            Self::Own(item) => return item.encode(encoder, out, ledger),
             Self::Encoded(mut bytes) => out.append(&mut bytes),
             Self::Gap(gap) => {
                 let message = gap.notice.message(gap.missed);
                 // A control frame has its own way out.
                 if message.as_data().is_some() {
-                    return Self::Message(message).encode(encoder, out);
+                    ledger.sent(message.as_bytes().len());
+                    return Self::Message(message).encode(encoder, out, ledger);
                 }
             }
         }
@@ -114,6 +131,14 @@ fn long_payload<'m>(message: &'m Message, encoder: &Encoder) -> Option<(Opcode, 
 }
 
 impl Active {
+    /// As [`Queued::messages`].
+    pub(super) const fn messages(&self) -> usize {
+        match self {
+            Self::Message(_) => 1,
+            Self::Stream(_) => 0,
+        }
+    }
+
     /// Payload bytes of it that are left here.
     pub(super) fn left(&self) -> usize {
         match self {

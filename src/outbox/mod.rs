@@ -10,8 +10,10 @@
 
 mod error;
 mod item;
+mod ledger;
 #[cfg(all(test, sockeye_loom))]
 mod models;
+mod pings;
 mod policy;
 mod queue;
 mod run;

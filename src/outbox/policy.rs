@@ -92,9 +92,7 @@ impl Outbox {
     /// A message waits, for which so many were dropped: the connection is told where it has to be.
     #[inline]
     fn pushed(&self, mut state: MutexGuard<'_, State>, displaced: usize) -> Sent {
-        if displaced > 0 {
-            self.count_dropped(displaced);
-        }
+        state.ledger.thrown_out(displaced);
         // While it is blocked the connection waits for the socket and needs no other wake.
         let waker = if state.is_blocked { None } else { state.drain_waker.take() };
         drop(state);
@@ -110,7 +108,7 @@ impl Outbox {
             Overflow::Block { .. } => {}
             Overflow::Close => self.close_overloaded(state),
             Overflow::DropNewest | Overflow::DropOldest => {
-                self.count_dropped(messages);
+                state.ledger.refused(config.overflow, messages);
                 state.lose_new(config.gap_notice.as_ref());
             }
         }
@@ -146,7 +144,8 @@ impl Outbox {
         let full = state.full();
         let tally = self.enqueue_run(&mut state, rest);
         self.note_run(run, tally.refused);
-        self.count_dropped(tally.displaced + tally.refused);
+        state.ledger.thrown_out(tally.displaced);
+        state.ledger.refused(self.config().overflow, tally.refused);
         if tally.refused > 0 && tally.is_fatal(self.config().overflow) {
             self.close_overloaded(state);
             return Err(full);
@@ -158,7 +157,7 @@ impl Outbox {
         match tally {
             Tally { refused: 0, displaced, .. } => Ok(Sent::queued(displaced)),
             Tally { taken: 0, .. } if first == 0 => Err(full),
-            Tally { refused, displaced, .. } => Ok(Sent::Partly { dropped: refused + displaced }),
+            Tally { refused, displaced, .. } => Ok(Sent::Partly { refused, displaced }),
         }
     }
 
@@ -211,7 +210,8 @@ impl State {
                 return 0;
             }
         }
-        let frames = if self.is_server { run.frames(self.encoder.class()) } else { None };
+        let is_whole = self.is_server && !run.has_longer_than(self.encoder.fragment_bytes());
+        let frames = if is_whole { run.frames(self.encoder.class()) } else { None };
         let Some(frames) = frames else {
             return self.write_messages(run.messages());
         };
@@ -220,19 +220,22 @@ impl State {
         }
         let written = self.write_slice(frames.bytes);
         if written == frames.bytes.len() {
+            self.ledger.delivered(run.messages().len());
             return run.messages().len();
         }
         let (index, rest) = frames.rest_at(written);
+        self.ledger.delivered(index);
         self.tail.extend_from_slice(rest);
+        self.tail.note_begun(true);
         index + 1
     }
 
-    /// The same for messages that each peer gets encoded by itself.
+    /// The same for messages that each peer gets encoded by itself, or that are cut into fragments.
     fn write_messages(&mut self, messages: &[PreparedMessage]) -> usize {
         for (index, message) in messages.iter().enumerate() {
-            self.encoder.prepared(message, &mut self.tail);
+            self.begin(Queued::Prepared(message.clone()));
             let is_last = index + 1 == messages.len();
-            if is_last || self.tail.len() >= ENCODED_BYTES_MAX {
+            if is_last || self.is_mid_message() || self.tail.len() >= ENCODED_BYTES_MAX {
                 self.write_out();
                 if self.is_blocked {
                     return index + 1;

@@ -9,6 +9,7 @@ use crate::protocol::{Config, Encoder, Message, MessageRef, PreparedMessage, Rol
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
 
 use super::item::Queued;
+use super::ledger::Ledger;
 use super::state::{ENCODED_BYTES_MAX, State, wake};
 use super::{SendError, Sent};
 
@@ -48,7 +49,6 @@ pub(crate) struct Outbox {
     state: Mutex<State>,
     config: Arc<Config>,
     id: u64,
-    dropped: AtomicU64,
     /// Senders have written as much as may be written ahead: to be looked at without the lock.
     is_pressed: AtomicBool,
     /// The connection may encode and write its own messages past the queue: to be looked at without
@@ -66,8 +66,10 @@ impl Outbox {
         encoder.set_fragment_bytes(config.fragment_bytes_max);
         let state = State {
             waiting: None,
+            pings: None,
             tail: WriteBuffer::new(),
             encoder,
+            ledger: Ledger::new(config.observer.clone()),
             line: None,
             drain_waker: None,
             close_request: None,
@@ -82,7 +84,6 @@ impl Outbox {
             state: Mutex::new(state),
             config,
             id,
-            dropped: AtomicU64::new(0),
             is_pressed: AtomicBool::new(false),
             is_own_direct: AtomicBool::new(true),
             is_own_full: AtomicBool::new(false),
@@ -99,29 +100,9 @@ impl Outbox {
         &self.config
     }
 
-    /// Messages that a full outbox did not take.
+    /// Messages that a full outbox did not take or keep, and those that were lost.
     pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-
-    /// Messages that the policy has refused or thrown out.
-    pub(crate) fn count_dropped(&self, messages: usize) {
-        self.dropped.fetch_add(messages as u64, Ordering::Relaxed);
-        if messages > 0
-            && let Some(observer) = &self.config.observer
-        {
-            observer.dropped(self.config.overflow, messages as u64);
-        }
-    }
-
-    /// Messages that could not leave before the connection's end.
-    fn count_lost(&self, messages: usize) {
-        self.dropped.fetch_add(messages as u64, Ordering::Relaxed);
-        if messages > 0
-            && let Some(observer) = &self.config.observer
-        {
-            observer.lost(messages as u64);
-        }
+        self.state.lock().ledger.dropped()
     }
 
     /// Data messages that were taken, and their payload bytes.
@@ -129,6 +110,14 @@ impl Outbox {
     pub(crate) fn note_sent(&self, messages: usize, bytes: usize) {
         if let Some(observer) = &self.config.observer {
             observer.sent(messages as u64, bytes as u64);
+        }
+    }
+
+    /// The same for those that the connection itself has encoded, once: they leave now or wait here.
+    #[inline]
+    pub(super) fn note_own_sent(&self, own: &WriteBuffer) {
+        if own.messages() > 0 {
+            self.note_sent(own.messages(), own.payload_bytes());
         }
     }
 
@@ -205,6 +194,9 @@ impl Outbox {
         let mut state = self.state.lock();
         state.check_open()?;
         if state.may_write() {
+            if message.payload().len() > state.encoder.fragment_bytes() {
+                return Ok(self.write(state, Queued::Prepared(message.clone()), None));
+            }
             // Straight to the line it is one frame and one write.
             let State { tail, encoder, .. } = &mut *state;
             encoder.prepared(message, tail);
@@ -301,6 +293,8 @@ impl Outbox {
     pub(crate) fn send_own(&self, own: &mut WriteBuffer, item: Queued) -> Result<(), SendError> {
         let mut state = self.state.lock();
         state.check_open()?;
+        self.note_own_sent(own);
+        self.note_sent(item.messages(), item.bytes());
         state.take_own(own);
         state.send_own(item);
         if state.tail.len() >= ENCODED_BYTES_MAX || !state.is_queue_empty() {
@@ -342,14 +336,13 @@ impl Outbox {
         senders.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// The same, at once: what is queued is dropped and counted.
+    /// The same, at once: what is queued is lost and counted.
     pub(crate) fn request_close_now(&self, frame: CloseFrame) {
         self.close_now(self.state.lock(), frame);
     }
 
     pub(super) fn close_now(&self, mut state: MutexGuard<'_, State>, frame: CloseFrame) {
-        let dropped = state.drop_queue();
-        self.count_lost(dropped);
+        state.drop_queue();
         self.note(&state);
         self.ask_to_close(state, frame);
     }
@@ -369,6 +362,13 @@ impl Outbox {
         self.state.lock().tail.len()
     }
 
+    /// Messages that were taken and not delivered yet, and their bytes: of those that are encoded with
+    /// what frames them.
+    pub(crate) fn undelivered(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.undelivered(), state.queued().1 + state.tail.len())
+    }
+
     /// The close that was asked for and could not begin.
     pub(crate) fn take_close_request(&self) -> Option<Box<CloseFrame>> {
         self.state.lock().close_request.take()
@@ -386,6 +386,7 @@ impl Outbox {
         waker: Option<&Waker>,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<Flushed> {
+        self.note_own_sent(own);
         let mut state = self.state.lock();
         self.is_pressed.store(false, Ordering::Relaxed);
         let mut flushed = Flushed::default();
@@ -415,22 +416,23 @@ impl Outbox {
 
     /// Takes the connection's own bytes, to be written with the next flush.
     pub(crate) fn append(&self, own: &mut WriteBuffer) {
+        self.note_own_sent(own);
         let mut state = self.state.lock();
         state.take_own(own);
         self.note(&state);
     }
 
     /// The closing handshake has begun: nothing is taken any more, and what waits may not follow the
-    /// close frame. It is counted as dropped.
+    /// close frame. It is counted as lost.
     pub(crate) fn stop(&self) {
         let mut state = self.state.lock();
         state.is_closed = true;
-        let dropped = state.drop_queue();
+        state.drop_queue();
         let senders = state.waiting.take().map(|mut waiting| waiting.waiters.take_all());
+        let pings = state.pings.take().map(|pings| pings.into_wakers());
         self.note(&state);
         drop(state);
-        self.count_lost(dropped);
-        senders.into_iter().flatten().for_each(Waker::wake);
+        senders.into_iter().flatten().chain(pings.into_iter().flatten()).for_each(Waker::wake);
     }
 
     /// The connection is dropped while it is open: one try to write a close frame, without waiting: the
@@ -442,7 +444,7 @@ impl Outbox {
         }
         state.write_out();
         state.is_closed = true;
-        self.count_lost(state.drop_queue());
+        state.drop_queue();
         if state.is_blocked {
             return;
         }
@@ -462,7 +464,7 @@ impl Outbox {
         let mut state = self.state.lock();
         let line = state.line.take();
         let waker = state.drain_waker.take();
-        state.tail = WriteBuffer::new();
+        state.drop_tail();
         drop(state);
         drop((line, waker));
     }

@@ -151,7 +151,8 @@ impl Sender {
         self.outbox.queued()
     }
 
-    /// Messages that a full or dying outbox did not take or could not deliver. Not among them are those
+    /// Messages that a full outbox did not take or threw out, and those that it could not hand to the socket
+    /// before the connection's end. Not among them are those
     /// that the caller was given back ([`SendError::Full`] under `Block` and `Close`), and those that
     /// were [replaced](Sent::Replaced).
     #[must_use]
@@ -163,10 +164,10 @@ impl Sender {
         &self.outbox
     }
 
-    /// Counts a message that was taken.
+    /// Counts a message that was taken. One that took the place of another was counted with that.
     #[inline]
     fn note(&self, sent: Result<Sent, SendError>, bytes: usize) -> Result<Sent, SendError> {
-        if sent.is_ok() {
+        if sent.is_ok_and(|sent| sent != Sent::Replaced) {
             self.outbox.note_sent(1, bytes);
         }
         sent

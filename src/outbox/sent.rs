@@ -16,10 +16,12 @@ pub enum Sent {
         /// How many.
         messages: usize,
     },
-    /// Some messages of a run were taken; so many, of these and of those that waited, were dropped.
+    /// Some messages of a run were taken.
     Partly {
-        /// How many.
-        dropped: usize,
+        /// How many of it were not.
+        refused: usize,
+        /// How many of those that waited before, or of the run itself, were dropped for others of it.
+        displaced: usize,
     },
 }
 

@@ -8,6 +8,8 @@ use crate::protocol::{Config, Encoder, GapNotice, WriteBuffer};
 use crate::sync::Arc;
 
 use super::item::{Active, Queued, StreamPlace};
+use super::ledger::Ledger;
+use super::pings::Pings;
 use super::queue::WriteNow;
 use super::waiting::{Bounds, Waiting};
 use super::{SendError, Sent};
@@ -25,8 +27,10 @@ const FRAGMENTS_PER_WRITE: usize = SLICES_MAX / 2;
 pub(super) struct State {
     /// `None` while nothing and nobody waits: most outboxes never need it.
     pub(super) waiting: Option<Box<Waiting>>,
+    pub(super) pings: Option<Box<Pings>>,
     pub(super) tail: WriteBuffer,
     pub(super) encoder: Encoder,
+    pub(super) ledger: Ledger,
     pub(super) line: Option<Arc<dyn WriteNow>>,
     pub(super) drain_waker: Option<Waker>,
     pub(super) close_request: Option<Box<CloseFrame>>,
@@ -89,30 +93,38 @@ impl State {
         }
     }
 
-    /// Empties the queue; returns how many messages it had.
-    pub(super) fn drop_queue(&mut self) -> usize {
+    /// Messages that were sent and whose last byte is still here.
+    pub(super) fn undelivered(&self) -> usize {
+        let waiting = self.waiting.as_ref();
+        waiting.map_or(0, |waiting| waiting.undelivered()) + self.tail.messages()
+    }
+
+    /// Empties the queue: what was in it is lost.
+    pub(super) fn drop_queue(&mut self) {
         let Some(waiting) = &mut self.waiting else {
-            return 0;
+            return;
         };
+        self.ledger.lost(waiting.undelivered());
         let (queue, active) = waiting.clear();
-        let (mut has_begun, mut has_begun_message) = (false, false);
         match active {
             Some(Active::Stream(place)) => {
-                has_begun = place.has_begun;
+                self.is_broken |= place.has_begun;
                 wake(place.waker);
             }
-            Some(Active::Message(_)) => (has_begun, has_begun_message) = (true, true),
+            Some(Active::Message(_)) => self.is_broken = true,
             None => {}
         }
-        self.is_broken |= has_begun;
-        let mut count = usize::from(has_begun_message);
         for item in queue {
-            count += usize::from(!matches!(item, Queued::Gap(_)));
             if let Queued::Stream(StreamPlace { waker, .. }) = item {
                 wake(waker);
             }
         }
-        count
+    }
+
+    /// What is encoded and not written dies with the connection.
+    pub(super) fn drop_tail(&mut self) {
+        self.ledger.lost(self.tail.messages());
+        self.tail = WriteBuffer::new();
     }
 
     /// Writes a slice to the line; what an error hides shows in the connection's next flush.
@@ -150,7 +162,7 @@ impl State {
             if own.is_empty() {
                 return Ok(());
             }
-            let result = drain(own, write, progress);
+            let result = drain(own, write, progress, &self.ledger);
             self.tail.append(own);
             self.is_blocked = !self.tail.is_empty();
             return result;
@@ -183,15 +195,17 @@ impl State {
     /// Takes what the connection has encoded itself. Data may not pass into the middle of a message,
     /// control frames may. After a message that was given up there is no data any more.
     pub(super) fn take_own(&mut self, own: &mut WriteBuffer) {
-        if !self.is_mid_message() || !own.has_data() {
+        if !self.is_mid_message() || own.messages() == 0 {
             return self.tail.append(own);
         }
         let mut data = WriteBuffer::new();
+        let messages = own.messages();
         let bytes = std::mem::take(own).into_vec();
         sort_frames(&bytes, &mut self.tail, &mut data);
         if self.is_broken {
-            return;
+            return self.ledger.lost(messages);
         }
+        (0..messages).for_each(|_| data.note_last_frame());
         let item = Queued::Own(Box::new(Queued::Encoded(data)));
         self.waiting.get_or_insert_default().push_front(item);
         self.is_own_queued = true;
@@ -214,7 +228,7 @@ impl State {
 
     /// Encodes a message that nothing is before, or its beginning.
     pub(super) fn begin(&mut self, item: Queued) {
-        if let Some(active) = item.encode(&mut self.encoder, &mut self.tail) {
+        if let Some(active) = item.encode(&mut self.encoder, &mut self.tail, &self.ledger) {
             self.activate(active);
         }
     }
@@ -237,7 +251,7 @@ impl State {
         write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
         progress: &mut bool,
     ) -> io::Result<bool> {
-        let Self { waiting: Some(waiting), encoder, tail, .. } = self else {
+        let Self { waiting: Some(waiting), encoder, tail, ledger, .. } = self else {
             return Ok(false);
         };
         let Some(Active::Message(fragments)) = &mut waiting.active else {
@@ -257,7 +271,7 @@ impl State {
             count += 1;
         }
         let total = batch.len();
-        let result = drain(&mut batch, write, progress);
+        let result = drain(&mut batch, write, progress, ledger);
         let written = total - batch.len();
         if result.is_err() {
             *fragments = before.clone();
@@ -284,7 +298,7 @@ impl State {
         write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
         progress: &mut bool,
     ) -> io::Result<()> {
-        let result = drain(&mut self.tail, write, progress);
+        let result = drain(&mut self.tail, write, progress, &self.ledger);
         self.is_blocked = result.is_err();
         self.tail.release();
         result
@@ -316,7 +330,7 @@ impl State {
             let Some(item) = waiting.pop() else {
                 break;
             };
-            let Some(active) = item.encode(&mut self.encoder, &mut self.tail) else {
+            let Some(active) = item.encode(&mut self.encoder, &mut self.tail, &self.ledger) else {
                 continue;
             };
             let is_message = !active.is_stream();
@@ -399,6 +413,18 @@ fn sort_frames(mut frames: &[u8], control: &mut WriteBuffer, data: &mut WriteBuf
 
 /// Writes the buffer until it is empty or nothing more is taken.
 fn drain(
+    buffer: &mut WriteBuffer,
+    write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    progress: &mut bool,
+    ledger: &Ledger,
+) -> io::Result<()> {
+    let before = buffer.messages();
+    let result = write_all(buffer, write, progress);
+    ledger.delivered(before - buffer.messages());
+    result
+}
+
+fn write_all(
     buffer: &mut WriteBuffer,
     write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     progress: &mut bool,

@@ -29,7 +29,7 @@ impl Outbox {
         let Some(displaced) = self.make_room(&mut state, 0, ticket) else {
             return Err(self.refuse(state, 1));
         };
-        self.count_dropped(displaced);
+        state.ledger.thrown_out(displaced);
         let id = state.next_stream;
         state.next_stream = id.wrapping_add(1);
         let place = StreamPlace { id, waker: None, is_flushing: false, has_begun: false };
@@ -110,10 +110,10 @@ impl Outbox {
             state.encoder.note_foreign_frame();
         }
         let State { tail, encoder, .. } = &mut *state;
-        tail.note_data();
         let Piece { opcode, fin, is_compressed, payload } = piece;
         encoder.data_frame(opcode, fin, is_compressed, &Bytes::copy_from_slice(payload), tail);
         if fin {
+            tail.note_last_frame();
             state.end_active();
         }
         let was_full = self.is_own_full();

@@ -34,6 +34,8 @@ impl Outbox {
         if state.encoder.is_masking() || state.encoder.class().is_some() {
             return false;
         }
+        self.note_own_sent(own);
+        self.note_sent(1, message.as_bytes().len());
         if !own.is_one_slice() || !state.tail.is_empty() || !state.is_queue_empty() {
             let mut progress = false;
             let mut write = |slices: &[IoSlice<'_>]| line.write_now(slices);
@@ -61,11 +63,14 @@ impl<'m> Borrowed<'m> {
             let before = own.len();
             let (result, wanted) = self.write_once(line, own.first());
             let written = result.unwrap_or(0);
+            let own_messages = own.messages();
             own.advance(written.min(before));
+            state.ledger.delivered(own_messages - own.messages());
             let mut left = written.saturating_sub(before);
             if written == wanted {
                 self.pass(left);
                 if self.payload.is_empty() {
+                    state.ledger.delivered(1);
                     return;
                 }
                 continue;
@@ -79,6 +84,7 @@ impl<'m> Borrowed<'m> {
                 state.tail.extend_from_slice(&header[header_left..len]);
                 state.tail.extend_from_slice(&piece[left - header_left..]);
                 self.pass(len + piece.len());
+                state.tail.note_begun(self.payload.is_empty());
             }
             let is_begun = self.opcode == Opcode::Continuation;
             if !is_begun || !self.payload.is_empty() {

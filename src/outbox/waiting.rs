@@ -283,6 +283,12 @@ impl Waiting {
         self.queue.len() - self.gaps + usize::from(self.active.is_some())
     }
 
+    /// Those of them that somebody has sent. The cost is that of a look at each.
+    pub(super) fn undelivered(&self) -> usize {
+        let active = self.active.as_ref().map_or(0, Active::messages);
+        active + self.queue.iter().map(Queued::messages).sum::<usize>()
+    }
+
     /// Their payload bytes.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes

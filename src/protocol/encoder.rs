@@ -77,7 +77,7 @@ impl Encoder {
     #[inline]
     pub fn message(&mut self, message: MessageRef<'_>, out: &mut WriteBuffer) {
         let payload = message.as_bytes();
-        out.note_data();
+        out.note_message(payload.len());
         if payload.len() < self.plain_below as usize {
             self.frame(message.opcode(), payload, out);
         } else {
@@ -101,7 +101,7 @@ impl Encoder {
     /// Writes a message that was encoded before, as one frame. Not copied from 16 KiB on, but for a
     /// client's.
     pub fn prepared(&mut self, message: &PreparedMessage, out: &mut WriteBuffer) {
-        out.note_data();
+        out.note_last_frame();
         if self.is_masking() {
             return self.prepared_masked(message, out);
         }
@@ -271,10 +271,11 @@ impl Encoder {
     }
 
     fn data(&mut self, opcode: Opcode, payload: &Bytes, out: &mut WriteBuffer) {
-        out.note_data();
         if payload.len() < self.plain_below as usize {
+            out.note_message(payload.len());
             return self.data_frame(opcode, true, false, payload, out);
         }
+        out.note_payload(payload.len());
         let mut fragments = self.fragments(opcode, payload);
         while fragments.encode_next(self, out) {}
     }

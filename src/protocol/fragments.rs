@@ -40,6 +40,9 @@ impl Fragments {
         let payload = self.payload.split_to(len);
         let fin = self.payload.is_empty();
         encoder.data_frame(self.opcode, fin, self.is_compressed, &payload, out);
+        if fin {
+            out.note_last_frame();
+        }
         self.opcode = Opcode::Continuation;
         self.is_compressed = false;
         !fin

@@ -13,17 +13,25 @@ pub trait Observer: Send + Sync + 'static {
     /// A data message came, or some of a long one: `messages` is 0 then.
     fn received(&self, messages: u64, bytes: u64);
 
-    /// Data messages were taken to be sent: written, or queued.
+    /// Data messages were taken to be sent: written, or queued. Not told: one that takes the place of a
+    /// [waiting one of its key](crate::Sender::try_send_latest). What a connection sends itself is told
+    /// when it leaves.
     fn sent(&self, messages: u64, bytes: u64) {
         let _ = (messages, bytes);
     }
 
-    /// Messages that a full outbox refused or threw out, by its policy.
+    /// Messages of those that were [sent](Self::sent) have been handed to the socket, to their last byte.
+    fn delivered(&self, messages: u64) {
+        let _ = messages;
+    }
+
+    /// Messages that a full outbox threw out ([`DropOldest`](Overflow::DropOldest)), or did not take (the
+    /// others; they are not among the sent).
     fn dropped(&self, policy: Overflow, messages: u64) {
         let _ = (policy, messages);
     }
 
-    /// Messages that waited when their connection ended.
+    /// Messages of those that were sent, and were not delivered when their connection ended.
     fn lost(&self, messages: u64) {
         let _ = messages;
     }
@@ -52,6 +60,10 @@ impl<T: Observer> Observer for Arc<T> {
 
     fn sent(&self, messages: u64, bytes: u64) {
         T::sent(self, messages, bytes);
+    }
+
+    fn delivered(&self, messages: u64) {
+        T::delivered(self, messages);
     }
 
     fn dropped(&self, policy: Overflow, messages: u64) {

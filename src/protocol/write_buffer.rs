@@ -5,6 +5,8 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
+use crate::frame::FrameHeader;
+
 /// Written bytes in front of a buffer are put up with up to this, in bytes.
 const COMPACT_BYTES_MIN: usize = 4096;
 
@@ -17,15 +19,22 @@ const COMPACT_BYTES_MIN: usize = 4096;
 ///   bytes:   [ done | header payload header | header payload ]
 ///                   ^ head                  ^ at: a chunk belongs here
 /// ```
-/// `head <= chunks[i].at <= bytes.len()`, and the `at` never decrease.
+/// `head <= chunks[i].at <= bytes.len()`, and the `at` never decrease. Where some bytes were written and
+/// others were not, it knows how many messages are still to end.
 #[derive(Default)]
 pub struct WriteBuffer {
     bytes: Vec<u8>,
     head: usize,
     /// `None` while there are none: most buffers never have one.
     chunks: Option<Box<Chunks>>,
-    /// What waits is not only control frames.
-    has_data: bool,
+    /// Messages whose last byte waits.
+    messages: u32,
+    /// The frame whose beginning is written is the last of its message.
+    front_ends_message: bool,
+    /// What waits of the frame whose beginning is written; behind it another frame begins.
+    front_bytes: usize,
+    /// Payload of the messages that a connection itself has encoded here.
+    payload_bytes: usize,
 }
 
 /// Never empty.
@@ -46,7 +55,15 @@ impl WriteBuffer {
     /// An empty buffer. Allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), head: 0, chunks: None, has_data: false }
+        Self {
+            bytes: Vec::new(),
+            head: 0,
+            chunks: None,
+            messages: 0,
+            front_ends_message: false,
+            front_bytes: 0,
+            payload_bytes: 0,
+        }
     }
 
     /// A buffer that writes into `bytes`, which is emptied first.
@@ -77,15 +94,41 @@ impl WriteBuffer {
         self.len() == 0
     }
 
-    /// A data frame is about to be appended.
+    /// A message of so many payload bytes is appended.
     #[inline]
-    pub(crate) const fn note_data(&mut self) {
-        self.has_data = true;
+    pub(crate) const fn note_message(&mut self, payload_bytes: usize) {
+        self.note_last_frame();
+        self.note_payload(payload_bytes);
     }
 
-    /// Whether a data frame may be among what waits.
-    pub(crate) const fn has_data(&self) -> bool {
-        self.has_data
+    /// The last frame of a message is appended.
+    #[inline]
+    pub(crate) const fn note_last_frame(&mut self) {
+        self.messages = self.messages.wrapping_add(1);
+    }
+
+    /// A message of so many payload bytes is about to be appended, frame by frame.
+    #[inline]
+    pub(crate) const fn note_payload(&mut self, bytes: usize) {
+        self.payload_bytes = self.payload_bytes.wrapping_add(bytes);
+    }
+
+    /// What was appended to the empty buffer is the rest of a frame whose beginning is written.
+    pub(crate) fn note_begun(&mut self, ends_message: bool) {
+        self.front_bytes = self.len();
+        self.front_ends_message = ends_message;
+        self.messages = u32::from(ends_message);
+    }
+
+    /// Messages whose last byte waits.
+    #[inline]
+    pub(crate) const fn messages(&self) -> usize {
+        self.messages as usize
+    }
+
+    /// Payload bytes of the messages that a connection itself has encoded here since it was empty.
+    pub(crate) const fn payload_bytes(&self) -> usize {
+        self.payload_bytes
     }
 
     /// Appends bytes by copying them.
@@ -158,6 +201,11 @@ impl WriteBuffer {
     /// Takes the first `written` bytes away.
     pub fn advance(&mut self, mut written: usize) {
         debug_assert!(written <= self.len());
+        if written < self.len() {
+            self.pass(written);
+        } else {
+            self.forget_messages();
+        }
         while let Some(chunks) = &mut self.chunks
             && let Some(chunk) = chunks.queue.front_mut()
         {
@@ -179,10 +227,53 @@ impl WriteBuffer {
         if self.chunks.is_none() && self.head == self.bytes.len() {
             self.bytes.clear();
             self.head = 0;
-            self.has_data = false;
         } else if self.head >= COMPACT_BYTES_MIN && self.head > self.bytes.len() / 2 {
             self.compact();
         }
+    }
+
+    /// Counts the messages that end in the first `written` bytes, which are not all that wait.
+    fn pass(&mut self, written: usize) {
+        let mut end = self.front_bytes;
+        while end <= written {
+            if std::mem::take(&mut self.front_ends_message) {
+                self.messages = self.messages.saturating_sub(1);
+            }
+            self.front_bytes = 0;
+            if end == written {
+                return;
+            }
+            let Ok(Some((header, header_len))) = FrameHeader::parse(self.slice_at(end)) else {
+                // No frames of ours.
+                return;
+            };
+            let payload_len = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
+            end = end.saturating_add(header_len).saturating_add(payload_len);
+            self.front_ends_message = header.fin && !header.opcode.is_control();
+        }
+        self.front_bytes = end - written;
+    }
+
+    /// The slice in which the byte at an index of what waits lies, from there on.
+    fn slice_at(&self, mut index: usize) -> &[u8] {
+        let mut from = self.head;
+        for chunk in self.chunks.iter().flat_map(|chunks| &chunks.queue) {
+            if let Some(slice) = self.bytes[from..chunk.at].get(index..).filter(|s| !s.is_empty()) {
+                return slice;
+            }
+            index -= chunk.at - from;
+            if let Some(slice) = chunk.payload.get(index..).filter(|s| !s.is_empty()) {
+                return slice;
+            }
+            index -= chunk.payload.len();
+            from = chunk.at;
+        }
+        self.bytes[from..].get(index..).unwrap_or_default()
+    }
+
+    fn forget_messages(&mut self) {
+        (self.messages, self.front_ends_message) = (0, false);
+        (self.front_bytes, self.payload_bytes) = (0, 0);
     }
 
     /// How many bytes can lie together without another allocation.
@@ -213,10 +304,12 @@ impl WriteBuffer {
     /// Moves what waits in `other` to the end of this one, which takes exactly the room it needs when
     /// it was empty.
     pub(crate) fn append(&mut self, other: &mut Self) {
-        self.has_data |= other.has_data;
+        self.messages = self.messages.wrapping_add(other.messages);
         let mut from = other.head;
         let additional = other.bytes.len() - from;
         if self.is_empty() {
+            (self.front_bytes, self.front_ends_message) =
+                (other.front_bytes, other.front_ends_message);
             self.bytes.reserve_exact(additional);
         } else {
             self.bytes.reserve(additional);
@@ -235,7 +328,7 @@ impl WriteBuffer {
         self.bytes.clear();
         self.chunks = None;
         self.head = 0;
-        self.has_data = false;
+        self.forget_messages();
     }
 
     /// Takes the storage of an empty buffer, to be used again.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use sockeye::{Config, Connector, Error, WebSocket};
+use sockeye::{ClientStream, Config, Connector, Error, WebSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -51,7 +51,7 @@ impl Chat {
         &self,
         room: &str,
         name: &str,
-    ) -> Result<WebSocket<TcpStream>, Error> {
+    ) -> Result<WebSocket<ClientStream>, Error> {
         self.connect_with(&self.url(room, name), None).await
     }
 
@@ -60,7 +60,7 @@ impl Chat {
         &self,
         url: &str,
         password: Option<&str>,
-    ) -> Result<WebSocket<TcpStream>, Error> {
+    ) -> Result<WebSocket<ClientStream>, Error> {
         let mut config = Config::default();
         config.message_bytes_max = 1024 * 1024;
         let mut connector = Connector::new(config);
@@ -107,13 +107,13 @@ pub(crate) fn encoded(text: &str) -> String {
 
 /// A member of a room.
 pub(crate) struct Person {
-    pub(crate) socket: WebSocket<TcpStream>,
+    pub(crate) socket: WebSocket<ClientStream>,
     pub(crate) id: String,
 }
 
 impl Person {
     pub(crate) async fn welcomed(
-        socket: WebSocket<TcpStream>,
+        socket: WebSocket<ClientStream>,
         room: &str,
         name: &str,
         people: usize,

@@ -123,14 +123,16 @@ async fn bad_names_and_rooms_are_refused() {
     );
 }
 
-/// HS-10: length is counted in characters, without the space around.
+/// HS-10: length is counted in characters, that of a person's name without the space around.
 #[tokio::test]
 async fn names_are_counted_in_characters() {
     let chat = Chat::start();
     let (name, room) = ("魚".repeat(32), "é".repeat(32));
     chat.join(&"🐟".repeat(32), &name, 1).await;
     let _first = chat.join(&room, &format!(" {name}\n"), 1).await;
-    chat.join(&format!(" {room} "), "a&b=c+d%20", 2).await;
+    chat.join(&room, "a&b=c+d%20", 2).await;
+    let padded = chat.connect(&format!(" {room} "), "Zoe").await;
+    assert!(padded.unwrap_err().to_string().contains("400"), "a room that would look the same");
 }
 
 /// EX-02: a page of another site does not get in (403).
@@ -305,15 +307,35 @@ async fn a_flood_has_an_end() {
     assert_eq!(heard, json!({"type": "people", "people": 1}));
 }
 
-/// EX-02: a chat that is interrupted says goodbye (1001) and ends.
+#[cfg(unix)]
+fn signal(chat: &Chat, name: &str) {
+    let id = chat.process.id().to_string();
+    assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+}
+
+/// EX-02, A31: a chat that is interrupted or told to end says goodbye (1001) and ends.
 #[cfg(unix)]
 #[tokio::test]
 async fn an_interrupted_chat_says_goodbye() {
+    for name in ["-INT", "-TERM"] {
+        let mut chat = Chat::start();
+        let ann = chat.join("lobby", "Ann", 1).await;
+        signal(&chat, name);
+        assert_eq!(ann.closed().await.0, 1001);
+        assert_eq!(chat.process.wait().unwrap().code(), Some(0), "{name}");
+    }
+}
+
+/// A31: told twice, a chat does not wait for those who ignore the close.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_chat_that_is_told_twice_ends_at_once() {
     let mut chat = Chat::start();
-    let ann = chat.join("lobby", "Ann", 1).await;
-    let id = chat.process.id().to_string();
-    let sent = Command::new("kill").args(["-INT", &id]).status().unwrap();
-    assert!(sent.success());
+    let mut ann = chat.join("lobby", "Ann", 1).await;
+    let _ignores = joined_by_hand(&chat).await;
+    ann.sees(2, "Mallory joined").await;
+    signal(&chat, "-TERM");
     assert_eq!(ann.closed().await.0, 1001);
-    assert!(chat.process.wait().unwrap().success());
+    signal(&chat, "-TERM");
+    assert_eq!(chat.process.wait().unwrap().code(), Some(1));
 }

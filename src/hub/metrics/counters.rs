@@ -44,6 +44,7 @@ struct Shard {
     bytes_received: AtomicU64,
     messages_sent: AtomicU64,
     bytes_sent: AtomicU64,
+    messages_delivered: AtomicU64,
     broadcasts: AtomicU64,
     deliveries: AtomicU64,
     accepted: AtomicU64,
@@ -102,7 +103,7 @@ impl Metrics {
         add(&shard.bytes_received, bytes);
     }
 
-    /// So many messages were sent, of so many payload bytes together.
+    /// So many messages were taken to be sent, of so many payload bytes together.
     #[inline]
     pub fn count_sent(&self, messages: u64, bytes: u64) {
         let shard = self.shard();
@@ -110,12 +111,18 @@ impl Metrics {
         add(&shard.bytes_sent, bytes);
     }
 
-    /// So many messages were not taken by an outbox that was full.
+    /// So many of the messages that were sent have been handed to a socket.
+    #[inline]
+    pub fn count_delivered(&self, messages: u64) {
+        add(&self.shard().messages_delivered, messages);
+    }
+
+    /// So many messages were not taken by an outbox that was full, or were thrown out of it.
     pub fn count_dropped(&self, policy: Overflow, messages: u64) {
         add(&self.shard().dropped[DropPolicy::from(policy) as usize], messages);
     }
 
-    /// So many messages waited when their connection ended.
+    /// So many messages of those that were sent were not delivered when their connection ended.
     pub fn count_lost(&self, messages: u64) {
         add(&self.shard().dropped[DropPolicy::Ended as usize], messages);
     }
@@ -178,6 +185,7 @@ impl Metrics {
             bytes_received: self.sum(|shard| &shard.bytes_received),
             messages_sent: self.sum(|shard| &shard.messages_sent),
             bytes_sent: self.sum(|shard| &shard.bytes_sent),
+            messages_delivered: self.sum(|shard| &shard.messages_delivered),
             dropped: self
                 .labelled(DropPolicy::ALL, |shard, policy| &shard.dropped[policy as usize]),
             joins_refused: self

@@ -61,6 +61,8 @@ labels! {
         Hook = "hook",
         /// The handshake took too long: 408.
         Timeout = "timeout",
+        /// No descriptor or memory to accept with; the next try comes after a pause. Counted for each try.
+        Shortage = "shortage",
         /// Anything else, such as a connection that was lost.
         Other = "other",
     }
@@ -83,17 +85,18 @@ labels! {
 }
 
 labels! {
-    /// Under which policy a message was not taken by an outbox that was full.
+    /// How a message was lost on this side.
     pub enum DropPolicy {
-        /// [`Overflow::Block`]: the wait was too long.
+        /// [`Overflow::Block`]: a broadcast was not taken, and the connection was closed.
         Block = "block",
-        /// [`Overflow::DropNewest`].
+        /// [`Overflow::DropNewest`]: it was not taken. Under `DropOldest`, too, where no older ones could
+        /// make room for it.
         DropNewest = "drop_newest",
-        /// Older ones made room.
+        /// [`Overflow::DropOldest`]: it was taken, and made room for others later.
         DropOldest = "drop_oldest",
-        /// [`Overflow::Close`]: the connection was closed.
+        /// [`Overflow::Close`]: a broadcast was not taken, and the connection was closed.
         Close = "close",
-        /// Under any: it waited when its connection ended.
+        /// Under any: it was taken, and not delivered when its connection ended.
         Ended = "ended",
     }
 }

@@ -107,8 +107,9 @@ impl Page<'_> {
         self.sample("uptime_seconds", None, &decimal(gauges.uptime_ms, 3));
         self.gauge("connections", "Open connections.", gauges.connections);
         self.gauge("rooms", "Rooms that have members.", gauges.rooms);
-        self.gauge("queued_messages", "Messages that wait in outboxes.", gauges.queued_messages);
-        let help = "Payload bytes that wait in outboxes.";
+        let help = "Messages that were sent and not delivered yet.";
+        self.gauge("queued_messages", help, gauges.queued_messages);
+        let help = "Bytes that wait in outboxes.";
         self.gauge("queued_bytes", help, gauges.queued_bytes);
         self.gauge("jobs", "Broadcasts that wait for a worker.", gauges.jobs);
     }
@@ -135,10 +136,12 @@ impl Page<'_> {
         self.counter("messages_received_total", "Messages that came.", snapshot.messages_received);
         let help = "Payload bytes that came.";
         self.counter("received_bytes_total", help, snapshot.bytes_received);
-        self.counter("messages_sent_total", "Messages that were sent.", snapshot.messages_sent);
-        self.counter("sent_bytes_total", "Payload bytes that were sent.", snapshot.bytes_sent);
+        self.counter("messages_sent_total", "Messages that outboxes took.", snapshot.messages_sent);
+        self.counter("sent_bytes_total", "Their payload bytes.", snapshot.bytes_sent);
+        let help = "Messages that were handed to a socket.";
+        self.counter("messages_delivered_total", help, snapshot.messages_delivered);
         let policies = each(DropPolicy::ALL, &snapshot.dropped, DropPolicy::as_str);
-        let help = "Messages that full outboxes did not take, by policy.";
+        let help = "Messages that outboxes did not take or keep, by policy.";
         self.labelled("messages_dropped_total", help, "policy", policies);
         self.counter("broadcasts_total", "Broadcasts that were taken.", snapshot.broadcasts);
         let help = "Messages of broadcasts that outboxes took.";

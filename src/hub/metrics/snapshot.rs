@@ -15,9 +15,10 @@ pub struct Gauges {
     pub connections: u64,
     /// Rooms that have members.
     pub rooms: u64,
-    /// Messages that wait in outboxes.
+    /// Messages that were sent and not delivered yet, as they wait in the outboxes of registered
+    /// connections.
     pub queued_messages: u64,
-    /// Their payload bytes.
+    /// Bytes that wait there: the payload of messages, and what is encoded already.
     pub queued_bytes: u64,
     /// Broadcasts that wait for a worker.
     pub jobs: u64,
@@ -42,11 +43,18 @@ pub struct Snapshot {
     pub messages_received: u64,
     /// Their payload bytes.
     pub bytes_received: u64,
-    /// Messages that were sent.
+    /// Messages that outboxes took. Each of them ends in one number; at rest it is exact:
+    ///
+    /// ```text
+    /// messages_sent = messages_delivered + dropped[DropOldest] + dropped[Ended] + gauges.queued_messages
+    /// ```
     pub messages_sent: u64,
     /// Their payload bytes.
     pub bytes_sent: u64,
-    /// Messages that full outboxes did not take, by policy.
+    /// Messages that were handed to a socket, to their last byte.
+    pub messages_delivered: u64,
+    /// Messages that outboxes threw out (`DropOldest`), that died with their connection (`Ended`), and
+    /// that were not taken (the others), which are not among the sent.
     pub dropped: BTreeMap<DropPolicy, u64>,
     /// Connections that did not get into a room, by reason.
     pub joins_refused: BTreeMap<JoinRefusal, u64>,
@@ -81,6 +89,7 @@ impl Snapshot {
             bytes_received: self.bytes_received.saturating_sub(earlier.bytes_received),
             messages_sent: self.messages_sent.saturating_sub(earlier.messages_sent),
             bytes_sent: self.bytes_sent.saturating_sub(earlier.bytes_sent),
+            messages_delivered: self.messages_delivered.saturating_sub(earlier.messages_delivered),
             dropped: difference(&self.dropped, &earlier.dropped),
             joins_refused: difference(&self.joins_refused, &earlier.joins_refused),
             broadcasts: self.broadcasts.saturating_sub(earlier.broadcasts),

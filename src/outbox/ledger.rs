@@ -1,0 +1,75 @@
+//! What became of the messages that an outbox took.
+
+use crate::protocol::{Overflow, SharedObserver};
+
+/// Tells the observer what became of each message, once:
+///
+/// ```text
+///   given ─┬─► refused, by the policy
+///          └─► sent = delivered + thrown out + lost + what waits still
+/// ```
+/// A message is delivered when its last byte is handed to the socket.
+pub(super) struct Ledger {
+    observer: Option<SharedObserver>,
+    /// Messages that were refused, thrown out or lost.
+    dropped: u64,
+}
+
+impl Ledger {
+    pub(super) const fn new(observer: Option<SharedObserver>) -> Self {
+        Self { observer, dropped: 0 }
+    }
+
+    /// A full outbox did not take them: under `DropOldest`, too, that is dropping the newest.
+    pub(super) fn refused(&mut self, policy: Overflow, messages: usize) {
+        let policy = match policy {
+            Overflow::DropOldest => Overflow::DropNewest,
+            policy => policy,
+        };
+        self.drop_by(policy, messages);
+    }
+
+    /// They had been taken, and made room for others.
+    pub(super) fn thrown_out(&mut self, messages: usize) {
+        self.drop_by(Overflow::DropOldest, messages);
+    }
+
+    fn drop_by(&mut self, policy: Overflow, messages: usize) {
+        self.dropped += messages as u64;
+        if messages > 0
+            && let Some(observer) = &self.observer
+        {
+            observer.dropped(policy, messages as u64);
+        }
+    }
+
+    /// They had been taken, and could not leave before the connection's end.
+    pub(super) fn lost(&mut self, messages: usize) {
+        self.dropped += messages as u64;
+        if messages > 0
+            && let Some(observer) = &self.observer
+        {
+            observer.lost(messages as u64);
+        }
+    }
+
+    #[inline]
+    pub(super) fn delivered(&self, messages: usize) {
+        if messages > 0
+            && let Some(observer) = &self.observer
+        {
+            observer.delivered(messages as u64);
+        }
+    }
+
+    /// A notice of the outbox itself is about to leave.
+    pub(super) fn sent(&self, bytes: usize) {
+        if let Some(observer) = &self.observer {
+            observer.sent(1, bytes as u64);
+        }
+    }
+
+    pub(super) const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
