@@ -104,6 +104,26 @@ fn differences_are_what_happened_between() {
     assert_eq!(snapshot.since(&Snapshot::default()), snapshot);
 }
 
+/// MT-01: rates are rounded, so that one message in a little more than a second is one a second.
+#[test]
+fn rates_are_over_the_time_of_a_difference() {
+    for (uptime_ms, count, rate) in [
+        (1000, 0, 0),
+        (1001, 1, 1),
+        (999, 1, 1),
+        (2001, 1, 0),
+        (2000, 1, 1),
+        (10_000, 12_345, 1235),
+        (0, 7, 7000),
+        (1, u64::MAX, u64::MAX),
+    ] {
+        let mut gauges = Gauges::default();
+        gauges.uptime_ms = uptime_ms;
+        let difference = Metrics::new().snapshot(gauges);
+        assert_eq!(difference.per_second(count), rate, "{count} in {uptime_ms} ms");
+    }
+}
+
 /// A41: under churn on several threads a snapshot never shows an end without its beginning and never
 /// goes back; at rest all is exact.
 #[test]

@@ -161,7 +161,7 @@ async fn the_page_has_a_strict_policy() {
     }
 }
 
-/// EX-13, HB-11: an admin sees what happened and what happens; the load is switched on and off, and a
+/// EX-13, MT-01: an admin sees what happened and what happens; the load is switched on and off, and a
 /// client of one's own is seen, too.
 #[tokio::test]
 async fn an_admin_sees_the_load() {
@@ -243,17 +243,19 @@ fn a_bad_start_is_explained() {
     }
 }
 
-/// BY-22, EX-13: interrupted, it says goodbye (1001) and ends.
+/// BY-22, EX-13: asked to end, it says goodbye (1001) and ends.
 #[cfg(unix)]
 #[tokio::test]
-async fn an_interrupted_monitor_says_goodbye() {
-    let mut monitor = Monitor::start(&["--clients", "20"]);
-    let mut admin = monitor.look(Some(&monitor.token)).await.unwrap();
-    state_that(&mut admin, |_, point| point["connections"] == 20).await;
-    let id = monitor.process.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-    let ended = async { while let Ok(Some(_)) = admin.recv().await {} };
-    timeout(PATIENCE, ended).await.unwrap();
-    assert_eq!(admin.outcome().unwrap().code.as_u16(), 1001);
-    assert!(monitor.process.wait().unwrap().success());
+async fn a_monitor_that_is_to_end_says_goodbye() {
+    for signal in ["-INT", "-TERM"] {
+        let mut monitor = Monitor::start(&["--clients", "20"]);
+        let mut admin = monitor.look(Some(&monitor.token)).await.unwrap();
+        state_that(&mut admin, |_, point| point["connections"] == 20).await;
+        let id = monitor.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        let ended = async { while let Ok(Some(_)) = admin.recv().await {} };
+        timeout(PATIENCE, ended).await.unwrap();
+        assert_eq!(admin.outcome().unwrap().code.as_u16(), 1001);
+        assert!(monitor.process.wait().unwrap().success(), "{signal}");
+    }
 }

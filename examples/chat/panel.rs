@@ -107,7 +107,6 @@ struct Quantiles {
 impl Numbers {
     /// `change`: what happened since the numbers before.
     fn new(now: &Snapshot, change: &Snapshot) -> Self {
-        let per_second = |count: u64| count * 1000 / change.gauges.uptime_ms.max(1);
         let closed = now.closed.iter().filter(|(_, count)| **count > 0);
         Self {
             uptime_ms: now.gauges.uptime_ms,
@@ -115,10 +114,10 @@ impl Numbers {
             rooms: now.gauges.rooms,
             queued_messages: now.gauges.queued_messages,
             queued_bytes: now.gauges.queued_bytes,
-            messages_in: per_second(change.messages_received),
-            messages_out: per_second(change.messages_sent),
-            bytes_in: per_second(change.bytes_received),
-            bytes_out: per_second(change.bytes_sent),
+            messages_in: change.per_second(change.messages_received),
+            messages_out: change.per_second(change.messages_sent),
+            bytes_in: change.per_second(change.bytes_received),
+            bytes_out: change.per_second(change.bytes_sent),
             dropped: now.dropped.values().sum(),
             refused: now.rejected_total(),
             closed: closed.map(|(code, count)| (code.as_str(), *count)).collect(),

@@ -23,7 +23,6 @@ pub(crate) async fn print_every(hub: &Hub, period: Duration) -> Infallible {
 
 /// `change`: what happened since the line before.
 fn line(now: &Snapshot, change: &Snapshot) -> String {
-    let per_second = |count: u64| count * 1000 / change.gauges.uptime_ms.max(1);
     let ms = |us: Option<u64>| us.map_or("-".to_owned(), |us| format!("{:.1}", us as f64 / 1e3));
     format!(
         "up {} s, connections {}, rooms {}, in {}/s {} B/s, out {}/s {} B/s, queued {}, dropped {}, \
@@ -31,10 +30,10 @@ fn line(now: &Snapshot, change: &Snapshot) -> String {
         now.gauges.uptime_ms / 1000,
         now.gauges.connections,
         now.gauges.rooms,
-        per_second(change.messages_received),
-        per_second(change.bytes_received),
-        per_second(change.messages_sent),
-        per_second(change.bytes_sent),
+        change.per_second(change.messages_received),
+        change.per_second(change.bytes_received),
+        change.per_second(change.messages_sent),
+        change.per_second(change.bytes_sent),
         now.gauges.queued_messages,
         change.dropped.values().sum::<u64>(),
         change.closed_total(),

@@ -16,6 +16,8 @@ mod options;
 mod page;
 mod samples;
 mod site;
+#[path = "../support/stop.rs"]
+mod stop;
 mod watched;
 
 use std::error::Error;
@@ -72,11 +74,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Ready on Ctrl-C: whoever is here is told, and has a second to go.
+/// Ready on Ctrl-C and SIGTERM: whoever is here is told, and has a second to go.
 async fn interrupted() -> Shutdown {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Without signals it runs until it is killed.
-        std::future::pending::<()>().await;
-    }
+    stop::asked().await;
     Shutdown::new(Duration::from_secs(1))
 }

@@ -119,19 +119,18 @@ struct Point {
 impl Point {
     fn new(before: &Snapshot, now: &Snapshot) -> Self {
         let change = now.since(before);
-        let per_second = |count: u64| count * 1000 / change.gauges.uptime_ms.max(1);
         Self {
             at_ms: now.gauges.uptime_ms,
             connections: now.gauges.connections,
             rooms: now.gauges.rooms,
-            messages_in: per_second(change.messages_received),
-            messages_out: per_second(change.messages_sent),
-            bytes_in: per_second(change.bytes_received),
-            bytes_out: per_second(change.bytes_sent),
+            messages_in: change.per_second(change.messages_received),
+            messages_out: change.per_second(change.messages_sent),
+            bytes_in: change.per_second(change.bytes_received),
+            bytes_out: change.per_second(change.bytes_sent),
             queued_messages: now.gauges.queued_messages,
             queued_bytes: now.gauges.queued_bytes,
-            dropped: per_second(change.dropped.values().sum()),
-            refused: per_second(change.rejected_total()),
+            dropped: change.per_second(change.dropped.values().sum()),
+            refused: change.per_second(change.rejected_total()),
             round_trip_us: quantiles(&change.round_trip),
             broadcast_us: quantiles(&change.broadcast),
         }

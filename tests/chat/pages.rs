@@ -43,7 +43,7 @@ async fn unknown_paths_are_not_found() {
     assert_eq!(page.status, 405);
 }
 
-/// HB-11, SV-11: the metrics are for nobody, unless they are asked for on the command line; then they are
+/// MT-01, SV-11: the metrics are for nobody, unless they are asked for on the command line; then they are
 /// those of the hub.
 #[tokio::test]
 async fn metrics_are_off_by_default() {

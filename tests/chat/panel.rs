@@ -33,7 +33,7 @@ impl Person {
     }
 }
 
-/// HB-11, EX-13: whoever opened the panel is sent the hub's numbers, and they move.
+/// MT-01, EX-13: whoever opened the panel is sent the hub's numbers, and they move.
 #[tokio::test]
 async fn the_panel_shows_what_happens() {
     let chat = Chat::start();

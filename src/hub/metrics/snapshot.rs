@@ -101,6 +101,25 @@ impl Snapshot {
         }
     }
 
+    /// How many a second so many are, over the time of this [difference](Self::since), rounded. Of one
+    /// that took no time: as if it had taken a millisecond.
+    ///
+    /// ```
+    /// use sockeye::hub::Hub;
+    ///
+    /// let hub = Hub::new();
+    /// let before = hub.metrics();
+    /// // Somewhat later:
+    /// let change = hub.metrics().since(&before);
+    /// println!("{} messages a second", change.per_second(change.messages_sent));
+    /// ```
+    #[must_use]
+    pub fn per_second(&self, count: u64) -> u64 {
+        let ms = u128::from(self.gauges.uptime_ms.max(1));
+        let rate = (u128::from(count) * 1000 + ms / 2) / ms;
+        u64::try_from(rate).unwrap_or(u64::MAX)
+    }
+
     /// Connections that were not taken in, for whatever reason.
     #[must_use]
     pub fn rejected_total(&self) -> u64 {
