@@ -68,7 +68,9 @@ fn churn_leaves_nobody_behind() {
                             let sender = connections[choice / 1024 % 4].0.sender();
                             joined.push(room.join(sender).unwrap());
                         }
-                        8 if choice / 16 % 64 == 0 => connections[choice / 1024 % 4] = idle(),
+                        8 if (choice / 16).is_multiple_of(64) => {
+                            connections[choice / 1024 % 4] = idle();
+                        }
                         _ if !joined.is_empty() => {
                             drop(joined.swap_remove(choice / 16 % joined.len()));
                         }
