@@ -69,7 +69,7 @@ impl Outbox {
             pings: None,
             tail: WriteBuffer::new(),
             encoder,
-            ledger: Ledger::new(config.observer.clone()),
+            ledger: Ledger::new(config.clone()),
             line: None,
             drain_waker: None,
             close_request: None,
