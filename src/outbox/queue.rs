@@ -364,9 +364,11 @@ impl Outbox {
 
     /// Messages that were taken and not delivered yet, and their bytes: of those that are encoded with
     /// what frames them.
+    #[cfg(feature = "hub")]
     pub(crate) fn undelivered(&self) -> (usize, usize) {
         let state = self.state.lock();
-        (state.undelivered(), state.queued().1 + state.tail.len())
+        let waiting = state.waiting.as_ref().map_or(0, |waiting| waiting.undelivered());
+        (waiting + state.tail.messages(), state.queued().1 + state.tail.len())
     }
 
     /// The close that was asked for and could not begin.

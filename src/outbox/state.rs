@@ -93,12 +93,6 @@ impl State {
         }
     }
 
-    /// Messages that were sent and whose last byte is still here.
-    pub(super) fn undelivered(&self) -> usize {
-        let waiting = self.waiting.as_ref();
-        waiting.map_or(0, |waiting| waiting.undelivered()) + self.tail.messages()
-    }
-
     /// Empties the queue: what was in it is lost.
     pub(super) fn drop_queue(&mut self) {
         let Some(waiting) = &mut self.waiting else {
