@@ -4,13 +4,16 @@
 
 mod support;
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sockeye::hub::Hub;
+use sockeye::hub::metrics::DropPolicy;
+use sockeye::hub::{Except, Hub, Profile};
+use sockeye::protocol::Overflow;
 use sockeye::{Connection, Handler, MessageRef, Role, Sender, WebSocket};
 use tokio::io::{DuplexStream, duplex};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use support::pair::quiet;
 
@@ -139,4 +142,59 @@ async fn empty_broadcasts_are_bounded() {
         assert!(sender.queued().0 <= 20_000, "{:?}", sender.queued());
     }
     drop(peer);
+}
+
+/// CN-05, BC-02, BY-05, A16, A48: a broadcast under `Block` waits nowhere but in the outbox: beyond the
+/// bound in messages, up to the one in bytes; then the member is closed with 1013, at once. The others, and
+/// the publisher, wait for nothing. Time stands still, so nothing here waits for a timeout.
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_never_waits() {
+    let mut config = quiet();
+    config.outbox_messages_max = 4;
+    config.outbox_bytes_max = 2000;
+    config.overflow = Overflow::Block { timeout: Duration::from_secs(10) };
+    let hub = Hub::builder().config(config).build().unwrap();
+    let member = |capacity| {
+        let (ours, theirs) = duplex(capacity);
+        let socket = WebSocket::from_stream(ours, Role::Server, hub.config());
+        let registration = hub.register(&socket.sender(), Profile::new()).unwrap();
+        tokio::spawn(socket.run(Quiet));
+        (registration, WebSocket::from_stream(theirs, Role::Client, &Arc::new(quiet())))
+    };
+    let (_ann, mut ann_peer) = member(64 * 1024);
+    let (bob, mut bob_peer) = member(64);
+    let began = Instant::now();
+    let mut reports = Vec::new();
+    for number in 0..40 {
+        let text = format!("{number:0100}");
+        let said = hub.broadcast_reported(&*text, Except::nobody()).unwrap();
+        reports.push(said.await);
+        // The driver tries to write, and finds that nobody reads.
+        tokio::task::yield_now().await;
+        assert_eq!(next(&mut ann_peer).await, text);
+    }
+    assert_eq!(Instant::now(), began);
+    let overloaded = reports.iter().position(|report| report.overloaded > 0).unwrap();
+    for (number, report) in reports.iter().enumerate() {
+        let of_bob = (report.sent() - 1, report.overloaded, report.closed);
+        let expected = match number.cmp(&overloaded) {
+            Ordering::Less => (1, 0, 0),
+            Ordering::Equal => (0, 1, 0),
+            Ordering::Greater => (0, 0, 1),
+        };
+        assert_eq!((of_bob, report.full), (expected, 0), "{number}");
+    }
+    // Twenty fit in 2,000 bytes, and one is on its way.
+    assert_eq!(overloaded, 21);
+    let mut heard = 0;
+    while let Ok(Some(message)) = bob_peer.recv().await {
+        assert_eq!(message.as_text(), Some(&*format!("{heard:0100}")));
+        heard += 1;
+    }
+    assert_eq!(u16::from(bob_peer.outcome().unwrap().code), 1013);
+    let snapshot = hub.metrics();
+    assert_eq!(snapshot.dropped[&DropPolicy::Block], 1);
+    assert_eq!(snapshot.dropped[&DropPolicy::Ended] + heard, overloaded as u64);
+    assert_eq!(snapshot.messages_delivered, 40 + heard);
+    drop(bob);
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::outbox::{Run, SendError, Sender, Sent};
+use crate::outbox::{Run, Sender, Sent};
 use crate::protocol::PreparedMessage;
 
 use super::counting::us_since;
@@ -56,14 +56,17 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    fn note(&mut self, result: Result<Sent, SendError>, messages: usize) {
+    /// Sends to one member, and notes what its outbox says.
+    fn send(&mut self, sender: &Sender, run: &Run) {
+        let result = sender.try_send_run(run);
+        let messages = run.messages().len();
         let taken = match result {
             Ok(Sent::Partly { refused, .. }) => messages - refused,
             Ok(_) => messages,
             Err(_) => 0,
         };
         self.deliveries += taken as u64;
-        self.report.note(result);
+        self.report.note(result, sender.outbox().config().overflow);
     }
 }
 
@@ -112,7 +115,7 @@ impl Batch {
     /// To one member, unless it is left out of all of it.
     fn send_to(&self, sender: &Sender, outcome: &mut Outcome) {
         if !self.has_exceptions || !self.except.iter().any(|except| except.has(sender.id())) {
-            return outcome.note(sender.try_send_run(&self.run), self.len());
+            return outcome.send(sender, &self.run);
         }
         let mut rest = Run::default();
         for (message, except) in self.run.messages().iter().zip(&self.except) {
@@ -121,7 +124,7 @@ impl Batch {
             }
         }
         if !rest.messages().is_empty() {
-            outcome.note(sender.try_send_run(&rest), rest.messages().len());
+            outcome.send(sender, &rest);
         }
     }
 }

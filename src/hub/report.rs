@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::outbox::{SendError, Sent};
+use crate::protocol::Overflow;
 use crate::sync::Arc;
 
 /// Connections that a broadcast leaves out, by their [ids](crate::Sender::id).
@@ -73,8 +74,13 @@ pub struct Report {
     pub written: usize,
     /// Members that have it in their outbox, where older messages may have made room for it.
     pub queued: usize,
-    /// Members whose outbox was full, so that they miss it, or were closed for it.
+    /// Members that miss it, for their outbox was full and drops what it cannot hold
+    /// ([`DropNewest`](Overflow::DropNewest); [`DropOldest`](Overflow::DropOldest) where no other message
+    /// could make room).
     pub full: usize,
+    /// Members that are closed with 1013 for it, for their outbox was full and may drop nothing
+    /// ([`Block`](Overflow::Block), [`Close`](Overflow::Close)).
+    pub overloaded: usize,
     /// Members whose connection is closing or closed.
     pub closed: usize,
 }
@@ -86,11 +92,15 @@ impl Report {
         self.written + self.queued
     }
 
-    pub(super) fn note(&mut self, result: Result<Sent, SendError>) {
+    /// What the outbox of one member said, which has this policy.
+    pub(super) fn note(&mut self, result: Result<Sent, SendError>, policy: Overflow) {
         match result {
             Ok(Sent::Written) => self.written += 1,
             Ok(_) => self.queued += 1,
             Err(SendError::Closed) => self.closed += 1,
+            Err(_) if matches!(policy, Overflow::Block { .. } | Overflow::Close) => {
+                self.overloaded += 1;
+            }
             Err(_) => self.full += 1,
         }
     }
@@ -99,6 +109,7 @@ impl Report {
         self.written += other.written;
         self.queued += other.queued;
         self.full += other.full;
+        self.overloaded += other.overloaded;
         self.closed += other.closed;
     }
 }

@@ -55,6 +55,10 @@ impl Room {
 
     /// Sends a message to every member. Encoded once; returns at once.
     ///
+    /// No member holds up another, whatever its [policy](crate::protocol::Overflow): where an outbox is
+    /// full, the message is dropped, or the member is closed with 1013. Under `Block` that is when the
+    /// outbox has reached its bound in bytes.
+    ///
     /// Two broadcasts by one caller reach each member in that order, also across rooms.
     ///
     /// # Errors

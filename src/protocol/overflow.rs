@@ -19,8 +19,11 @@ pub enum Overflow {
     /// Wait for space up to the timeout; who waits longest is next. What does not wait (`try_send`)
     /// is refused instead.
     ///
-    /// A broadcast does not wait: it may go beyond the bound in messages, up to 16,384 of them. A
-    /// member that would pass this or the bound in bytes is closed with 1013.
+    /// A broadcast never waits, and nobody waits for it: the outbox itself is where its messages wait,
+    /// in order, up to the bound in bytes and, beyond the bound in messages, to 16,384 of them. A member
+    /// for which a broadcast passes one of these is closed with 1013 at once; the timeout is for those
+    /// who send to one peer. A member that takes nothing at all is lost after the
+    /// [write timeout](super::Config::write_timeout), before or after that.
     Block {
         /// How long to wait.
         timeout: Duration,
