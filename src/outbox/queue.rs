@@ -364,6 +364,7 @@ impl Outbox {
 
     /// Messages that were taken and not delivered yet, and their bytes: of those that are encoded with
     /// what frames them.
+    #[allow(dead_code, reason = "only a hub asks, and the crate may be built without")]
     pub(crate) fn undelivered(&self) -> (usize, usize) {
         let state = self.state.lock();
         (state.undelivered(), state.queued().1 + state.tail.len())
