@@ -9,6 +9,9 @@
 //! What one says in a room is heard by the others in it. A token lasts for ten minutes, then its
 //! connection is closed with 4401, unless it sends `renew TOKEN` in time.
 
+#[path = "support/stop.rs"]
+mod stop;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -74,10 +77,7 @@ async fn serve(secret: Secret, options: &[String]) -> Result<(), Box<dyn Error>>
         let _ = peer.sender().try_send(format!("your token ends in {} s", left.as_secs()));
     });
     let stopped = async {
-        // Without signals it serves for ever.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        stop::asked().await;
         Shutdown::new(Duration::from_secs(10))
     };
     let report = hub.build()?.serve_with_auth(server, auth, handlers(verifier), stopped).await?;

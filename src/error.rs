@@ -5,15 +5,46 @@ use std::io;
 use crate::frame::{CloseCode, CloseFrameError, Violation};
 use crate::handshake::HandshakeError;
 use crate::outbox::SendError;
-use crate::protocol::{CloseCause, TimeoutKind};
+use crate::protocol::{CloseCause, CloseOutcome, TimeoutKind};
+
+mod denied;
+mod kind;
+mod proxy;
+mod redirect;
+mod setting;
+
+pub use denied::Denied;
+pub use kind::ErrorKind;
+pub use proxy::ProxyError;
+pub use redirect::RedirectError;
+pub use setting::SettingError;
 
 /// What can go wrong on a connection, by who is to blame.
+///
+/// No text and no `Debug` of it holds a header's value, a path, a query, a password or a payload: it may
+/// be logged as it is. What is beneath it is its [`source`](std::error::Error::source).
+///
+/// ```
+/// use sockeye::{Error, ErrorKind};
+///
+/// # async fn example(url: &str) -> Result<(), Error> {
+/// match sockeye::connect(url).await {
+///     Ok(socket) => drop(socket),
+///     Err(error) if error.kind() == ErrorKind::PermissionDenied => eprintln!("{}", error.message()),
+///     Err(error) if error.retryable() => eprintln!("for now: {error}"),
+///     Err(error) => return Err(error),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The connection is closing or closed: nothing can be sent any more.
     #[error("connection closed")]
     Closed,
+    /// The peer closed the connection, with the code that the outcome has.
+    #[error("closed by the peer with {}", .0.code)]
+    ClosedByPeer(Box<CloseOutcome>),
     /// The peer broke the protocol or a limit. The connection was closed with its code.
     #[error("protocol error: {0} ({section})", section = .0.section())]
     Violation(Violation),
@@ -38,6 +69,27 @@ pub enum Error {
     /// A URL that cannot be connected to.
     #[error("url: {0}")]
     Url(&'static str),
+    /// A setting out of its range. Nothing is clamped.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The client's policy does not allow this connection.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// No connection could be made: the name is not known, nobody answers, or not in time.
+    #[error("cannot connect: {0}")]
+    Connect(#[source] io::Error),
+    /// TLS could not be agreed on.
+    #[error("tls: {0}")]
+    Tls(#[source] io::Error),
+    /// The proxy did not let us through.
+    #[error("proxy: {0}")]
+    Proxy(#[from] ProxyError),
+    /// A redirect that was not followed.
+    #[error("redirect: {0}")]
+    Redirect(#[from] RedirectError),
+    /// Called where no tokio runtime is.
+    #[error("there is no tokio runtime here")]
+    NoRuntime,
     /// The stream failed.
     #[error("connection lost: {0}")]
     Io(#[from] io::Error),
@@ -63,7 +115,7 @@ impl From<Error> for io::Error {
             _ => io::ErrorKind::Other,
         };
         match error {
-            Error::Io(error) => error,
+            Error::Io(error) | Error::Connect(error) => error,
             error => Self::new(kind, error),
         }
     }
@@ -85,11 +137,33 @@ impl Error {
         }
     }
 
+    /// What kind of error it is, for programs that tell few apart.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Denied(_) => ErrorKind::PermissionDenied,
+            Self::Url(_) | Self::Setting(_) | Self::CloseFrame(_) => ErrorKind::Invalid,
+            Self::Handshake(error) => kind::of_handshake(error),
+            Self::Violation(_) => ErrorKind::Protocol,
+            _ => ErrorKind::Internal,
+        }
+    }
+
+    /// What went wrong, in words: the same as its `Display`.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.to_string()
+    }
+
     /// Whether connecting and trying again may help.
     #[must_use]
     pub fn retryable(&self) -> bool {
         match self {
-            Self::Io(_) | Self::Timeout(_) => true,
+            Self::Io(_) | Self::Timeout(_) | Self::Connect(_) => true,
+            // What a certificate is or is not stays so.
+            Self::Tls(error) => error.kind() != io::ErrorKind::InvalidData,
+            Self::Proxy(error) => error.retryable(),
+            Self::ClosedByPeer(outcome) => outcome.code.is_retryable(),
             Self::Handshake(error) => error.retryable(),
             Self::Send(error) => error.retryable(),
             _ => false,
@@ -101,6 +175,7 @@ impl Error {
     pub fn close_code(&self) -> Option<CloseCode> {
         match self {
             Self::Violation(violation) => Some(violation.close_code()),
+            Self::ClosedByPeer(outcome) => Some(outcome.code),
             Self::Io(_) | Self::Timeout(_) => Some(CloseCode::Abnormal),
             _ => None,
         }

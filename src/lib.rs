@@ -3,7 +3,7 @@
 //! ```text
 //!   9  hub        rooms and the workers that fan out to them          feature `hub`
 //!   7  auth       HS256 tokens, room passwords, authenticators           feature `auth`
-//!   6  net        tokio: WebSocket, handler, split, client, server
+//!   6  net        tokio: WebSocket, handler, split, server; client, on top of it
 //!  ------------------------------- no tokio below this line -------------------------------
 //!   5  outbox     the bounded queue towards one peer
 //!   4  protocol   decoder, assembler, encoder, closing handshake, limits: without I/O
@@ -60,6 +60,9 @@ mod error;
 #[cfg(not(sockeye_loom))]
 pub mod net;
 
+#[cfg(not(sockeye_loom))]
+pub mod client;
+
 #[cfg(all(feature = "json", not(sockeye_loom)))]
 mod json;
 
@@ -69,15 +72,17 @@ pub mod auth;
 #[cfg(all(feature = "hub", not(sockeye_loom)))]
 pub mod hub;
 
+#[cfg(not(sockeye_loom))]
+pub use client::{Connector, connect};
 pub use deflate::Deflate;
 #[cfg(not(sockeye_loom))]
-pub use error::Error;
+pub use error::{Error, ErrorKind};
 pub use frame::{CloseCode, CloseFrame, Violation};
 pub use handshake::{HandshakeError, Origins};
 #[cfg(not(sockeye_loom))]
 pub use net::{
-    Acceptor, Answer, BinaryStream, Connection, Connector, Handler, MessageReader, MessageWriter,
-    Receiver, Request, Server, WebSocket, connect,
+    Acceptor, Answer, BinaryStream, ClientStream, Connection, Handler, MessageReader,
+    MessageWriter, Receiver, Request, Server, WebSocket,
 };
 pub use outbox::{SendError, Sender, Sent};
 pub use protocol::{

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue};
 use sockeye::frame::{CloseFrameError, Frame, FrameHeader, Opcode};
 use sockeye::handshake::accept_key;
 use sockeye::protocol::{CloseCause, TimeoutKind};
-use sockeye::{Config, Connector, Error, HandshakeError, Role, State, WebSocket};
+use sockeye::{Config, Connector, Error, ErrorKind, HandshakeError, Role, State, WebSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpListener;
 
@@ -257,7 +257,8 @@ async fn e11_close_frames() {
 #[tokio::test]
 async fn e12_urls() {
     for url in [
-        "ws://user:secret@localhost/",
+        "ws://user:sec%0dret@localhost/",
+        "ws://us%3Aer:secret@localhost/",
         "http//localhost",
         "ftp://localhost/",
         "ws:///path",
@@ -267,7 +268,8 @@ async fn e12_urls() {
     ] {
         let (stream, mut server) = duplex(1024);
         let error = connector().connect_on(url, stream).await.map(|_| ()).unwrap_err();
-        assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        assert!(!format!("{error} {error:?}").contains("sec"), "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(!error.retryable());
         assert_eq!(server.read(&mut [0; 10]).await.unwrap(), 0);
     }

@@ -11,7 +11,9 @@ use sockeye::{Acceptor, Answer, Error, HandshakeError, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::TcpStream;
 
-use support::server::{Face, Reply, Site, lawful, request_line, request_with, small, within};
+use support::server::{
+    Face, Reply, Site, allow_descriptors, lawful, request_line, request_with, small, within,
+};
 
 const KEY: &str = "Sec-WebSocket-Key";
 
@@ -171,18 +173,6 @@ async fn row_3_half_open_of_one_address() {
     within(served).await;
     site.end().await;
 }
-
-/// Room for a descriptor at each end of many connections. What the system does not allow shows at the
-/// connect.
-#[cfg(unix)]
-fn allow_descriptors() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-}
-
-#[cfg(not(unix))]
-fn allow_descriptors() {}
 
 /// 2a 3: a server has 1,024 handshakes under way at most, whoever began them.
 #[tokio::test]

@@ -134,17 +134,17 @@ fn a08_guessing() {
     let (peer, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
     let after = |seconds: u64| begun + Duration::from_secs(seconds);
     for attempt in 0..10 {
-        limiter.begin(peer, after(attempt)).unwrap().end(&Err(AuthError::Refused));
+        limiter.begin(peer, after(attempt)).unwrap().end(Some(&AuthError::Refused));
     }
     let error = limiter.begin(peer, after(59)).unwrap_err();
     assert_eq!(error, AuthError::RateLimited { retry_after: Duration::from_secs(1) });
     assert_eq!(error.status().as_u16(), 429);
-    limiter.begin(other, after(59)).unwrap().end(&Err(AuthError::Refused));
+    limiter.begin(other, after(59)).unwrap().end(Some(&AuthError::Refused));
     // The first is a minute old, so one more may be tried, and that is one more failure.
-    limiter.begin(peer, after(60)).unwrap().end(&Err(AuthError::Jwt(JwtError::Signature)));
+    limiter.begin(peer, after(60)).unwrap().end(Some(&AuthError::Jwt(JwtError::Signature)));
     assert!(limiter.begin(peer, after(60)).is_err());
     for attempt in 0..10 {
-        limiter.begin(peer, after(200 + attempt)).unwrap().end(&Err(AuthError::Invalid));
+        limiter.begin(peer, after(200 + attempt)).unwrap().end(Some(&AuthError::Invalid));
     }
     assert!(limiter.begin(peer, after(209)).is_err());
 }
@@ -158,7 +158,7 @@ fn a08_guessing_at_once() {
     let neighbour = "2001:db8::2".parse().unwrap();
     assert!(limiter.begin(neighbour, now).is_err(), "the same /64");
     assert!(limiter.begin("2001:db8:0:1::1".parse().unwrap(), now).is_ok());
-    under_way.pop().unwrap().end(&Ok(Identity::new("42")));
+    under_way.pop().unwrap().end(None);
     drop(limiter.begin(peer, now).unwrap());
     drop(under_way);
     assert!(limiter.begin(peer, now).is_err());
@@ -189,7 +189,7 @@ fn a43_rooms_in_the_query() {
     };
     assert_eq!(room(&"r".repeat(128)), Ok(Some("r".repeat(128))));
     assert_eq!(room("chat%3Ageneral+%C3%A9"), Ok(Some("chat:general é".to_owned())));
-    let too_long = RoomNameError::TooLong { bytes: 129, limit: 128 };
+    let too_long = RoomNameError::TooLong { bytes: 129, limit_bytes: 128 };
     for (name, error) in [
         ("r".repeat(129), too_long.into()),
         ("%72".repeat(129), too_long.into()),

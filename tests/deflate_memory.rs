@@ -80,9 +80,11 @@ async fn presets() {
         ("context that no peer grants", keeps.peer_context(false), 20, 100),
         ("context_takeover, no message", keeps, 0, 100),
         ("context_takeover, not earned", keeps, 3, 48 * KIB),
-        ("context_takeover", keeps, 20, 425 * KIB),
-        ("context_takeover, 9 bits", bits(9), 20, 300 * KIB),
-        ("context_takeover, 12 bits", bits(12), 20, 315 * KIB),
+        ("context_takeover", keeps, 20, 340 * KIB),
+        ("context_takeover, 9 bits", bits(9), 20, 215 * KIB),
+        ("context_takeover, 12 bits", bits(12), 20, 230 * KIB),
+        ("context_takeover, memory 4", keeps.memory_level(4).unwrap(), 20, 320 * KIB),
+        ("context_takeover, 12 bits, memory 4", bits(12).memory_level(4).unwrap(), 20, 210 * KIB),
     ] {
         let connections = if bytes_max > KIB { 10 } else { 100 };
         let bytes = bytes_per_end(&settings, connections, messages).await;
@@ -91,8 +93,8 @@ async fn presets() {
         assert!(more <= bytes_max, "{name}: {more} bytes more, {bytes_max} may be");
     }
     for (name, server, bytes_max) in [
-        ("only the client's context", keeps.own_context(false), 425 * KIB),
-        ("only the server's context", keeps.peer_context(false), 425 * KIB),
+        ("only the client's context", keeps.own_context(false), 340 * KIB),
+        ("only the server's context", keeps.peer_context(false), 340 * KIB),
     ] {
         let both = bytes_of_both((&keeps, &server), 10, 20).await - 2 * plain;
         println!("{name}: {both} bytes for both ends more");

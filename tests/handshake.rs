@@ -621,6 +621,8 @@ fn s4_1_another_status_is_told() {
     }
     let old = head_of("HTTP/1.0 101 Switching Protocols", ANSWER);
     assert_eq!(finish(&old).unwrap_err(), Error::HttpVersion);
+    let error = finish(&head_of("HTTP/1.0 503 Busy", "")).unwrap_err();
+    assert!(matches!(error, Error::UnexpectedStatus(_)), "{error}");
     let old = Response::builder().status(101).version(Version::HTTP_10).body(()).unwrap();
     assert_eq!(start("ws://a", offer()).unwrap().finish(&old).unwrap_err(), Error::HttpVersion);
 }

@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::AUTHORIZATION;
@@ -14,12 +13,12 @@ use sockeye::auth::{
 use sockeye::frame::CloseCode;
 use sockeye::hub::limits::Limits;
 use sockeye::hub::metrics::Rejection;
-use sockeye::hub::{Handlers, Hub, Shutdown, ShutdownReport};
-use sockeye::{Config, Connector, Error, HandshakeError, Message, Server, WebSocket};
+use sockeye::hub::{Handlers, Hub, Shutdown};
+use sockeye::{Config, Connector, Message, Server, WebSocket};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 
+use support::hub::{HubSite, gracefully};
 use support::server::within;
 
 fn secret() -> Secret {
@@ -33,53 +32,7 @@ fn token(user: &str, seconds: u64) -> String {
     JwtSigner::new(secret()).sign(&claims).unwrap()
 }
 
-struct Site {
-    hub: Hub,
-    address: SocketAddr,
-    stop: oneshot::Sender<Shutdown>,
-    serving: JoinHandle<std::io::Result<ShutdownReport>>,
-}
-
-impl Site {
-    async fn start(auth: impl sockeye::auth::Authenticator, handlers: Handlers) -> Self {
-        Self::on(Hub::new(), auth, handlers).await
-    }
-
-    async fn on(hub: Hub, auth: impl sockeye::auth::Authenticator, handlers: Handlers) -> Self {
-        let server = Server::bind("127.0.0.1:0").await.unwrap();
-        let address = server.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<Shutdown>();
-        let serving = tokio::spawn({
-            let hub = hub.clone();
-            async move {
-                let stopped = async { stopped.await.unwrap() };
-                hub.serve_with_auth(server, auth, handlers, stopped).await
-            }
-        });
-        Self { hub, address, stop, serving }
-    }
-
-    async fn connect(&self, query: &str) -> Result<WebSocket<TcpStream>, Error> {
-        let url = format!("ws://{}/ws{query}", self.address);
-        within(Connector::new(Config::default()).connect(&url)).await
-    }
-
-    async fn status(&self, query: &str) -> u16 {
-        match self.connect(query).await {
-            Err(Error::Handshake(HandshakeError::UnexpectedStatus(refused))) => {
-                refused.status().as_u16()
-            }
-            other => panic!("{query}: {other:?}"),
-        }
-    }
-
-    async fn end(self) {
-        self.stop.send(Shutdown::new(Duration::from_secs(5))).unwrap();
-        within(self.serving).await.unwrap().unwrap();
-    }
-}
-
-/// AU-05..09, AU-12, HS-10, HS-11, CN-14: one call: the token from header, query or subprotocol, room
+/// AU-05, AU-06, AU-07, AU-08, AU-09, AU-12, HS-10, HS-11, CN-14: one call: the token from header, query or subprotocol, room
 /// and password from the query; who it is stays with the connection; what is wrong has its status.
 #[tokio::test]
 async fn one_call_serves_with_auth() {
@@ -93,10 +46,10 @@ async fn one_call_serves_with_auth() {
         let name = identity.name().map(str::to_owned);
         said.send((peer.user().map(str::to_owned), name, rooms)).unwrap();
     });
-    let site = Site::start(auth, handlers).await;
+    let site = HubSite::with_auth(Hub::new(), auth, handlers).await;
     let ann = token("ann", 600);
     let chat = "room=chat&room_password=pass%20word";
-    let by_query = site.connect(&format!("?token={ann}&{chat}")).await.unwrap();
+    let by_query = site.connect(&format!("/?token={ann}&{chat}")).await.unwrap();
     let known = (Some("ann".to_owned()), Some("N. N.".to_owned()), vec!["chat".to_owned()]);
     assert_eq!(within(sayings.recv()).await, Some(known.clone()));
     let url = format!("ws://{}/ws?{chat}", site.address);
@@ -113,24 +66,24 @@ async fn one_call_serves_with_auth() {
     assert!(answer.headers().get("sec-websocket-protocol").is_none(), "tokens are not echoed");
     assert_eq!(site.hub.user("ann").len(), 3);
     assert_eq!(site.hub.room("chat").len(), 3);
-    let guest = site.connect(&format!("?{chat}")).await.unwrap();
+    let guest = site.connect(&format!("/?{chat}")).await.unwrap();
     assert_eq!(within(sayings.recv()).await, Some((None, None, vec!["chat".to_owned()])));
 
-    let expired = format!("?token={}&{chat}", token("ann", 0).replace('"', ""));
-    assert!(matches!(site.status(&format!("?token={ann}x&{chat}")).await, 401));
-    assert_eq!(site.status("?room=chat&room_password=wrong").await, 403);
-    assert_eq!(site.status("?room=other&room_password=wrong").await, 403);
-    assert_eq!(site.status("?room=%zz").await, 400);
-    assert_eq!(site.status(&format!("?room={}", "x".repeat(129))).await, 400);
+    let expired = format!("/?token={}&{chat}", token("ann", 0).replace('"', ""));
+    assert!(matches!(site.status(&format!("/?token={ann}x&{chat}")).await, 401));
+    assert_eq!(site.status("/?room=chat&room_password=wrong").await, 403);
+    assert_eq!(site.status("/?room=other&room_password=wrong").await, 403);
+    assert_eq!(site.status("/?room=%zz").await, 400);
+    assert_eq!(site.status(&format!("/?room={}", "x".repeat(129))).await, 400);
     // A token within the leeway is taken, and its connection closed at once.
     let mut late = site.connect(&expired).await.unwrap();
     while within(late.recv()).await.is_ok_and(|message| message.is_some()) {}
     assert_eq!(late.outcome().unwrap().code, CloseCode::from(4401));
     drop((by_query, by_header, by_subprotocol, guest));
-    site.end().await;
+    site.end(gracefully()).await;
 }
 
-/// AU-01..04, A08: a closure decides, also by asking others; after ten failures within a minute the
+/// AU-01, AU-02, AU-03, AU-04, A08: a closure decides, also by asking others; after ten failures within a minute the
 /// address gets 429, whatever it presents.
 #[tokio::test]
 async fn guessing_is_bounded() {
@@ -143,18 +96,18 @@ async fn guessing_is_bounded() {
             Some(_) => Err(AuthError::Invalid),
         }
     });
-    let site = Site::start(auth, Handlers::new()).await;
-    drop(site.connect("?token=right").await.unwrap());
+    let site = HubSite::with_auth(Hub::new(), auth, Handlers::new()).await;
+    drop(site.connect("/?token=right").await.unwrap());
     for _ in 0..20 {
-        assert_eq!(site.status("").await, 401, "no guess");
+        assert_eq!(site.status("/").await, 401, "no guess");
     }
-    assert_eq!(site.status("?token=banned").await, 403);
+    assert_eq!(site.status("/?token=banned").await, 403);
     for guess in 0..9 {
-        assert_eq!(site.status(&format!("?token=guess{guess}")).await, 401);
+        assert_eq!(site.status(&format!("/?token=guess{guess}")).await, 401);
     }
-    assert_eq!(site.status("?token=guess").await, 429);
-    assert_eq!(site.status("?token=right").await, 429);
-    site.end().await;
+    assert_eq!(site.status("/?token=guess").await, 429);
+    assert_eq!(site.status("/?token=right").await, 429);
+    site.end(gracefully()).await;
 }
 
 /// LM-03, A39, A43: what can be said before the upgrade is: too many connections of a user are 429, a
@@ -165,14 +118,14 @@ async fn refusals_come_before_the_upgrade() {
     limits.connections_per_user_max = Some(1);
     limits.room_name_bytes_max = 8;
     let hub = Hub::builder().limits(limits).build().unwrap();
-    let site = Site::on(hub, JwtVerifier::new(secret()), Handlers::new()).await;
+    let site = HubSite::with_auth(hub, JwtVerifier::new(secret()), Handlers::new()).await;
     let ann = token("ann", 600);
-    let first = site.connect(&format!("?token={ann}&room=chat")).await.unwrap();
-    assert_eq!(site.status(&format!("?token={ann}")).await, 429);
-    drop(site.connect(&format!("?token={}", token("bob", 600))).await.unwrap());
+    let first = site.connect(&format!("/?token={ann}&room=chat")).await.unwrap();
+    assert_eq!(site.status(&format!("/?token={ann}")).await, 429);
+    drop(site.connect(&format!("/?token={}", token("bob", 600))).await.unwrap());
     for room in ["%20chat", "chat%20", "a%E2%80%A8b", "123456789"] {
         let cat = token("cat", 600);
-        assert_eq!(site.status(&format!("?token={cat}&room={room}")).await, 400, "{room}");
+        assert_eq!(site.status(&format!("/?token={cat}&room={room}")).await, 400, "{room}");
     }
     let rejected = site.hub.metrics().rejected;
     assert_eq!((rejected[&Rejection::UserFull], rejected[&Rejection::BadRequest]), (1, 4));
@@ -180,8 +133,8 @@ async fn refusals_come_before_the_upgrade() {
     while !site.hub.is_empty() {
         tokio::task::yield_now().await;
     }
-    drop(site.connect(&format!("?token={ann}")).await.unwrap());
-    site.end().await;
+    drop(site.connect(&format!("/?token={ann}")).await.unwrap());
+    site.end(gracefully()).await;
 }
 
 /// BY-24, A09: a token that ends in mid-connection closes it with 4401; a fresh one of the same user
@@ -195,9 +148,9 @@ async fn tokens_end_and_are_renewed() {
         let answer = if connection.peer().renew(&identity) { "renewed" } else { "not you" };
         connection.send(answer).unwrap();
     });
-    let site = Site::start(JwtVerifier::new(secret()), handlers).await;
-    let mut lazy = site.connect(&format!("?token={}", token("ann", 1))).await.unwrap();
-    let mut eager = site.connect(&format!("?token={}", token("ann", 1))).await.unwrap();
+    let site = HubSite::with_auth(Hub::new(), JwtVerifier::new(secret()), handlers).await;
+    let mut lazy = site.connect(&format!("/?token={}", token("ann", 1))).await.unwrap();
+    let mut eager = site.connect(&format!("/?token={}", token("ann", 1))).await.unwrap();
     for (user, answer) in [("bob", "not you"), ("ann", "renewed")] {
         eager.send(token(user, 600)).await.unwrap();
         assert_eq!(within(eager.recv()).await.unwrap(), Some(Message::text(answer)));
@@ -209,7 +162,7 @@ async fn tokens_end_and_are_renewed() {
     eager.send(token("ann", 600)).await.unwrap();
     assert_eq!(within(eager.recv()).await.unwrap(), Some(Message::text("renewed")));
     drop(eager);
-    site.end().await;
+    site.end(gracefully()).await;
 }
 
 /// S1's own read loop: a connection the hub knows, read by the application.

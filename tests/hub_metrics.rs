@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +13,10 @@ use sockeye::hub::limits::{Limits, Rate};
 use sockeye::hub::metrics::{CloseClass, DropPolicy, JoinRefusal, Rejection};
 use sockeye::hub::{Handlers, Hub, HubBuilder, Profile, RegisterError, Shutdown};
 use sockeye::protocol::Overflow;
-use sockeye::{Connector, Error, HandshakeError, Message, Role, Server, WebSocket, connect};
+use sockeye::{Connector, Message, Role, WebSocket};
 use tokio::io::duplex;
-use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 
+use support::hub::HubSite;
 use support::pair::quiet;
 use support::server::within;
 use support::streams::Ignore;
@@ -27,29 +25,6 @@ fn limited(change: impl FnOnce(&mut Limits)) -> HubBuilder {
     let mut limits = Limits::default();
     change(&mut limits);
     Hub::builder().limits(limits)
-}
-
-/// Serves until it is dropped.
-async fn serve(hub: &Hub, handlers: Handlers) -> (SocketAddr, oneshot::Sender<Shutdown>) {
-    let server = Server::bind("127.0.0.1:0").await.unwrap();
-    let address = server.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel::<Shutdown>();
-    let hub = hub.clone();
-    tokio::spawn(async move {
-        let stopped = async { stopped.await.unwrap_or(Shutdown::new(Duration::ZERO)) };
-        hub.serve_until(server, handlers, stopped).await.unwrap();
-    });
-    (address, stop)
-}
-
-async fn dial(address: SocketAddr) -> Result<WebSocket<TcpStream>, u16> {
-    match within(connect(&format!("ws://{address}/"))).await {
-        Ok(socket) => Ok(socket),
-        Err(Error::Handshake(HandshakeError::UnexpectedStatus(refused))) => {
-            Err(refused.status().as_u16())
-        }
-        Err(error) => panic!("{error}"),
-    }
 }
 
 async fn emptied(hub: &Hub) {
@@ -63,15 +38,15 @@ async fn emptied(hub: &Hub) {
 #[tokio::test]
 async fn connections_of_an_address_are_bounded() {
     let hub = limited(|limits| limits.connections_per_address_max = Some(2)).build().unwrap();
-    let (address, _stop) = serve(&hub, Handlers::new()).await;
-    let first = dial(address).await.unwrap();
-    let _second = dial(address).await.unwrap();
-    assert_eq!(dial(address).await.map(drop), Err(429));
+    let site = HubSite::start(hub.clone(), Handlers::new()).await;
+    let first = site.connect("/").await.unwrap();
+    let _second = site.connect("/").await.unwrap();
+    assert_eq!(site.status("/").await, 429);
     drop(first);
     while hub.len() > 1 {
         tokio::task::yield_now().await;
     }
-    let _third = dial(address).await.unwrap();
+    let _third = site.connect("/").await.unwrap();
     let snapshot = hub.metrics();
     assert_eq!(snapshot.rejected[&Rejection::AddressFull], 1);
     assert_eq!((snapshot.accepted, snapshot.opened, snapshot.rejected_total()), (3, 3, 1));
@@ -85,13 +60,13 @@ async fn clients_behind_a_proxy_are_told_apart() {
     let behind = limited(one).behind(proxies, ForwardedHeader::XForwardedFor).build().unwrap();
     let bare = limited(one).build().unwrap();
     for (hub, statuses) in [(behind, [0, 0, 429]), (bare, [0, 429, 429])] {
-        let (address, _stop) = serve(&hub, Handlers::new()).await;
+        let site = HubSite::start(hub.clone(), Handlers::new()).await;
         let mut kept = Vec::new();
         let clients = ["203.0.113.1", "198.51.100.7, 203.0.113.2", "1.1.1.1, 203.0.113.1"];
         for (client, status) in clients.into_iter().zip(statuses) {
             let name = HeaderName::from_static("x-forwarded-for");
             let connector = Connector::new(quiet()).header(name, client.parse().unwrap());
-            match within(connector.connect(&format!("ws://{address}/"))).await {
+            match within(connector.connect(&format!("ws://{}/", site.address))).await {
                 Ok(socket) => kept.push((socket, assert_eq!(status, 0, "{client}"))),
                 Err(error) => assert!(error.to_string().contains(&status.to_string()), "{error}"),
             }
@@ -108,9 +83,9 @@ async fn clients_behind_a_proxy_are_told_apart() {
 async fn handshakes_have_a_rate() {
     let rate = Rate::per_minute(1).burst(2);
     let hub = limited(|limits| limits.handshakes_per_address = Some(rate)).build().unwrap();
-    let (address, _stop) = serve(&hub, Handlers::new()).await;
-    drop((dial(address).await.unwrap(), dial(address).await.unwrap()));
-    assert_eq!(dial(address).await.map(drop), Err(429));
+    let site = HubSite::start(hub.clone(), Handlers::new()).await;
+    drop((site.connect("/").await.unwrap(), site.connect("/").await.unwrap()));
+    assert_eq!(site.status("/").await, 429);
     assert_eq!(hub.metrics().rejected[&Rejection::HandshakeRate], 1);
 }
 
@@ -152,8 +127,8 @@ async fn a_dry_run_only_counts() {
             connection.peer().join("b").unwrap();
         })
         .on_message(|connection, message| connection.send(message).unwrap());
-    let (address, _stop) = serve(&hub, handlers).await;
-    let mut all = (dial(address).await.unwrap(), dial(address).await.unwrap());
+    let site = HubSite::start(hub.clone(), handlers).await;
+    let mut all = (site.connect("/").await.unwrap(), site.connect("/").await.unwrap());
     for _ in 0..3 {
         all.0.send("x").await.unwrap();
         assert_eq!(within(all.0.recv()).await.unwrap(), Some(Message::text("x")));
@@ -175,9 +150,9 @@ async fn messages_have_a_rate() {
     let handlers = Handlers::new().on_message(|connection, message| {
         connection.send(message).unwrap();
     });
-    let (address, _stop) = serve(&hub, handlers).await;
-    let mut fast = dial(address).await.unwrap();
-    let mut calm = dial(address).await.unwrap();
+    let site = HubSite::start(hub.clone(), handlers).await;
+    let mut fast = site.connect("/").await.unwrap();
+    let mut calm = site.connect("/").await.unwrap();
     for _ in 0..4 {
         fast.send("x").await.unwrap();
     }
@@ -201,9 +176,9 @@ async fn a_life_is_counted() {
             assert!(message.as_text() != Some("panic"), "a bug of the application's");
             connection.send(message).unwrap();
         });
-    let (address, _stop) = serve(&hub, handlers).await;
-    let mut ann = dial(address).await.unwrap();
-    let mut bob = dial(address).await.unwrap();
+    let site = HubSite::start(hub.clone(), handlers).await;
+    let mut ann = site.connect("/").await.unwrap();
+    let mut bob = site.connect("/").await.unwrap();
     for text in ["12345", "123"] {
         ann.send(text).await.unwrap();
         assert_eq!(within(ann.recv()).await.unwrap(), Some(Message::text(text)));
@@ -281,9 +256,9 @@ async fn the_job_queue_is_bounded() {
 #[tokio::test]
 async fn a_dry_run_opens_no_closed_hub() {
     let hub = limited(|limits| limits.dry_run = true).build().unwrap();
-    let (address, _stop) = serve(&hub, Handlers::new()).await;
+    let site = HubSite::start(hub.clone(), Handlers::new()).await;
     hub.shutdown(Shutdown::new(Duration::from_secs(1))).await.unwrap();
-    assert_eq!(dial(address).await.map(drop), Err(503));
+    assert_eq!(site.status("/").await, 503);
 }
 
 /// MT-01, BY-05, BY-26, A49: sent = delivered + thrown out + lost at the end, to the message. (All ways to

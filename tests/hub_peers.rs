@@ -4,25 +4,21 @@
 
 mod support;
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sockeye::frame::{CloseCode, Opcode};
 use sockeye::hub::{
-    Except, Handlers, Hub, HubBuilder, JoinError, Profile, RegisterError, Registration, Shutdown,
-    ShutdownReport,
+    Except, Handlers, Hub, JoinError, Profile, RegisterError, Registration, Shutdown,
 };
-use sockeye::{Message, Role, Server, WebSocket, connect};
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
-use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use sockeye::{Message, Role, WebSocket};
+use tokio::io::{DuplexStream, duplex};
 
+use support::hub::{HubSite, build, gracefully};
 use support::io::RawPeer;
 use support::pair::quiet;
-use support::server::{lawful, read_head, within};
+use support::server::within;
 use support::streams::Ignore;
 
 type Client = WebSocket<DuplexStream>;
@@ -46,11 +42,7 @@ where
     }
 }
 
-fn build(change: impl FnOnce(HubBuilder) -> HubBuilder) -> Hub {
-    change(Hub::builder()).build().unwrap()
-}
-
-/// HB-04..09, CN-13, CN-15, LM-01: register, find by connection and by user, metadata, rooms known on
+/// HB-04, HB-05, HB-06, HB-07, HB-08, HB-09, CN-13, CN-15, LM-01: register, find by connection and by user, metadata, rooms known on
 /// the connection, and nothing left when it goes.
 #[tokio::test]
 async fn registered_connections_are_known() {
@@ -94,7 +86,7 @@ async fn registered_connections_are_known() {
     assert_eq!((hub.rooms(), general.members().await), (vec![], vec![]));
 }
 
-/// BC-01..04, BC-06: to all, to all but some, to a user, in order with what is said to rooms.
+/// BC-01, BC-02, BC-03, BC-04, BC-06: to all, to all but some, to a user, in order with what is said to rooms.
 #[tokio::test]
 async fn broadcasts_reach_whom_they_are_for() {
     let hub = Hub::new();
@@ -213,51 +205,6 @@ async fn a_full_default_room_refuses_the_connection() {
     assert_eq!((hub.len(), hub.room("hall").len()), (1, 0));
 }
 
-/// A hub that serves, and how to end it.
-struct Site {
-    hub: Hub,
-    address: SocketAddr,
-    stop: oneshot::Sender<Shutdown>,
-    serving: JoinHandle<std::io::Result<ShutdownReport>>,
-}
-
-impl Site {
-    async fn start(hub: Hub, handlers: Handlers) -> Self {
-        let server = Server::bind("127.0.0.1:0").await.unwrap();
-        let address = server.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn({
-            let hub = hub.clone();
-            async move {
-                let stopped = async { stopped.await.unwrap() };
-                hub.serve_until(server, handlers, stopped).await
-            }
-        });
-        Self { hub, address, stop, serving }
-    }
-
-    async fn connect(&self) -> WebSocket<TcpStream> {
-        within(connect(&format!("ws://{}/", self.address))).await.unwrap()
-    }
-
-    async fn raw(&self) -> RawPeer<TcpStream> {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(&lawful()).await.unwrap();
-        let (head, stream) = within(read_head(stream)).await;
-        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-        RawPeer::client(stream)
-    }
-
-    async fn end(self, shutdown: Shutdown) -> ShutdownReport {
-        self.stop.send(shutdown).unwrap();
-        within(self.serving).await.unwrap().unwrap()
-    }
-}
-
-fn gracefully() -> Shutdown {
-    Shutdown::new(Duration::from_secs(5))
-}
-
 /// CN-16, CN-17, CN-19, BC-07, HB-11: every callback, with the hub at hand in each of them.
 #[tokio::test]
 async fn handlers_are_told_and_may_tell() {
@@ -288,10 +235,10 @@ async fn handlers_are_told_and_may_tell() {
         .on_close(|peer, _| peer.hub().unwrap().broadcast("somebody left").unwrap())
         .on_close(move |_, outcome| closed(u16::from(outcome.code).to_string()))
         .on_close(move |_, _| second(String::new()));
-    let site = Site::start(Hub::new(), handlers).await;
-    let mut ann = site.connect().await;
+    let site = HubSite::start(Hub::new(), handlers).await;
+    let mut ann = site.connect("/").await.unwrap();
     hears(&mut ann, &["welcome"]).await;
-    let mut bob = site.connect().await;
+    let mut bob = site.connect("/").await.unwrap();
     hears(&mut bob, &["welcome"]).await;
     hears(&mut ann, &["somebody came"]).await;
     bob.send("hello").await.unwrap();
@@ -305,11 +252,11 @@ async fn handlers_are_told_and_may_tell() {
     assert_eq!(*log.lock().unwrap(), expected);
 
     // A violation is an error first; a panic ends that connection and nothing else.
-    let mut raw = site.raw().await;
+    let mut raw = site.peer("/").await;
     within(raw.frame()).await;
     raw.write(&[0xf1, 0x80, 0, 0, 0, 0]).await;
     assert_eq!(within(raw.close_code()).await, Some(1002));
-    let mut bad = site.connect().await;
+    let mut bad = site.connect("/").await.unwrap();
     bad.send("panic").await.unwrap();
     while within(bad.recv()).await.is_ok_and(|message| message.is_some()) {}
     assert_eq!(bad.outcome().unwrap().code, CloseCode::from(1011));
@@ -325,18 +272,17 @@ async fn handlers_are_told_and_may_tell() {
     assert_eq!((report.0.told, report.0.ended, report.0.left), (1, 1, 0));
 }
 
-/// LM-01, A37: a full hub answers 503 before the upgrade, and a freed place is usable at once.
+/// HB-12, LM-01, A37: a full hub answers 503 before the upgrade, and a freed place is usable at once.
 #[tokio::test]
 async fn a_full_hub_answers_503() {
-    let site = Site::start(build(|hub| hub.connections_max(1)), Handlers::new()).await;
-    let first = site.connect().await;
-    let error = within(connect(&format!("ws://{}/", site.address))).await.unwrap_err();
-    assert!(error.to_string().contains("503"), "{error}");
+    let site = HubSite::start(build(|hub| hub.connections_max(1)), Handlers::new()).await;
+    let first = site.connect("/").await.unwrap();
+    assert_eq!(site.status("/").await, 503);
     drop(first);
     while !site.hub.is_empty() {
         tokio::task::yield_now().await;
     }
-    let second = site.connect().await;
+    let second = site.connect("/").await.unwrap();
     assert_eq!(site.hub.len(), 1);
     drop(second);
     site.end(gracefully()).await;
@@ -347,10 +293,10 @@ async fn a_full_hub_answers_503() {
 async fn shutdown_tells_everybody_when_to_come_back() {
     const CLIENTS: usize = 200;
     let told = Arc::new(AtomicUsize::new(0));
-    let site = Site::start(Hub::new(), Handlers::new()).await;
+    let site = HubSite::start(Hub::new(), Handlers::new()).await;
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
-        let mut client = site.connect().await;
+        let mut client = site.connect("/").await.unwrap();
         let told = told.clone();
         clients.push(tokio::spawn(async move {
             assert_eq!(within(client.recv()).await.unwrap(), Some("last words".into()));

@@ -256,7 +256,9 @@ async fn serve_until_drops_handshakes_at_once() {
 async fn connector_options() {
     let connector = Connector::new(quiet())
         .dial_timeout(Duration::from_secs(3))
-        .handshake_timeout(Duration::from_secs(2));
+        .unwrap()
+        .handshake_timeout(Duration::from_secs(2))
+        .unwrap();
     let (stream, _silent) = tokio::io::duplex(1024);
     let start = tokio::time::Instant::now();
     let error = connector.connect_on("ws://localhost/", stream).await.unwrap_err();

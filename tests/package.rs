@@ -68,3 +68,22 @@ fn unsafe_code_is_forbidden() {
     assert!(read("src/lib.rs").contains("\n#![forbid(unsafe_code)]\n"));
     assert!(read("Cargo.toml").contains("unsafe_code = \"forbid\""));
 }
+
+/// HB-14, HB-15: the tuning guide of the hub says why, and its numbers are those of the code.
+#[test]
+fn the_tuning_guide_is_right() {
+    let guide = read("src/hub/mod.rs");
+    let words = ["One a core is right", "up to two a core", "fewer, where messages are large"];
+    for words in words.into_iter().chain(["16 to 32", "64 to 128", "256 and more"]) {
+        assert!(guide.contains(words), "{words:?}");
+    }
+    let builder = read("src/hub/builder.rs");
+    let outbox = sockeye::Config::default().outbox_messages_max;
+    assert!(guide.contains(&format!("(crate::Config::outbox_messages_max) | {outbox} |")));
+    for (shown, default) in [
+        ("job_queue) | 65,536 jobs", "job_queue: 65_536,"),
+        ("job_bytes_max) | 16 MiB", "job_bytes_max: 16 * 1024 * 1024,"),
+    ] {
+        assert!(guide.contains(shown) && builder.contains(default), "{shown}");
+    }
+}

@@ -5,10 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 pub(crate) const USAGE: &str = "\
 usage: chat [OPTIONS]
   --addr ADDRESS   address to listen on (default 127.0.0.1)
-  --port PORT      port; 0 picks one (default $PORT, else 8080)";
+  --port PORT      port; 0 picks one (default $PORT, else 8080)
+  --metrics        serves /metrics for Prometheus, to whoever asks (default: to nobody)";
 
 pub(crate) struct Options {
     pub(crate) addr: SocketAddr,
+    pub(crate) has_metrics: bool,
 }
 
 impl Options {
@@ -18,16 +20,18 @@ impl Options {
             Ok(port) => parse("PORT", &port)?,
             Err(_) => 8080,
         };
+        let mut has_metrics = false;
         let mut args = std::env::args().skip(1);
         while let Some(name) = args.next() {
-            let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
+            let mut value = || args.next().ok_or_else(|| format!("{name} needs a value"));
             match name.as_str() {
-                "--addr" => address = parse(&name, &value)?,
-                "--port" => port = parse(&name, &value)?,
+                "--addr" => address = parse(&name, &value()?)?,
+                "--port" => port = parse(&name, &value()?)?,
+                "--metrics" => has_metrics = true,
                 _ => return Err(format!("unknown option {name}")),
             }
         }
-        Ok(Self { addr: SocketAddr::new(address, port) })
+        Ok(Self { addr: SocketAddr::new(address, port), has_metrics })
     }
 }
 

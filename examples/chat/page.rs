@@ -2,7 +2,7 @@
 //! everything inline.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use sockeye::Answer;
 
 const PAGE: &str = include_str!("index.html");
@@ -42,13 +42,10 @@ impl Page {
             "/chat.css" => ("text/css; charset=utf-8", &self.style),
             _ => return Answer::refuse(StatusCode::NOT_FOUND, "not found\n"),
         };
-        let mut response = Response::new(body.clone());
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        for (name, value) in SECURITY_HEADERS {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        Answer::Respond(response)
+        let answer = Answer::respond(StatusCode::OK, content_type, body.clone());
+        SECURITY_HEADERS.into_iter().fold(answer, |answer, (name, value)| {
+            answer.header(name, HeaderValue::from_static(value))
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sockeye::MessageRef;
 
+use super::panel::Numbers;
+
 /// Longest text of a message, in characters.
 const TEXT_CHARS_MAX: usize = 2000;
 
@@ -10,13 +12,15 @@ const TEXT_CHARS_MAX: usize = 2000;
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(crate) enum ServerMessage<'a> {
     /// The first message to a member. `id` is on its own messages too.
-    Joined { id: &'a str, room: &'a str, name: &'a str, people: usize },
+    Joined { id: &'a str, room: &'a str, name: &'a str, people: usize, is_private: bool },
     /// How many are in the room.
     People { people: usize },
     /// Somebody said something.
     Message { id: &'a str, name: &'a str, text: &'a str },
     /// Something happened.
     Notice { text: &'a str },
+    /// How the server is, once a second, for those who asked.
+    Metrics(&'a Numbers),
 }
 
 impl ServerMessage<'_> {
@@ -27,22 +31,28 @@ impl ServerMessage<'_> {
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-enum ClientMessage {
+pub(crate) enum ClientMessage {
+    /// What a member says; here without the space around it.
     Message { text: String },
+    /// Whether it wants the metrics.
+    Watch { on: bool },
 }
 
-/// What a member says, without the space around it.
-///
-/// Errors: a reason to close the connection with.
-pub(crate) fn parse_text(message: MessageRef<'_>) -> Result<String, &'static str> {
-    let MessageRef::Text(json) = message else {
-        return Err("only text messages are understood");
-    };
-    let ClientMessage::Message { text } =
-        serde_json::from_str(json).map_err(|_| "not a message of this chat")?;
-    let text = text.trim();
-    if !(1..=TEXT_CHARS_MAX).contains(&text.chars().count()) {
-        return Err("a message has 1 to 2000 characters");
+impl ClientMessage {
+    /// Errors: a reason to close the connection with.
+    pub(crate) fn parse(message: MessageRef<'_>) -> Result<Self, &'static str> {
+        let MessageRef::Text(json) = message else {
+            return Err("only text messages are understood");
+        };
+        match serde_json::from_str(json).map_err(|_| "not a message of this chat")? {
+            Self::Message { text } => {
+                let text = text.trim();
+                if !(1..=TEXT_CHARS_MAX).contains(&text.chars().count()) {
+                    return Err("a message has 1 to 2000 characters");
+                }
+                Ok(Self::Message { text: text.to_owned() })
+            }
+            watch @ Self::Watch { .. } => Ok(watch),
+        }
     }
-    Ok(text.to_owned())
 }

@@ -1,56 +1,66 @@
 //! The rooms: who comes, who goes, and what is said.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use sockeye::Sender;
-use sockeye::hub::{BroadcastError, Hub, HubError, Membership, Room};
+use sockeye::auth::{AuthError, Secret, SetupError};
+use sockeye::hub::{BroadcastError, Hub, JoinError, Membership, Room};
 use tokio::runtime::Handle;
 
-use super::guest::{Guest, ROOM_BYTES_MAX};
+use super::doors::Doors;
+use super::guest::Guest;
 use super::protocol::ServerMessage;
 
 /// All rooms of the chat. Cloning counts a reference.
+///
+/// A room begins with its first member, who may close it with a password, and ends with its last.
 ///
 /// Whatever changes a room or is said in it happens in one order, whichever threads the members are
 /// on: counts never go back in time, and a member misses nothing that is said after its `joined`.
 #[derive(Clone)]
 pub(crate) struct Rooms {
     hub: Hub,
+    doors: Arc<Doors>,
     order: Arc<Mutex<()>>,
 }
 
 impl Rooms {
-    pub(crate) fn new() -> Result<Self, HubError> {
-        let hub = Hub::builder().room_name_bytes_max(ROOM_BYTES_MAX).build()?;
-        Ok(Self { hub, order: Arc::default() })
+    /// The secret keys the sums of the passwords, which are kept in their place.
+    pub(crate) fn new(hub: Hub, secret: Secret) -> Self {
+        Self { hub, doors: Arc::new(Doors::new(secret)), order: Arc::default() }
     }
 
-    pub(crate) fn enter(&self, guest: &Guest, sender: &Sender) -> Seat {
-        let id = sender.id();
+    pub(crate) fn enter(
+        &self,
+        guest: &Guest,
+        sender: &Sender,
+        address: Option<IpAddr>,
+    ) -> Result<Seat, Refusal> {
         let room = self.hub.room(&guest.room);
-        let order = self.lock();
+        let _order = self.lock();
+        let is_new = room.is_empty();
+        self.doors.check(guest, is_new, address)?;
+        let membership = room.join(sender.clone())?;
+        if is_new {
+            self.doors.close(guest)?;
+        }
+        let id = sender.id();
         let joined = ServerMessage::Joined {
             id: &id.to_string(),
             room: &guest.room,
             name: &guest.name,
-            people: room.len() + 1,
+            people: room.len(),
+            is_private: guest.password.is_some(),
         };
-        // Before it is in the room, so that nothing overtakes it. A connection that is closed
-        // already leaves at once.
+        // Nobody says anything before the order is let go. A connection that is closed already leaves
+        // at once.
         let _ = sender.try_send(joined.to_json());
-        let membership = match room.join(sender.clone()) {
-            Ok(membership) => Some(membership),
-            Err(error) => {
-                // The reason is short enough, and it is closed either way.
-                let _ = sender.close(1008, &error.to_string());
-                None
-            }
-        };
         self.announce(&room, format!("{} joined", guest.name), id);
-        drop(order);
-        Seat { rooms: self.clone(), membership, id, name: guest.name.clone() }
+        let name = guest.name.clone();
+        Ok(Seat { rooms: self.clone(), membership: Some(membership), id, name })
     }
 
     /// Tells a room that somebody came or went; `except` knows already.
@@ -88,6 +98,49 @@ fn try_announce(room: &Room, text: &str, except: u64) -> Result<(), BroadcastErr
     let people = room.len();
     room.broadcast_except(&*ServerMessage::People { people }.to_json(), except)?;
     room.broadcast_except(&*ServerMessage::Notice { text }.to_json(), except)
+}
+
+/// Why a member has to go, as its close frame says it.
+pub(crate) struct Refusal {
+    pub(crate) code: u16,
+    pub(crate) reason: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: u16, reason: &str) -> Self {
+        Self { code, reason: reason.trim_end().to_owned() }
+    }
+}
+
+/// The client has said what is no part of the chat.
+impl From<&'static str> for Refusal {
+    fn from(reason: &'static str) -> Self {
+        Self::new(1008, reason)
+    }
+}
+
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Self {
+        let reason = match error {
+            AuthError::Refused => "no room of this name with this password",
+            _ => "too many wrong passwords: wait a minute",
+        };
+        Self::new(error.close_code().as_u16(), reason)
+    }
+}
+
+/// The room is full: later there may be a place.
+impl From<JoinError> for Refusal {
+    fn from(error: JoinError) -> Self {
+        Self::new(1013, &error.to_string())
+    }
+}
+
+/// As many rooms have passwords as may have.
+impl From<SetupError> for Refusal {
+    fn from(error: SetupError) -> Self {
+        Self::new(1013, &error.to_string())
+    }
 }
 
 /// A member's place in a room. It is free, and the room is told, when this is dropped.
@@ -128,6 +181,9 @@ impl Drop for Seat {
         let room = membership.room().clone();
         let _order = self.rooms.lock();
         drop(membership);
+        if room.is_empty() {
+            self.rooms.doors.open(room.name());
+        }
         self.rooms.announce(&room, format!("{} left", self.name), self.id);
     }
 }

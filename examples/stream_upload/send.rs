@@ -3,10 +3,9 @@
 use std::error::Error;
 use std::path::Path;
 
-use sockeye::{MessageKind, WebSocket};
+use sockeye::{ClientStream, MessageKind, WebSocket};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::tally::Tally;
 
@@ -33,7 +32,7 @@ pub(crate) async fn send(url: &str, path: &Path) -> Result<String, Box<dyn Error
 }
 
 async fn write(
-    socket: &mut WebSocket<TcpStream>,
+    socket: &mut WebSocket<ClientStream>,
     file: &mut File,
     tally: &mut Tally,
 ) -> Result<(), Box<dyn Error>> {
@@ -50,7 +49,7 @@ async fn write(
     }
 }
 
-async fn answer(socket: &mut WebSocket<TcpStream>) -> Result<String, Box<dyn Error>> {
+async fn answer(socket: &mut WebSocket<ClientStream>) -> Result<String, Box<dyn Error>> {
     let Some(message) = socket.recv().await? else {
         let outcome = socket.outcome();
         let text = outcome.map(|end| format!("{} {}", end.code.as_u16(), end.reason.as_str()));

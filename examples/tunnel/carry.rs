@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use sockeye::WebSocket;
+use sockeye::net::ByteStream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -14,7 +15,7 @@ const READ_BYTES: usize = 64 * 1024;
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Carries bytes both ways until both directions have ended, or one has failed.
-pub(crate) async fn carry(mut tcp: TcpStream, socket: WebSocket<TcpStream>) {
+pub(crate) async fn carry<S: ByteStream>(mut tcp: TcpStream, socket: WebSocket<S>) {
     let id = socket.id();
     let mut stream = socket.into_byte_stream();
     let (from_tcp, to_tcp) = tcp.split();

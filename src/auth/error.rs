@@ -7,8 +7,9 @@ use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::frame::CloseCode;
+use crate::handshake::RoomNameError;
 
-use super::{JwtError, QueryError, RoomNameError};
+use super::{JwtError, QueryError};
 
 /// Why somebody does not get in.
 ///

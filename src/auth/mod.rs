@@ -51,10 +51,10 @@ mod jwt;
 mod password;
 mod query;
 mod room_auth;
-mod room_name;
 mod secret;
 mod sources;
 
+pub use crate::handshake::RoomNameError;
 pub use authenticator::{AuthenticateFn, Authenticator, SharedAuthenticator, authenticate_fn};
 pub use credentials::Credentials;
 pub use error::{AuthError, CredentialsError, SetupError};
@@ -64,6 +64,7 @@ pub use jwt::{Claims, JwtError, JwtSigner, JwtVerifier};
 pub use password::{RoomPasswords, RoomsWithoutPassword};
 pub use query::{QueryError, query_value};
 pub use room_auth::RoomAuth;
-pub use room_name::{RoomNameError, check_room_name};
 pub use secret::Secret;
-pub use sources::{CredentialSources, is_credential};
+pub use sources::CredentialSources;
+
+pub use crate::handshake::is_credential;

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use crate::handshake::{ROOM_NAME_BYTES_MAX, check_room_name};
 use crate::sync::Mutex;
 
 use super::secret::SUM_BYTES;
-use super::{AuthError, Authenticator, Credentials, Identity, Secret, SetupError, check_room_name};
+use super::{AuthError, Authenticator, Credentials, Identity, Secret, SetupError};
 
 /// The longest password, in bytes.
 const PASSWORD_BYTES_MAX: usize = 1024;
@@ -26,6 +27,22 @@ pub enum RoomsWithoutPassword {
     Refuse,
     /// Everybody gets in. Who tries names finds out which of them have a password.
     Open,
+}
+
+impl RoomsWithoutPassword {
+    /// Whether a password is right, where this sum is known of its room. The work is done either way:
+    /// how long it takes says nothing of which rooms there are.
+    fn judge(
+        self,
+        known: Option<[u8; SUM_BYTES]>,
+        is_sum: impl FnOnce(&[u8; SUM_BYTES]) -> bool,
+    ) -> bool {
+        let is_right = is_sum(&known.unwrap_or([0; SUM_BYTES]));
+        match known {
+            Some(_) => is_right,
+            None => self == Self::Open,
+        }
+    }
 }
 
 /// The passwords of rooms, for a door that many share. Use it from any thread.
@@ -81,7 +98,7 @@ impl RoomPasswords {
     /// For a name that is none, a password that is empty or longer than 1,024 bytes, and one room too
     /// many.
     pub fn set(&self, room: &str, password: &str) -> Result<(), SetupError> {
-        check_room_name(room)?;
+        check_room_name(room, ROOM_NAME_BYTES_MAX)?;
         if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
             return Err(SetupError::PasswordLength { limit: PASSWORD_BYTES_MAX });
         }
@@ -100,23 +117,26 @@ impl RoomPasswords {
         self.sums.lock().remove(room).is_some()
     }
 
+    /// Whether a room has a password. It is for the application's own decisions: an answer that depends
+    /// on it tells whoever asks which rooms there are.
+    #[must_use]
+    pub fn has_password(&self, room: &str) -> bool {
+        self.sums.lock().contains_key(room)
+    }
+
     /// Whether this password opens this room.
     ///
     /// Cost: one HMAC over both, whatever the answer.
     #[must_use]
     pub fn check(&self, room: &str, password: &str) -> bool {
         // How long they are is the caller's own knowledge.
-        if check_room_name(room).is_err() || password.len() > PASSWORD_BYTES_MAX {
+        let is_named = check_room_name(room, ROOM_NAME_BYTES_MAX).is_ok();
+        if !is_named || password.len() > PASSWORD_BYTES_MAX {
             return false;
         }
-        let sum = self.sums.lock().get(room).copied();
-        let is_right = self
-            .secret
-            .is_sum(&parts(room, password, &framing(room)), &sum.unwrap_or([0; SUM_BYTES]));
-        match sum {
-            Some(_) => is_right,
-            None => self.without == RoomsWithoutPassword::Open,
-        }
+        let known = self.sums.lock().get(room).copied();
+        self.without
+            .judge(known, |sum| self.secret.is_sum(&parts(room, password, &framing(room)), sum))
     }
 
     /// Whether these credentials open the room they name; without a room they open none.
@@ -170,6 +190,21 @@ mod tests {
         for (room, password) in [("a", "bcd"), ("abc", "d"), ("abcd", ""), ("ab", "cd\0")] {
             let sum = rooms.secret.sum(&parts(room, password, &framing(room)));
             assert_ne!(sum, stored, "{room} {password}");
+        }
+    }
+
+    /// A06, row 58: one sum and one comparison, whether the room is known or not.
+    #[test]
+    fn the_work_is_the_same_for_unknown_rooms() {
+        for without in [RoomsWithoutPassword::Refuse, RoomsWithoutPassword::Open] {
+            for known in [None, Some([1; SUM_BYTES])] {
+                let mut sums = 0;
+                without.judge(known, |_| {
+                    sums += 1;
+                    false
+                });
+                assert_eq!(sums, 1, "{known:?}");
+            }
         }
     }
 

@@ -34,6 +34,17 @@ impl Secret {
         Ok(Self(keyed))
     }
 
+    /// A secret of the operating system's randomness, which nobody else has and nobody can restore: what
+    /// was made with it is worth nothing after a restart.
+    ///
+    /// # Errors
+    /// When the operating system has no random numbers to give.
+    pub fn from_os() -> std::io::Result<Self> {
+        let mut bytes = [0; SECRET_BYTES_MIN];
+        getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+        Self::new(bytes).map_err(std::io::Error::other)
+    }
+
     /// The sum over parts, one behind the other.
     pub(super) fn sum(&self, parts: &[&[u8]]) -> [u8; SUM_BYTES] {
         self.over(parts).finalize().into_bytes().into()

@@ -7,15 +7,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, Request};
 
-use crate::handshake::elements;
+use crate::handshake::{
+    BEARER_PREFIX, ROOM_NAME_BYTES, ROOM_PASSWORD_PREFIX, check_room_name, elements,
+};
 
-use super::{Credentials, CredentialsError, check_room_name, query_value};
-
-/// What an offered subprotocol begins with that is a token.
-const BEARER_PREFIX: &str = "bearer.";
-
-/// And one that is a room's password in base64url without padding.
-const ROOM_PASSWORD_PREFIX: &str = "room-password.";
+use super::{Credentials, CredentialsError, query_value};
 
 /// Reads [`Credentials`] off a request.
 ///
@@ -33,7 +29,7 @@ const ROOM_PASSWORD_PREFIX: &str = "room-password.";
 ///
 /// A browser offers a subprotocol of the application beside these, `new WebSocket(url, ["chat",
 /// "bearer." + token])`, and the server chooses that one: browsers give up a connection whose server
-/// chose none of those offered. What [`is_credential`] is never chosen.
+/// chose none of those offered. What [`is_credential`](crate::handshake::is_credential) is never chosen.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -46,23 +42,29 @@ const ROOM_PASSWORD_PREFIX: &str = "room-password.";
 /// assert_eq!((credentials.token(), credentials.room()), (Some("abc"), Some("chat")));
 /// # Ok::<(), sockeye::auth::CredentialsError>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct CredentialSources {
     query: SecretsInQuery,
+    room_name_bytes_max: usize,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SecretsInQuery {
-    #[default]
     Ignored,
     Allowed,
+}
+
+impl Default for CredentialSources {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl CredentialSources {
     /// Headers and subprotocols, not the query.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self { query: SecretsInQuery::Ignored, room_name_bytes_max: ROOM_NAME_BYTES }
     }
 
     /// Takes token and room password from the query, too. Queries end in the logs of proxies and in the
@@ -70,6 +72,14 @@ impl CredentialSources {
     #[must_use]
     pub fn allow_query(mut self) -> Self {
         self.query = SecretsInQuery::Allowed;
+        self
+    }
+
+    /// The longest name of a room that may be asked for, in bytes (default 128, at most 1,024). A hub
+    /// sets its own.
+    #[must_use]
+    pub const fn room_name_bytes_max(mut self, bytes: usize) -> Self {
+        self.room_name_bytes_max = bytes;
         self
     }
 
@@ -87,7 +97,7 @@ impl CredentialSources {
         let (headers, query) = (request.headers(), request.uri().query().unwrap_or_default());
         let mut credentials = Credentials::new(now).with_head(request);
         if let Some(room) = query_value(query, "room")? {
-            check_room_name(&room)?;
+            check_room_name(&room, self.room_name_bytes_max)?;
             credentials = credentials.with_room(room);
         }
         if let Some(token) = self.token(headers, query)? {
@@ -138,13 +148,6 @@ impl CredentialSources {
             SecretsInQuery::Allowed => Ok(query_value(query, name)?.map(Into::into)),
         }
     }
-}
-
-/// Whether an offered subprotocol holds a token or a password, and so must neither be chosen nor
-/// logged.
-#[must_use]
-pub fn is_credential(subprotocol: &str) -> bool {
-    subprotocol.starts_with(BEARER_PREFIX) || subprotocol.starts_with(ROOM_PASSWORD_PREFIX)
 }
 
 /// What stands behind the scheme `Bearer`, in any case. Source: RFC 9110 11.1, RFC 6750 2.1.

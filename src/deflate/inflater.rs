@@ -1,18 +1,12 @@
 //! Compressed bytes in, messages out.
 
-use flate2::{Decompress, FlushDecompress, Status};
+use zlib_rs::{Inflate, InflateFlush, Status};
 
-/// What a sender takes off the end of a message (RFC 7692 7.2.1), in bytes.
-const BLOCK_TAIL_BYTES: usize = 4;
+/// What a sender takes off the end of a message (RFC 7692 7.2.1).
+const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// What a sender takes off, and more empty blocks: they are longer than the longest header of a block (286
-/// bytes), inside of which bytes are taken and nothing comes out. Where they give out a byte or do not
-/// fit, the message was cut.
-const TAIL: [u8; 299] = tail();
-
-/// What a sender takes off, and an empty block that says it is the last: only where that is understood as
-/// the end was the message whole.
-const LAST_TAIL: [u8; 9] = [0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff];
+/// An empty block.
+const EMPTY_BLOCK: [u8; 5] = [0, 0, 0, 0xff, 0xff];
 
 /// The least that is made room for, in bytes.
 const STEP_BYTES_MIN: usize = 1024;
@@ -27,9 +21,8 @@ pub struct InvalidDeflate;
 /// Memory: about 47 KiB once it was used, whatever comes.
 ///
 /// Source: RFC 7692 7.2.2, RFC 1951.
-#[derive(Debug)]
 pub struct Inflater {
-    stream: Decompress,
+    stream: Inflate,
     place: Place,
 }
 
@@ -48,13 +41,12 @@ impl Inflater {
     /// these). 8 is inflated with the window of 9.
     #[must_use]
     pub fn new(window_bits: u8) -> Self {
-        let stream = Decompress::new_with_window_bits(false, window_bits.clamp(9, 15));
+        let stream = Inflate::new(false, window_bits.clamp(9, 15));
         Self { stream, place: Place::Start }
     }
 
-    /// Takes bytes of a message and appends what they give to `out`: at most `room` bytes, or
-    /// what it has the capacity for. Returns how many were taken. Where `out` is full, more may come
-    /// out of them.
+    /// Takes bytes of a message and appends what they give to `out`, at most `room` bytes. Returns how many
+    /// were taken. Where all of the room is used, more may come out of them.
     ///
     /// # Errors
     /// [`InvalidDeflate`]; only [`reset`](Self::reset) helps then.
@@ -64,18 +56,27 @@ impl Inflater {
         out: &mut Vec<u8>,
         room: usize,
     ) -> Result<usize, InvalidDeflate> {
-        let len_max = out.len().saturating_add(room);
-        let mut taken = 0;
-        while out.len() < len_max {
-            reserve(out, input.len() - taken, len_max);
-            let (step, given) = self.step(&input[taken..], out)?;
-            taken += step;
-            let is_stuck = step == 0 && given == 0;
-            if is_stuck || (taken == input.len() && out.len() < out.capacity()) {
-                break;
+        let (mut len, mut taken) = (out.len(), 0);
+        let len_max = len.saturating_add(room);
+        let result = loop {
+            if len == out.len() {
+                if len == len_max {
+                    break Ok(taken);
+                }
+                prepare(out, input.len() - taken, len_max);
             }
-        }
-        Ok(taken)
+            match self.step(&input[taken..], &mut out[len..]) {
+                Ok((0, 0)) => break Ok(taken),
+                Ok((step, given)) => (taken, len) = (taken + step, len + given),
+                Err(error) => break Err(error),
+            }
+            // Room that is left: nothing is held back.
+            if taken == input.len() && len < out.len() {
+                break Ok(taken);
+            }
+        };
+        out.truncate(len);
+        result
     }
 
     /// The message is whole: nothing more comes out of it.
@@ -83,40 +84,43 @@ impl Inflater {
     /// # Errors
     /// [`InvalidDeflate`] when it was cut.
     pub fn finish(&mut self) -> Result<(), InvalidDeflate> {
-        self.finish_with(&TAIL)
-    }
-
-    /// The same for a message that is not followed by one that refers to it: everything is forgotten.
-    /// Cheaper.
-    pub(crate) fn finish_last(&mut self) -> Result<(), InvalidDeflate> {
-        self.finish_with(&LAST_TAIL)
-    }
-
-    fn finish_with(&mut self, tail: &[u8]) -> Result<(), InvalidDeflate> {
-        if self.place == Place::Start {
+        let is_whole = match self.place {
             // Not even the byte of an empty message (RFC 7692 7.2.3.6).
-            return Err(InvalidDeflate);
-        }
-        if self.place == Place::Inside {
-            let mut scrap = [0; 16];
-            let before = (self.stream.total_in(), self.stream.total_out());
-            let status = self.stream.decompress(tail, &mut scrap, FlushDecompress::Sync);
-            let taken = (self.stream.total_in() - before.0) as usize;
-            let is_whole = match status {
-                Ok(Status::Ok) => taken == TAIL.len(),
-                // Or the block whose tail was taken off says itself that it is the last.
-                Ok(Status::StreamEnd) => [BLOCK_TAIL_BYTES, LAST_TAIL.len()].contains(&taken),
-                _ => false,
-            };
-            if !is_whole || self.stream.total_out() != before.1 {
-                return Err(InvalidDeflate);
-            }
-            if matches!(status, Ok(Status::StreamEnd)) {
-                self.stream.reset(false);
-            }
-        }
+            Place::Start => false,
+            Place::Inside => self.ends_block(),
+            Place::Final => true,
+        };
         self.place = Place::Start;
-        Ok(())
+        is_whole.then_some(()).ok_or(InvalidDeflate)
+    }
+
+    /// Whether what a sender takes off ends a block, and no bit of it is left over: then all of an empty
+    /// block is understood as one.
+    fn ends_block(&mut self) -> bool {
+        let mut behind = [0; TAIL.len() + EMPTY_BLOCK.len()];
+        behind[..TAIL.len()].copy_from_slice(&TAIL);
+        behind[TAIL.len()..].copy_from_slice(&EMPTY_BLOCK);
+        let end = self.block(&behind);
+        if !matches!(end, Some((Status::Ok, taken)) if taken == TAIL.len()) {
+            return false;
+        }
+        match self.block(&EMPTY_BLOCK) {
+            Some((Status::Ok, taken)) => taken == EMPTY_BLOCK.len(),
+            // The block whose tail was taken off said itself that it is the last.
+            Some((Status::StreamEnd, 0)) => {
+                self.stream.reset(false);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes bytes up to the end of a block, out of which nothing may come. Returns how many.
+    fn block(&mut self, input: &[u8]) -> Option<(Status, usize)> {
+        let before = (self.stream.total_in(), self.stream.total_out());
+        let status = self.stream.decompress(input, &mut [0; 16], InflateFlush::Block).ok()?;
+        let is_silent = self.stream.total_out() == before.1;
+        is_silent.then(|| (status, (self.stream.total_in() - before.0) as usize))
     }
 
     /// Forgets all that came before, errors included. Cost: no allocation.
@@ -125,10 +129,12 @@ impl Inflater {
         self.place = Place::Start;
     }
 
-    fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(usize, usize), InvalidDeflate> {
-        let before = (self.stream.total_in(), out.len());
-        let status = self.stream.decompress_vec(input, out, FlushDecompress::Sync);
+    /// Returns how many bytes were taken and given.
+    fn step(&mut self, input: &[u8], room: &mut [u8]) -> Result<(usize, usize), InvalidDeflate> {
+        let before = (self.stream.total_in(), self.stream.total_out());
+        let status = self.stream.decompress(input, room, InflateFlush::SyncFlush);
         let taken = (self.stream.total_in() - before.0) as usize;
+        let given = (self.stream.total_out() - before.1) as usize;
         if taken > 0 {
             self.place = Place::Inside;
         }
@@ -140,25 +146,23 @@ impl Inflater {
             }
             Err(_) => return Err(InvalidDeflate),
         }
-        Ok((taken, out.len() - before.1))
+        Ok((taken, given))
     }
 }
 
-const fn tail() -> [u8; 299] {
-    let mut tail = [0; 299];
-    let mut at = 2;
-    while at < tail.len() {
-        (tail[at], tail[at + 1]) = (0xff, 0xff);
-        at += 5;
+impl std::fmt::Debug for Inflater {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inflater").field("place", &self.place).finish_non_exhaustive()
     }
-    tail
 }
 
-/// Makes some room in `out`, never beyond `len_max`.
-fn reserve(out: &mut Vec<u8>, input_len: usize, len_max: usize) {
-    if out.len() < out.capacity() {
-        return;
+/// Lengthens `out` by what there is memory for already, no more of it than the input is likely to need;
+/// where there is none, some is made, never beyond `len_max`.
+fn prepare(out: &mut Vec<u8>, input_len: usize, len_max: usize) {
+    let (len, rest) = (out.len(), len_max - out.len());
+    let likely = (4 * input_len).max(STEP_BYTES_MIN).min(rest);
+    if len == out.capacity() {
+        out.reserve_exact(likely.max(len).min(rest));
     }
-    let step = out.len().max(4 * input_len).max(STEP_BYTES_MIN);
-    out.reserve_exact(step.min(len_max - out.len()));
+    out.resize(len + likely.min(out.capacity() - len), 0);
 }

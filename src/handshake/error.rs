@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use crate::deflate::DeflateAnswerError;
 
 use super::headers::VERSION_13;
+use super::proxy_protocol::ProxyProtocolError;
 
 /// Why an opening handshake failed.
 ///
@@ -63,6 +64,9 @@ pub enum HandshakeError {
     Subprotocols,
 
     // The client's request.
+    /// A trusted proxy wrote no lawful PROXY header: the connection is closed without an answer.
+    #[error(transparent)]
+    ProxyProtocol(#[from] ProxyProtocolError),
     /// A method other than GET: 405 with `Allow: GET`. Source: RFC 6455 4.2.1 item 1.
     #[error("method other than GET")]
     Method,
@@ -205,6 +209,7 @@ impl HandshakeError {
             | Self::Target
             | Self::Host
             | Self::Body
+            | Self::ProxyProtocol(_)
             | Self::ConnectionMissing
             | Self::Key
             | Self::TwoOrigins
@@ -286,21 +291,30 @@ impl HandshakeError {
             _ => None,
         }
     }
+
+    /// Adds the body of a response that was not a 101.
+    pub(crate) fn with_body(mut self, body: Vec<u8>) -> Self {
+        if let Self::UnexpectedStatus(refused) | Self::Redirect(refused) = &mut self {
+            refused.body = body;
+        }
+        self
+    }
 }
 
-/// The head of a response that was not a 101, as large as the head limits allow and without its
-/// body.
+/// A response that was not a 101: its head, as large as the head limits allow, and the beginning of its
+/// body where that was read.
 ///
 /// Its `Debug` shows header names only: the values may hold cookies.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RefusedResponse {
     status: StatusCode,
     headers: HeaderMap,
+    body: Vec<u8>,
 }
 
 impl RefusedResponse {
     pub(super) fn new(status: StatusCode, headers: HeaderMap) -> Self {
-        Self { status, headers }
+        Self { status, headers, body: Vec::new() }
     }
 
     /// The status the server sent.
@@ -311,6 +325,12 @@ impl RefusedResponse {
     /// The headers the server sent.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+
+    /// The beginning of the body, without its framing: what a client read of it, at most 8 KiB. Empty
+    /// where there was none, and without I/O.
+    pub fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// The value of a single `Location`, if it is visible ASCII. Source: RFC 9110 10.2.2.

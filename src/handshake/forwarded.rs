@@ -72,7 +72,7 @@ pub struct TrustedProxies {
 
 /// `address` has no bit after the first `prefix_bits`, and is no IPv4 address written as IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Network {
+pub(crate) struct Network {
     address: IpAddr,
     prefix_bits: u32,
 }
@@ -151,7 +151,8 @@ impl TrustedProxies {
 }
 
 impl Network {
-    fn contains(&self, address: IpAddr) -> bool {
+    /// Whether an address, which is no IPv4 address written as IPv6, is in it.
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address) {
             (IpAddr::V4(own), IpAddr::V4(address)) => {
                 (own.to_bits() ^ address.to_bits()).leading_zeros() >= self.prefix_bits

@@ -168,10 +168,11 @@ impl HeadReader {
     /// Parses the complete head as a response, as the client does.
     ///
     /// Any status from 100 to 599 is fine here; lengths of bodies are not looked at. The reason
-    /// phrase is dropped.
+    /// phrase is dropped. HTTP/1.0 is fine, too: gateways refuse in it; a 101 in it is none (see
+    /// [`ClientHandshake::finish`](super::ClientHandshake::finish)).
     ///
     /// Errors: [`Malformed`](HandshakeError::Malformed),
-    /// [`HttpVersion`](HandshakeError::HttpVersion) (as in [`request`](Self::request)), the error
+    /// [`HttpVersion`](HandshakeError::HttpVersion) for another major version, the error
     /// of [`receive`](Self::receive) again, and [`Closed`](HandshakeError::Closed) while the head
     /// is not complete. Source: RFC 9112 4, 5.
     pub fn response(&self) -> Result<Response<()>, HandshakeError> {

@@ -15,12 +15,17 @@
 //!          bytes -> ResponseReader -> http::Response, ClientHandshake -> Negotiated
 //! ```
 //!
-//! Behind proxies, [`TrustedProxies`] and [`ProxyHeaderReader`] tell who the client is.
+//! Behind proxies, [`TrustedProxies`] and [`ProxyHeaderReader`] tell who the client is; [`AddressKey`]
+//! says what counts as one client. What a room may be called that a client asks for says
+//! [`check_room_name`].
 //!
 //! A server with an HTTP library of its own begins at [`Upgrade::from_request`]. Whoever refuses a
 //! request closes the connection: bytes behind a refused head are never parsed.
 
+mod address;
+mod body;
 mod client;
+mod credential;
 mod error;
 mod extensions;
 mod forwarded;
@@ -34,12 +39,19 @@ mod parse;
 mod proxy_protocol;
 mod query;
 mod response;
+mod room_name;
 mod server;
 mod tokens;
 
+pub use address::AddressKey;
+pub(crate) use body::BodyReader;
 pub use client::{ClientHandshake, Offer, ResponseReader, parse_uri};
+pub use credential::is_credential;
+#[cfg(feature = "auth")]
+pub(crate) use credential::{BEARER_PREFIX, ROOM_PASSWORD_PREFIX};
 pub use error::{HandshakeError, RefusedResponse};
 pub use extensions::Extension;
+pub(crate) use forwarded::Network;
 pub use forwarded::{ForwardedHeader, NetworkError, TrustedProxies};
 pub use head::{HeadLimits, HeadReader};
 pub use key::{ClientKey, accept_key};
@@ -48,6 +60,7 @@ pub use origin::{Origin, Origins};
 pub use proxy_protocol::{ProxyHeader, ProxyHeaderReader, ProxyProtocolError};
 pub(crate) use query::decode as decode_query;
 pub use response::encode_response;
+pub use room_name::{ROOM_NAME_BYTES, ROOM_NAME_BYTES_MAX, RoomNameError, check_room_name};
 pub use server::{Acceptance, Upgrade};
 #[cfg(feature = "auth")]
 pub(crate) use tokens::elements;

@@ -59,7 +59,11 @@ pub(super) fn parse_response(
     let (Some(version), Some(status)) = (parts.next(), parts.next()) else {
         return Err(HandshakeError::Malformed("a status line has a version and a status"));
     };
-    check_version(version)?;
+    // Old proxies answer so, also to what they forward. A 101 in it is refused later.
+    let is_old = version == b"HTTP/1.0";
+    if !is_old {
+        check_version(version)?;
+    }
     let status = match (status, StatusCode::from_bytes(status)) {
         ([b'1'..=b'5', _, _], Ok(status)) => status,
         _ => {
@@ -69,7 +73,7 @@ pub(super) fn parse_response(
     let headers = parse_headers(block, header_lines)?;
     let mut response = Response::new(());
     *response.status_mut() = status;
-    *response.version_mut() = Version::HTTP_11;
+    *response.version_mut() = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
     *response.headers_mut() = headers;
     Ok(response)
 }
@@ -186,9 +190,12 @@ mod tests {
         for version in ["1.0", "0.9", "2.0", "3.0"] {
             let error = request(&format!("GET / HTTP/{version}")).unwrap_err();
             assert_eq!(error, HandshakeError::HttpVersion);
-            let error = response(&format!("HTTP/{version} 101")).unwrap_err();
-            assert_eq!(error, HandshakeError::HttpVersion);
+            if version != "1.0" {
+                let error = response(&format!("HTTP/{version} 101")).unwrap_err();
+                assert_eq!(error, HandshakeError::HttpVersion);
+            }
         }
+        assert_eq!(response("HTTP/1.0 503").unwrap().version(), Version::HTTP_10);
         for version in "HTTP/1.|HTTP/11|HTTP/1.1 |http/1.1|HTTP/1.10|HTTP/1,1|| HTTP/1.1".split('|')
         {
             let error = request(&format!("GET / {version}")).unwrap_err();

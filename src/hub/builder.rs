@@ -9,7 +9,7 @@ use crate::sync::Arc;
 use super::clock::Warning;
 use super::hub::Hub;
 use super::limits::{Limits, LimitsError};
-use super::peer::Peer;
+use super::peer::{OnJoin, Peer};
 
 /// The longest message a hub's connections take, unless it is set otherwise, in bytes.
 pub const HUB_MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -61,6 +61,7 @@ pub(super) struct Settings {
     pub(super) default_rooms: Vec<Arc<str>>,
     pub(super) config: Arc<Config>,
     pub(super) warning: Option<Warning>,
+    pub(super) on_join: Option<OnJoin>,
 }
 
 impl Default for Settings {
@@ -75,6 +76,7 @@ impl Default for Settings {
             default_rooms: Vec::new(),
             config: Arc::new(config),
             warning: None,
+            on_join: None,
         }
     }
 }
@@ -161,6 +163,18 @@ impl HubBuilder {
         F: Fn(&Peer, Duration) + Send + Sync + 'static,
     {
         self.settings.warning = Some(Warning { before, call: Arc::new(call) });
+        self
+    }
+
+    /// Asks this before a registered connection joins a room, its first ones among them, by a name that
+    /// keeps the hub's rules: whether the name is one the application knows, and whether this connection
+    /// may. Where it says no, the join is refused with [`JoinError::Refused`](super::JoinError::Refused);
+    /// where it panics, so does the join.
+    pub fn on_join<F>(mut self, may_join: F) -> Self
+    where
+        F: Fn(&Peer, &str) -> bool + Send + Sync + 'static,
+    {
+        self.settings.on_join = Some(OnJoin(Arc::new(may_join)));
         self
     }
 

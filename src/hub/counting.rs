@@ -2,12 +2,18 @@
 
 use std::time::Instant;
 
+use http::StatusCode;
+
+use crate::error::Error;
+use crate::handshake::HandshakeError;
+use crate::net::is_shortage;
 use crate::protocol::{Observer, Overflow};
 use crate::sync::Arc;
 
 use super::error::{JoinError, RegisterError};
 use super::hub::Hub;
 use super::metrics::{ConstantLabels, Gauges, JoinRefusal, Metrics, Rejection, Snapshot};
+use super::shared::Shared;
 
 /// Messages on the hub's connections, counted.
 pub(super) struct Counting(pub(super) Arc<Metrics>);
@@ -56,9 +62,41 @@ impl JoinError {
             Self::RoomFull { .. } => JoinRefusal::RoomFull,
             Self::TooManyRooms { .. } => JoinRefusal::TooManyRooms,
             Self::Name { .. } => JoinRefusal::Name,
+            Self::Refused => JoinRefusal::Hook,
             Self::Closed => JoinRefusal::Other,
         }
     }
+}
+
+impl Shared {
+    /// A handshake came to nothing before the hub was asked, or after it.
+    pub(super) fn count_refused(&self, error: &Error) {
+        if let Some(reason) = rejection(error) {
+            self.metrics.count_rejected(reason);
+        }
+    }
+}
+
+/// How a handshake that came to nothing is counted; a page is no refusal.
+fn rejection(error: &Error) -> Option<Rejection> {
+    use HandshakeError::{Busy, Closed, OriginRefused, Timeout};
+    Some(match error {
+        Error::Handshake(Busy { .. }) => Rejection::HalfOpen,
+        Error::Handshake(OriginRefused) => Rejection::Origin,
+        Error::Handshake(Timeout) => Rejection::Timeout,
+        Error::Handshake(Closed) => Rejection::Other,
+        // The rest of them is the client's, but for a mistake in the hook's answer.
+        Error::Handshake(error) if error.status() != StatusCode::INTERNAL_SERVER_ERROR => {
+            Rejection::BadRequest
+        }
+        Error::WebSocketNotEnabled => Rejection::BadRequest,
+        Error::Answered(status) if status.is_client_error() || status.is_server_error() => {
+            Rejection::Hook
+        }
+        Error::Answered(_) => return None,
+        Error::Io(error) if is_shortage(error) => Rejection::Shortage,
+        _ => Rejection::Other,
+    })
 }
 
 /// Microseconds since then.

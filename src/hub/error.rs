@@ -32,6 +32,9 @@ pub enum JoinError {
         /// The longest name, in bytes.
         bytes_max: usize,
     },
+    /// The application [says no](super::HubBuilder::on_join).
+    #[error("not allowed in this room")]
+    Refused,
     /// The connection is over.
     #[error("connection closed")]
     Closed,

@@ -7,21 +7,21 @@ use std::sync::Weak;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::auth::{
-    AuthError, Authenticator, CredentialSources, CredentialsError, GuessLimiter, Identity,
-    RoomNameError, SharedAuthenticator,
+    Attempt, AuthError, Authenticator, CredentialSources, GuessLimiter, Identity,
+    SharedAuthenticator,
 };
+use crate::error::Error;
 use crate::net::{Acceptor, Admission, Pass, Request, Server, WebSocket};
 use crate::sync::Arc;
 
 use super::error::RegisterError;
 use super::handlers::Handlers;
 use super::hub::{Hub, Registration};
-use super::limits::check_room_name;
 use super::metrics::Rejection;
 use super::peer::Peer;
 use super::serve::{Ticket, refusal};
@@ -42,10 +42,8 @@ impl Guard {
         request: &Request,
         address: Option<IpAddr>,
     ) -> Result<(Identity, Option<String>), AuthError> {
-        let attempt = match address {
-            Some(address) => Some(self.guesses.begin(address, Instant::now().into_std())?),
-            None => None,
-        };
+        let begin = |address| self.guesses.begin(address, Instant::now().into_std());
+        let mut asked = Asked(address.map(begin).transpose()?);
         let read = self.sources.read(request.http(), SystemTime::now());
         let (room, identity) = match read {
             Ok(mut credentials) => {
@@ -57,8 +55,8 @@ impl Guard {
             }
             Err(error) => (None, Err(error.into())),
         };
-        if let Some(attempt) = attempt {
-            attempt.end(&identity);
+        if let Some(attempt) = asked.0.take() {
+            attempt.end(identity.as_ref().err());
         }
         Ok((identity?, room))
     }
@@ -74,7 +72,6 @@ impl Admission for Guard {
             // A full server does no work for whom it cannot take.
             let ticket = Ticket::of(&hub, request).map_err(|error| refusal(&error))?;
             let found = self.identity(request, ticket.profile.address).await;
-            let found = found.and_then(|(identity, room)| Ok((identity, hub.check_room(room)?)));
             let (identity, room) = found.map_err(|error| {
                 hub.metrics.count_rejected(rejection(&error));
                 error.to_response()
@@ -92,28 +89,36 @@ impl Admission for Guard {
             Ok(Pass::new(Ticket { place: ticket.place, taken, profile }))
         })
     }
-}
 
-impl Shared {
-    /// Whether a connection may ask for this room.
-    fn check_room(&self, room: Option<String>) -> Result<Option<String>, AuthError> {
-        let bytes_max = self.settings.limits.room_name_bytes_max;
-        if let Some(room) = &room {
-            let named = check_room_name(room, bytes_max);
-            named.map_err(|_| CredentialsError::Room(RoomNameError::Unfit))?;
+    fn refused(&self, error: &Error) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.count_refused(error);
         }
-        Ok(room)
     }
 }
 
-/// How a refusal is counted.
-const fn rejection(error: &AuthError) -> Rejection {
-    match error {
-        AuthError::Refused => Rejection::Forbidden,
-        AuthError::RateLimited { .. } => Rejection::HandshakeRate,
-        AuthError::Credentials(_) => Rejection::BadRequest,
-        AuthError::Unavailable { .. } => Rejection::Other,
-        _ => Rejection::Unauthorized,
+/// Dropped before there was an answer, for the handshake's deadline came first, it is taken back.
+struct Asked<'a>(Option<Attempt<'a>>);
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        // An authenticator that panics over a wrong token must not be a way to try many.
+        if let Some(attempt) = self.0.take()
+            && !std::thread::panicking()
+        {
+            attempt.take_back();
+        }
+    }
+}
+
+/// How a refusal is counted: as it is answered.
+fn rejection(error: &AuthError) -> Rejection {
+    match error.status() {
+        StatusCode::UNAUTHORIZED => Rejection::Unauthorized,
+        StatusCode::FORBIDDEN => Rejection::Forbidden,
+        StatusCode::BAD_REQUEST => Rejection::BadRequest,
+        StatusCode::TOO_MANY_REQUESTS => Rejection::HandshakeRate,
+        _ => Rejection::Other,
     }
 }
 
@@ -146,7 +151,8 @@ impl Peer {
 impl Hub {
     /// An acceptor as of [`admit_with`](Self::admit_with) that asks the authenticator, too. Who is
     /// refused is answered by the [error](AuthError::to_response): 401, 403, and 429 for the eleventh
-    /// failure of an address within a minute.
+    /// failure of an address within a minute. An authenticator that is slower than the handshake's
+    /// deadline has told nothing, so that counts as no failure.
     ///
     /// Who is let in is registered as the user of its [`Identity`], joins the room of the query's
     /// `room`, if there is one, and is closed with 4401 when its identity ends, unless it
@@ -160,6 +166,8 @@ impl Hub {
     ) -> Acceptor {
         let (hub, guesses) = (Arc::downgrade(self.shared()), GuessLimiter::new());
         let authenticator = SharedAuthenticator::new(authenticator);
+        let bytes_max = self.shared().settings.limits.room_name_bytes_max;
+        let sources = sources.room_name_bytes_max(bytes_max);
         acceptor.admission(Guard { hub, authenticator, sources, guesses })
     }
 

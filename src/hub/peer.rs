@@ -16,6 +16,7 @@ use crate::sync::{Arc, Mutex};
 use super::clock::Due;
 use super::error::JoinError;
 use super::hub::Hub;
+use super::limits::check_room_name;
 use super::room::{Membership, Room};
 use super::shared::Shared;
 use super::worker::Jobs;
@@ -31,6 +32,18 @@ pub struct Profile {
 }
 
 type Extensions = Vec<(TypeId, Arc<dyn Any + Send + Sync>)>;
+
+/// Whether a connection may join a room.
+#[derive(Clone)]
+pub(super) struct OnJoin(pub(super) Arc<MayJoin>);
+
+type MayJoin = dyn Fn(&Peer, &str) -> bool + Send + Sync;
+
+impl std::fmt::Debug for OnJoin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OnJoin").finish_non_exhaustive()
+    }
+}
 
 impl Profile {
     /// Nothing is known.
@@ -212,6 +225,11 @@ impl Peer {
         let rooms_max = shared.settings.limits.rooms_per_connection_max;
         let metrics = shared.metrics.clone();
         let is_dry_run = shared.settings.limits.dry_run;
+        // Before the lock: the application may ask the peer anything.
+        if !self.may_join(&shared, name) {
+            metrics.count_join_refused(JoinError::Refused.refusal());
+            return Err(JoinError::Refused);
+        }
         let hub = Hub::from_shared(shared);
         let mut inner = self.0.inner.lock();
         if inner.is_gone {
@@ -230,6 +248,13 @@ impl Peer {
         let room = hub.room(name);
         inner.rooms.push(room.join_with(self.0.sender.clone(), self.0.worker.clone())?);
         Ok(room)
+    }
+
+    /// What the application says to it. A name against the rules is refused for that, later.
+    fn may_join(&self, hub: &Shared, name: &str) -> bool {
+        let Some(OnJoin(may_join)) = &hub.settings.on_join else { return true };
+        let is_lawful = check_room_name(name, hub.settings.limits.room_name_bytes_max).is_ok();
+        !is_lawful || self.in_room(name) || may_join(self, name)
     }
 
     /// Leaves a room. False: it was not in it.

@@ -10,11 +10,12 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use tokio::net::TcpStream;
 
+use crate::error::Error;
 use crate::net::{Acceptor, Admission, Pass, Request, Server, WebSocket};
 use crate::sync::Arc;
 
 use super::doors::Taken;
-use super::error::RegisterError;
+use super::error::{JoinError, RegisterError};
 use super::handlers::Handlers;
 use super::hub::{Hub, Registration};
 use super::metrics::Rejection;
@@ -71,6 +72,21 @@ impl Admission for Gate {
         let admitted = hub.and_then(|hub| Ticket::of(&hub, request)).map(Pass::new);
         let admitted = admitted.map_err(|error| refusal(&error));
         Box::pin(std::future::ready(admitted))
+    }
+
+    fn refused(&self, error: &Error) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.count_refused(error);
+        }
+    }
+}
+
+/// How a connection is closed that was let in and cannot be taken in after all.
+const fn close_code(error: &RegisterError) -> u16 {
+    use JoinError::{Name, Refused, TooManyRooms};
+    match error {
+        RegisterError::Room(Refused | Name { .. } | TooManyRooms { .. }) => 1008,
+        _ => 1013,
     }
 }
 
@@ -197,7 +213,7 @@ impl Hub {
                     Err(error) => {
                         let mut socket = socket;
                         // It ends either way.
-                        let _ = socket.close(1013, &error.to_string()).await;
+                        let _ = socket.close(close_code(&error), &error.to_string()).await;
                     }
                 }
             }

@@ -46,6 +46,8 @@ pub struct ShutdownReport {
     pub left: usize,
     /// Queued messages that could not be delivered any more.
     pub lost_messages: u64,
+    /// Messages that wait for those that are left: lost, too, unless their clients read them yet.
+    pub queued_messages: u64,
 }
 
 impl Shutdown {
@@ -129,6 +131,11 @@ impl Hub {
             ended: peers.len().saturating_sub(left),
             left,
             lost_messages: dropped(&peers) - lost_before,
+            queued_messages: registry
+                .all()
+                .iter()
+                .map(|peer| peer.sender().queued().0 as u64)
+                .sum(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The server's side of the opening handshake, on a stream.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -10,7 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::deflate::{ContextSlot, DeflateParams};
 use crate::error::Error;
-use crate::handshake::{HandshakeError, HeadLimits, HeadReader, Origins, Upgrade, encode_response};
+use crate::handshake::{
+    HandshakeError, HeadLimits, HeadReader, Origins, ProxyHeader, ProxyHeaderReader,
+    TrustedProxies, Upgrade, encode_response,
+};
 use crate::protocol::{Config, Role};
 use crate::sync::Arc;
 
@@ -25,6 +28,12 @@ const LINGER_BYTES_MAX: usize = 64 * 1024;
 
 /// How long that may take.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// When a client that met too many handshakes under way may come again.
+pub(super) const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a trusted proxy may take to say who its client is.
+const PROXY_TIMEOUT: Duration = Duration::from_secs(5);
 
 type Hook = dyn Fn(Request) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync;
 
@@ -53,6 +62,7 @@ struct Settings {
     head_limits: HeadLimits,
     handshake_timeout: Duration,
     origins: Origins,
+    proxies: TrustedProxies,
     admission: Option<Arc<dyn Admission>>,
     hook: Option<Arc<Hook>>,
 }
@@ -72,6 +82,7 @@ impl Acceptor {
             head_limits: HeadLimits::default(),
             handshake_timeout: Duration::from_secs(10),
             origins: Origins::SameHost,
+            proxies: TrustedProxies::default(),
             admission: None,
             hook: None,
         };
@@ -97,6 +108,20 @@ impl Acceptor {
         self.with(|settings| settings.handshake_timeout = timeout)
     }
 
+    /// Requires a header of the PROXY protocol, version 1 or 2, from these peers, before the handshake
+    /// and within 5 s of it; the address in it is the request's
+    /// [peer](super::Request::peer_addr). Without one the connection is closed, and not answered.
+    /// Nobody else is asked for one or believed it (default: nobody is).
+    #[must_use]
+    pub fn proxy_protocol(self, proxies: TrustedProxies) -> Self {
+        self.with(|settings| settings.proxies = proxies)
+    }
+
+    /// Whether this peer speaks for others.
+    pub(super) fn is_proxy(&self, address: IpAddr) -> bool {
+        self.settings.proxies.contains(address)
+    }
+
     /// Asks this hook what to do with each request: accept, choose a subprotocol, refuse with any
     /// status, or answer with a page. Requests that are no valid upgrade but a plain GET reach it too
     /// (see [`Request::is_upgrade`]); accepting one of those answers 426.
@@ -112,7 +137,8 @@ impl Acceptor {
         self.with(|settings| settings.hook = Some(hook))
     }
 
-    /// Asks this for every valid upgrade, before the hook.
+    /// Asks this for every valid upgrade, before the hook, and tells it of every other end of a
+    /// handshake.
     #[must_use]
     pub fn admission(self, admission: impl Admission) -> Self {
         let admission: Arc<dyn Admission> = Arc::new(admission);
@@ -134,11 +160,21 @@ impl Acceptor {
     /// Cancel safety: dropping the future drops the stream.
     pub async fn accept<S: ByteStream>(
         &self,
-        mut stream: S,
+        stream: S,
         peer_addr: Option<SocketAddr>,
     ) -> Result<(WebSocket<S>, Request), Error> {
+        self.accept_if(stream, peer_addr, |_| true).await
+    }
+
+    /// The same; whom a proxy speaks for may have too many handshakes under way.
+    pub(super) async fn accept_if<S: ByteStream>(
+        &self,
+        mut stream: S,
+        peer_addr: Option<SocketAddr>,
+        has_place: impl FnMut(IpAddr) -> bool + Send,
+    ) -> Result<(WebSocket<S>, Request), Error> {
         let timeout = self.settings.handshake_timeout;
-        let negotiating = self.negotiate(&mut stream, peer_addr);
+        let negotiating = self.negotiate(&mut stream, peer_addr, has_place);
         let negotiated = tokio::time::timeout(timeout, negotiating).await;
         match negotiated.unwrap_or(Err(HandshakeError::Timeout.into())) {
             Ok((request, deflate, input)) => {
@@ -149,19 +185,24 @@ impl Acceptor {
                 }
                 Ok((socket, request))
             }
-            Err(Refusal::Handshake(error)) => {
-                refuse(&mut stream, &error.to_response()).await;
-                Err(Error::Handshake(error))
+            Err(refusal) => {
+                let is_known = matches!(refusal, Refusal::NotAdmitted(_));
+                let (error, response) = refusal.into_parts();
+                if !is_known {
+                    self.tell_refused(&error);
+                }
+                if let Some(response) = response {
+                    refuse(&mut stream, &response).await;
+                }
+                Err(error)
             }
-            Err(Refusal::NotEnabled(error)) => {
-                refuse(&mut stream, &error.to_response()).await;
-                Err(Error::WebSocketNotEnabled)
-            }
-            Err(Refusal::Respond(response)) => {
-                refuse(&mut stream, &response).await;
-                Err(Error::Answered(response.status()))
-            }
-            Err(Refusal::Io(error)) => Err(Error::Io(error)),
+        }
+    }
+
+    /// Tells the admission, which counts, of a handshake that came to nothing.
+    pub(super) fn tell_refused(&self, error: &Error) {
+        if let Some(admission) = &self.settings.admission {
+            admission.refused(error);
         }
     }
 
@@ -169,9 +210,17 @@ impl Acceptor {
         &self,
         stream: &mut S,
         peer_addr: Option<SocketAddr>,
+        mut has_place: impl FnMut(IpAddr) -> bool + Send,
     ) -> Result<(Request, Option<DeflateParams>, Vec<u8>), Refusal> {
+        let (client, mut input) = self.read_client(stream, peer_addr).await?;
+        if client != peer_addr && !client.is_none_or(|client| has_place(client.ip())) {
+            return Err(HandshakeError::Busy { retry_after: BUSY_RETRY_AFTER }.into());
+        }
         let mut reader = HeadReader::new(self.settings.head_limits);
-        let input = read_head::<S, Refusal>(stream, |bytes| reader.receive(bytes)).await?;
+        let input = match reader.receive(&input)? {
+            Some(taken) => input.split_off(taken),
+            None => read_head::<S, Refusal>(stream, |bytes| reader.receive(bytes)).await?,
+        };
         let head = reader.request()?;
         let upgrade = match Upgrade::from_request(&head) {
             Ok(upgrade) => {
@@ -181,10 +230,10 @@ impl Acceptor {
             Err(error @ HandshakeError::UpgradeMissing) => Err(error),
             Err(error) => return Err(error.into()),
         };
-        let request = Request::new(head, upgrade.as_ref().ok(), peer_addr);
+        let request = Request::new(head, upgrade.as_ref().ok(), client);
         if let (Some(admission), Ok(_)) = (&self.settings.admission, &upgrade) {
             let admitted = admission.admit(&request).await;
-            request.set_pass(admitted.map_err(|answer| Refusal::Respond(final_only(answer)))?);
+            request.set_pass(admitted.map_err(|answer| Refusal::NotAdmitted(final_only(answer)))?);
         }
         let answer = match &self.settings.hook {
             Some(hook) => hook(request.clone()).await,
@@ -205,6 +254,28 @@ impl Acceptor {
         stream.write_all(&bytes).await?;
         stream.flush().await?;
         Ok((request, negotiated.deflate().copied(), input))
+    }
+
+    /// Who the client is, and what it has written behind a proxy's header.
+    async fn read_client<S: ByteStream>(
+        &self,
+        stream: &mut S,
+        peer_addr: Option<SocketAddr>,
+    ) -> Result<(Option<SocketAddr>, Vec<u8>), Refusal> {
+        if !peer_addr.is_some_and(|peer| self.is_proxy(peer.ip())) {
+            return Ok((peer_addr, Vec::new()));
+        }
+        let (mut reader, mut client) = (ProxyHeaderReader::new(), peer_addr);
+        let reading = read_head::<S, Refusal>(stream, |bytes| {
+            let Some((header, taken)) = reader.receive(bytes)? else { return Ok(None) };
+            if let ProxyHeader::Proxied { source, .. } = header {
+                client = Some(source);
+            }
+            Ok(Some(taken))
+        });
+        let read = tokio::time::timeout(PROXY_TIMEOUT, reading).await;
+        let input = read.unwrap_or(Err(HandshakeError::Timeout.into()))?;
+        Ok((client, input))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -236,10 +307,32 @@ fn final_only(mut response: Response<Bytes>) -> Response<Bytes> {
 /// Why a stream did not become a WebSocket.
 enum Refusal {
     Handshake(HandshakeError),
+    /// The admission's answer: it knows.
+    NotAdmitted(Response<Bytes>),
+    /// The hook's.
     Respond(Response<Bytes>),
     /// The hook accepted what is no upgrade.
     NotEnabled(HandshakeError),
     Io(std::io::Error),
+}
+
+impl Refusal {
+    /// What the caller is told, and the client.
+    fn into_parts(self) -> (Error, Option<Response<Bytes>>) {
+        match self {
+            // There is no protocol yet to answer in.
+            Self::Handshake(error @ HandshakeError::ProxyProtocol(_)) => (error.into(), None),
+            Self::Handshake(error) => {
+                let response = error.to_response();
+                (error.into(), Some(response))
+            }
+            Self::NotAdmitted(response) | Self::Respond(response) => {
+                (Error::Answered(response.status()), Some(response))
+            }
+            Self::NotEnabled(error) => (Error::WebSocketNotEnabled, Some(error.to_response())),
+            Self::Io(error) => (Error::Io(error), None),
+        }
+    }
 }
 
 impl From<HandshakeError> for Refusal {

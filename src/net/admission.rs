@@ -6,6 +6,8 @@ use std::pin::Pin;
 use bytes::Bytes;
 use http::Response;
 
+use crate::error::Error;
+
 use super::request::Request;
 
 /// Decides on upgrades before the accept hook does: limits, authentication.
@@ -18,6 +20,14 @@ pub trait Admission: Send + Sync + 'static {
         &'a self,
         request: &'a Request,
     ) -> Pin<Box<dyn Future<Output = Result<Pass, Response<Bytes>>> + Send + 'a>>;
+
+    /// Told of each handshake that came to nothing by anything but [`admit`](Self::admit)'s own answer:
+    /// a bad head, an origin, the deadline, what the accept hook answered, pages among it. Once for
+    /// each, before the answer is written. Also told of each try to accept for which the system had no
+    /// descriptor or memory ([`Error::Io`]).
+    fn refused(&self, error: &Error) {
+        let _ = error;
+    }
 }
 
 /// What a request was admitted with: places that are taken, who it is.

@@ -8,7 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use crate::outbox::{Flushed, Outbox};
 use crate::protocol::{
-    CloseCause, CloseOutcome, Config, Endpoint, Role, State, TimeoutKind, WriteBuffer, millis,
+    CloseCause, CloseOutcome, Config, Endpoint, Role, State, TimeoutKind, Token, WriteBuffer,
+    millis,
 };
 use crate::sync::{Arc, AtomicU64, Ordering};
 
@@ -357,8 +358,9 @@ impl<S: ByteStream> Conn<S> {
         self.is_blocked = false;
     }
 
-    /// A pong was read: it may be the one the keepalive waits for.
-    pub(super) fn handle_pong(&mut self) {
+    /// A pong was read: it may be the one the keepalive waits for, or a sender.
+    pub(super) fn handle_pong(&mut self, block: &[u8], token: Token) {
+        self.outbox.handle_pong(self.endpoint.payload(block, token), now_us);
         if self.endpoint.take_pong() {
             self.outbox.note_pong(now_us());
         }

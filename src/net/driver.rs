@@ -241,7 +241,7 @@ impl<S: ByteStream, H: Handler> Driver<S, H> {
     fn handle_control(&mut self, input: &[u8], token: Token, turn: &mut Turn) {
         let Self { conn, handler, .. } = self;
         if token.step == Step::Pong {
-            conn.handle_pong();
+            conn.handle_pong(input, token);
         }
         // At most 125 bytes, rarely: a copy sets the endpoint free for the handler.
         let payload = conn.endpoint.payload(input, token).to_vec();

@@ -133,7 +133,8 @@ impl Connection<'_> {
     /// [`SendError::Closed`] when the connection is closing.
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         self.endpoint.check_open()?;
-        if self.outbox.is_own_direct() {
+        let is_short = message.payload().len() <= self.endpoint.encoder().fragment_bytes();
+        if is_short && self.outbox.is_own_direct() {
             self.out.note_payload(message.payload().len());
             self.endpoint.encoder().prepared(message, self.out);
         } else {

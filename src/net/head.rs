@@ -16,7 +16,7 @@ use super::pool;
 /// those that follow.
 ///
 /// The thread's block is read into, so that a peer that says nothing costs no buffer.
-pub(super) async fn read_head<S, E>(
+pub(crate) async fn read_head<S, E>(
     stream: &mut S,
     mut receive: impl FnMut(&[u8]) -> Result<Option<usize>, HandshakeError>,
 ) -> Result<Vec<u8>, E>

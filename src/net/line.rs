@@ -16,6 +16,8 @@ use tokio::net::UnixStream;
 use crate::outbox::WriteNow;
 use crate::sync::Arc;
 
+use super::client_stream::{ClientStream, Kind};
+
 /// Any byte stream a WebSocket can run on: TCP, Unix sockets, TLS, an in-memory pipe.
 ///
 /// Implemented for all that fit; there is nothing to implement by hand.
@@ -42,7 +44,17 @@ impl<S: ByteStream> Line<S> {
         if let Some(unix) = take_as::<S, UnixStream>(&mut slot) {
             return Self::Unix(Arc::new(unix));
         }
-        // Neither took it, so it is still there.
+        let any: &mut dyn Any = &mut slot;
+        if let Some(slot) = any.downcast_mut::<Option<ClientStream>>() {
+            match slot.take().map(ClientStream::into_kind) {
+                Some(Kind::Tcp(tcp)) => return Self::Tcp(Arc::new(tcp)),
+                #[cfg(unix)]
+                Some(Kind::Unix(unix)) => return Self::Unix(Arc::new(unix)),
+                Some(kind) => *slot = Some(kind.into()),
+                None => {}
+            }
+        }
+        // Nobody took it, so it is still there.
         match slot {
             Some(stream) => Self::Own(Box::new(stream)),
             None => unreachable!("a stream is of one type"),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::handshake::{Acceptance, Upgrade, decode_query};
 use crate::sync::{Arc, Mutex};
@@ -139,9 +139,21 @@ impl Answer {
     pub fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let mut response = Response::new(body.into());
         *response.status_mut() = status;
-        let content_type = header::HeaderValue::from_static(content_type);
+        let content_type = HeaderValue::from_static(content_type);
         response.headers_mut().insert(header::CONTENT_TYPE, content_type);
         Self::Respond(response)
+    }
+
+    /// The same with one more header, whichever answer it is. The same name may be added again.
+    #[must_use]
+    pub fn header(self, name: HeaderName, value: HeaderValue) -> Self {
+        match self {
+            Self::Upgrade(acceptance) => Self::Upgrade(acceptance.header(name, value)),
+            Self::Respond(mut response) => {
+                response.headers_mut().append(name, value);
+                Self::Respond(response)
+            }
+        }
     }
 }
 

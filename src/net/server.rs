@@ -15,20 +15,17 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::frame::CloseFrame;
-use crate::handshake::HandshakeError;
+use crate::handshake::{AddressKey, HandshakeError};
 use crate::outbox::Outbox;
 use crate::sync::{Arc, Mutex};
 
-use super::acceptor::{Acceptor, refuse};
+use super::acceptor::{Acceptor, BUSY_RETRY_AFTER, refuse};
 use super::request::Request;
 use super::websocket::WebSocket;
 
 /// Handshakes that may be under way at a time, and those of one address.
 const HALF_OPEN_MAX: usize = 1024;
 const HALF_OPEN_PER_ADDRESS_MAX: usize = 32;
-
-/// When a client that met too many of them may come again.
-const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Connections the kernel keeps ready for us.
 const BACKLOG: i32 = 1024;
@@ -229,6 +226,7 @@ where
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) if is_shortage(&error) => {
+                serving.acceptor.tell_refused(&error.into());
                 tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(BACKOFF.1);
             }
@@ -243,7 +241,7 @@ where
     F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
 {
-    let half_open = HalfOpen::enter(&serving.tasks, peer.ip());
+    let half_open = HalfOpen::enter(serving, peer.ip());
     let task = handshake(serving.clone(), stream, peer, half_open);
     Tasks::spawn(&serving.tasks, task, None);
 }
@@ -257,11 +255,14 @@ async fn handshake<F, Fut>(
     F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
 {
-    let Some(half_open) = half_open else {
+    let Some(mut half_open) = half_open else {
         let busy = HandshakeError::Busy { retry_after: BUSY_RETRY_AFTER };
-        return refuse(&mut stream, &busy.to_response()).await;
+        let response = busy.to_response();
+        serving.acceptor.tell_refused(&busy.into());
+        return refuse(&mut stream, &response).await;
     };
-    let accepted = serving.acceptor.accept(stream, Some(peer)).await;
+    let has_place = |client| half_open.pass_to(client);
+    let accepted = serving.acceptor.accept_if(stream, Some(peer), has_place).await;
     drop(half_open);
     // Whoever was refused has been answered.
     let Ok((socket, request)) = accepted else { return };
@@ -276,7 +277,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// EMFILE, ENFILE, ENOBUFS, ENOMEM: it passes.
-fn is_shortage(error: &io::Error) -> bool {
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(24 | 23 | 105 | 55 | 12))
 }
 
@@ -294,7 +295,7 @@ struct Members {
     /// Nobody joins any more.
     is_closing: bool,
     half_open: usize,
-    half_open_of: HashMap<IpAddr, usize>,
+    half_open_of: HashMap<AddressKey, usize>,
 }
 
 /// One task of a server.
@@ -405,22 +406,30 @@ impl Drop for Member {
 /// A handshake under way.
 struct HalfOpen {
     tasks: Arc<Tasks>,
-    address: IpAddr,
+    /// `None`: a proxy that has not said whom it speaks for.
+    address: Option<AddressKey>,
 }
 
 impl HalfOpen {
-    fn enter(tasks: &Arc<Tasks>, address: IpAddr) -> Option<Self> {
+    fn enter<F>(serving: &Serving<F>, peer: IpAddr) -> Option<Self> {
+        let Serving { acceptor, tasks, .. } = serving;
         let mut members = tasks.members.lock();
-        let of_address = members.half_open_of.get(&address).copied().unwrap_or(0);
-        let is_exempt = address.is_loopback();
-        if members.half_open >= HALF_OPEN_MAX
-            || (!is_exempt && of_address >= HALF_OPEN_PER_ADDRESS_MAX)
-        {
+        if members.half_open >= HALF_OPEN_MAX {
             return None;
         }
+        // A proxy has as many clients as there are.
+        let address = match acceptor.is_proxy(peer) {
+            true => None,
+            false => Some(members.enter(peer)?),
+        };
         members.half_open += 1;
-        members.half_open_of.insert(address, of_address + 1);
         Some(Self { tasks: tasks.clone(), address })
+    }
+
+    /// The proxy speaks for this client. False: it has as many under way as it may.
+    fn pass_to(&mut self, client: IpAddr) -> bool {
+        self.address = self.tasks.members.lock().enter(client);
+        self.address.is_some()
     }
 }
 
@@ -428,12 +437,28 @@ impl Drop for HalfOpen {
     fn drop(&mut self) {
         let mut members = self.tasks.members.lock();
         members.half_open -= 1;
-        if let Some(count) = members.half_open_of.get_mut(&self.address) {
+        if let Some(address) = self.address
+            && let Some(count) = members.half_open_of.get_mut(&address)
+        {
             *count -= 1;
             if *count == 0 {
-                members.half_open_of.remove(&self.address);
+                members.half_open_of.remove(&address);
             }
         }
+    }
+}
+
+impl Members {
+    /// A place among the handshakes of one address.
+    fn enter(&mut self, address: IpAddr) -> Option<AddressKey> {
+        let is_exempt = address.to_canonical().is_loopback();
+        let key = AddressKey::from(address);
+        let under_way = self.half_open_of.get(&key).copied().unwrap_or(0);
+        if !is_exempt && under_way >= HALF_OPEN_PER_ADDRESS_MAX {
+            return None;
+        }
+        self.half_open_of.insert(key, under_way + 1);
+        Some(key)
     }
 }
 

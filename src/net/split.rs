@@ -18,24 +18,21 @@ use super::handler::{Connection, Handler};
 use super::line::ByteStream;
 use super::websocket::WebSocket;
 
-/// Messages that the driver reads ahead of the receiver.
-const AHEAD_MESSAGES_MAX: usize = 64;
-
-/// Payload bytes that the driver reads ahead of the receiver.
-const AHEAD_BYTES_MAX: usize = 256 * 1024;
-
 impl<S: ByteStream> WebSocket<S> {
     /// Splits into a clonable [`Sender`] for any task and one [`Receiver`].
     ///
     /// A task of its own, which the receiver owns, drives the connection from now on: pongs,
-    /// keepalive and closing go on whether the application reads, writes or does neither. It reads at
-    /// most 64 messages or 256 KiB ahead of the receiver; then the peer is held back.
+    /// keepalive and closing go on whether the application reads, writes or does neither. It reads
+    /// ahead of the receiver what the config allows (64 messages or 256 KiB unless it says otherwise); then
+    /// the peer is held back.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn split(self) -> (Sender, Receiver) {
         let sender = self.sender();
-        let shared = Arc::new(Mutex::new(Ahead::default()));
+        let config = sender.outbox().config();
+        let bounds = (config.read_ahead_messages_max.max(1), config.read_ahead_bytes_max.max(1));
+        let shared = Arc::new(Mutex::new(Ahead { bounds, ..Ahead::default() }));
         let task = tokio::spawn(self.run(Relay { shared: shared.clone() }).read_while_blocked());
         let receiver = Receiver { shared, task, sender: sender.clone() };
         (sender, receiver)
@@ -47,6 +44,8 @@ impl<S: ByteStream> WebSocket<S> {
 struct Ahead {
     messages: VecDeque<Message>,
     bytes: usize,
+    /// Most messages and most bytes.
+    bounds: (usize, usize),
     receiver: Option<Waker>,
     driver: Option<Waker>,
     outcome: Option<CloseOutcome>,
@@ -55,7 +54,7 @@ struct Ahead {
 
 impl Ahead {
     fn is_full(&self) -> bool {
-        self.messages.len() >= AHEAD_MESSAGES_MAX || self.bytes >= AHEAD_BYTES_MAX
+        self.messages.len() >= self.bounds.0 || self.bytes >= self.bounds.1
     }
 }
 

@@ -89,7 +89,7 @@ impl<S: ByteStream> WebSocket<S> {
         self
     }
 
-    pub(super) fn with_response(mut self, response: Response<()>) -> Self {
+    pub(crate) fn with_response(mut self, response: Response<()>) -> Self {
         self.response = Some(Box::new(response));
         self
     }
@@ -204,7 +204,8 @@ impl<S: ByteStream> WebSocket<S> {
         self.out.len() + self.conn.outbox.unwritten() + self.conn.outbox.queued().1
     }
 
-    /// Sends a ping of the keepalive now; its pong is waited for as always.
+    /// Sends a ping of the keepalive now; its pong is waited for as always. For the time there and back:
+    /// [`Sender::ping`].
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
@@ -355,7 +356,7 @@ impl<S: ByteStream> WebSocket<S> {
                 let input = &mut self.block[..self.end];
                 let token = self.conn.endpoint.advance(input, &mut self.at, &mut self.out, now_ms);
                 if token.step == Step::Pong {
-                    self.conn.handle_pong();
+                    self.conn.handle_pong(&self.block[..self.end], token);
                 }
                 if token.step != Step::More {
                     return Poll::Ready(Ok(Some(token)));

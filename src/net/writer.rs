@@ -35,7 +35,7 @@ const PIECE_BYTES_MAX: usize = 64 * 1024;
 ///
 /// Cancel safety: as of [`AsyncWrite`]: nothing that was reported as written is lost.
 ///
-/// Memory: a fragment, and 380 KiB for a compressor while the message lasts.
+/// Memory: a fragment, and 290 KiB for a compressor while the message lasts.
 ///
 /// Source: RFC 6455 5.4, RFC 7692 6.1.
 pub struct MessageWriter {

@@ -99,7 +99,6 @@ impl Queued {
                 }
                 None => encoder.owned(&message, out),
             },
-            // While it waits it need not be one frame.
             Self::Prepared(message) if message.payload().len() > encoder.fragment_bytes() => {
                 return Some(Active::Message(encoder.prepared_fragments(&message)));
             }

@@ -13,6 +13,7 @@ mod item;
 mod ledger;
 #[cfg(all(test, sockeye_loom))]
 mod models;
+mod pings;
 mod policy;
 mod queue;
 mod run;

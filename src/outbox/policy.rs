@@ -210,7 +210,8 @@ impl State {
                 return 0;
             }
         }
-        let frames = if self.is_server { run.frames(self.encoder.class()) } else { None };
+        let is_whole = self.is_server && !run.has_longer_than(self.encoder.fragment_bytes());
+        let frames = if is_whole { run.frames(self.encoder.class()) } else { None };
         let Some(frames) = frames else {
             return self.write_messages(run.messages());
         };
@@ -229,12 +230,12 @@ impl State {
         index + 1
     }
 
-    /// The same for messages that each peer gets encoded by itself.
+    /// The same for messages that each peer gets encoded by itself, or that are cut into fragments.
     fn write_messages(&mut self, messages: &[PreparedMessage]) -> usize {
         for (index, message) in messages.iter().enumerate() {
-            self.encoder.prepared(message, &mut self.tail);
+            self.begin(Queued::Prepared(message.clone()));
             let is_last = index + 1 == messages.len();
-            if is_last || self.tail.len() >= ENCODED_BYTES_MAX {
+            if is_last || self.is_mid_message() || self.tail.len() >= ENCODED_BYTES_MAX {
                 self.write_out();
                 if self.is_blocked {
                     return index + 1;

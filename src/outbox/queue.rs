@@ -66,6 +66,7 @@ impl Outbox {
         encoder.set_fragment_bytes(config.fragment_bytes_max);
         let state = State {
             waiting: None,
+            pings: None,
             tail: WriteBuffer::new(),
             encoder,
             ledger: Ledger::new(config.observer.clone()),
@@ -193,6 +194,9 @@ impl Outbox {
         let mut state = self.state.lock();
         state.check_open()?;
         if state.may_write() {
+            if message.payload().len() > state.encoder.fragment_bytes() {
+                return Ok(self.write(state, Queued::Prepared(message.clone()), None));
+            }
             // Straight to the line it is one frame and one write.
             let State { tail, encoder, .. } = &mut *state;
             encoder.prepared(message, tail);
@@ -425,9 +429,10 @@ impl Outbox {
         state.is_closed = true;
         state.drop_queue();
         let senders = state.waiting.take().map(|mut waiting| waiting.waiters.take_all());
+        let pings = state.pings.take().map(|pings| pings.into_wakers());
         self.note(&state);
         drop(state);
-        senders.into_iter().flatten().for_each(Waker::wake);
+        senders.into_iter().flatten().chain(pings.into_iter().flatten()).for_each(Waker::wake);
     }
 
     /// The connection is dropped while it is open: one try to write a close frame, without waiting: the

@@ -74,6 +74,11 @@ impl Run {
         self.payload_bytes
     }
 
+    /// Whether a payload is longer than so many bytes.
+    pub(super) fn has_longer_than(&self, bytes: usize) -> bool {
+        self.payload_bytes > bytes && self.messages.iter().any(|m| m.payload().len() > bytes)
+    }
+
     /// The messages.
     #[must_use]
     pub fn messages(&self) -> &[PreparedMessage] {

@@ -9,6 +9,7 @@ use crate::sync::Arc;
 
 use super::item::{Active, Queued, StreamPlace};
 use super::ledger::Ledger;
+use super::pings::Pings;
 use super::queue::WriteNow;
 use super::waiting::{Bounds, Waiting};
 use super::{SendError, Sent};
@@ -26,6 +27,7 @@ const FRAGMENTS_PER_WRITE: usize = SLICES_MAX / 2;
 pub(super) struct State {
     /// `None` while nothing and nobody waits: most outboxes never need it.
     pub(super) waiting: Option<Box<Waiting>>,
+    pub(super) pings: Option<Box<Pings>>,
     pub(super) tail: WriteBuffer,
     pub(super) encoder: Encoder,
     pub(super) ledger: Ledger,

@@ -224,14 +224,10 @@ impl Assembly {
     }
 
     /// The last fragment is whole. Gives the inflater back, if there is one.
-    pub(super) fn finish(
-        &mut self,
-        keeps_context: bool,
-    ) -> Result<Option<Box<Inflater>>, Violation> {
+    pub(super) fn finish(&mut self) -> Result<Option<Box<Inflater>>, Violation> {
         let mut inflater = self.inflater.take();
         if let Some(inflater) = &mut inflater {
-            let end = if keeps_context { inflater.finish() } else { inflater.finish_last() };
-            end.map_err(|_| Violation::InvalidDeflate)?;
+            inflater.finish().map_err(|_| Violation::InvalidDeflate)?;
         }
         if self.opcode == Opcode::Text && !self.utf8.is_complete() {
             return Err(Violation::InvalidUtf8);

@@ -21,6 +21,7 @@ pub(crate) struct DeflateClass {
 pub(crate) struct Compressor {
     class: DeflateClass,
     threshold_bytes: usize,
+    memory_level: u8,
     keeps_context: bool,
     messages: u8,
     /// Something was compressed since the last rest.
@@ -44,6 +45,7 @@ impl Compressor {
                 window_bits: params.own_window_bits,
             },
             threshold_bytes: settings.threshold_bytes(),
+            memory_level: settings.compression_memory_level(),
             keeps_context: !params.own_no_context,
             messages: 0,
             is_used: false,
@@ -100,7 +102,11 @@ impl Compressor {
         if self.own.is_none() && self.keeps_context && self.messages >= MESSAGES_BEFORE_CONTEXT {
             let DeflateClass { level, window_bits } = self.class;
             self.own = ContextSlot::take().map(|slot| Own {
-                deflater: Box::new(Deflater::new(level, window_bits)),
+                deflater: Box::new(Deflater::with_memory_level(
+                    level,
+                    window_bits,
+                    self.memory_level,
+                )),
                 is_stale: false,
                 _slot: slot,
             });

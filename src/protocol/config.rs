@@ -47,6 +47,12 @@ pub struct Config {
     /// Most payload bytes that wait in the outbox (default 1 MiB). One message may be longer when
     /// nothing else waits.
     pub outbox_bytes_max: usize,
+    /// Most messages that are read ahead of a [`Receiver`](crate::Receiver), the reading end of a split
+    /// connection (default 64). Then the peer is held back.
+    pub read_ahead_messages_max: usize,
+    /// Most payload bytes that are read ahead of it (default 256 KiB); the message that crosses it is
+    /// taken, too.
+    pub read_ahead_bytes_max: usize,
     /// What happens when the outbox is full (default: block for 10 s).
     pub overflow: Overflow,
     /// Tells the peer how many messages it missed when some were dropped (default: nothing does).
@@ -54,7 +60,7 @@ pub struct Config {
     /// Longest payload of a data frame that is sent, in bytes (default 64 KiB): longer messages are cut
     /// into fragments, so that a ping, a pong or the answer to a close need not wait for the end of a
     /// long message. (A server's handler reads nothing while its output is blocked, so it answers then.)
-    /// `None` never cuts. A [`PreparedMessage`](super::PreparedMessage) that need not wait is not cut.
+    /// `None` never cuts. Cutting costs nothing that can be measured, also of what was prepared.
     pub fragment_bytes_max: Option<usize>,
     /// Compression (default: none), if the peer agrees:
     /// `config.deflate = Deflate::no_context()`.
@@ -87,6 +93,8 @@ impl Default for Config {
             write_timeout: Duration::from_secs(10),
             outbox_messages_max: 64,
             outbox_bytes_max: 1024 * 1024,
+            read_ahead_messages_max: 64,
+            read_ahead_bytes_max: 256 * 1024,
             overflow: Overflow::Block { timeout: Duration::from_secs(10) },
             gap_notice: None,
             fragment_bytes_max: Some(64 * 1024),

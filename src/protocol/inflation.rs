@@ -22,11 +22,6 @@ impl Inflation {
         }
     }
 
-    /// Whether a message may refer to those before it.
-    pub(super) const fn keeps_context(&self) -> bool {
-        self.context.is_some()
-    }
-
     pub(super) fn take(&mut self) -> Box<Inflater> {
         if self.context.is_none() {
             return take_inflater();

@@ -14,6 +14,7 @@ mod compressor;
 mod config;
 mod decoder;
 mod delivery;
+mod duration;
 mod encoder;
 mod endpoint;
 mod fragments;
@@ -31,6 +32,7 @@ mod write_buffer;
 
 pub use closing::{CloseCause, CloseOutcome, Initiator, State, TimeoutKind};
 pub use config::Config;
+pub use duration::{DurationError, parse_duration};
 pub use encoder::Encoder;
 pub use endpoint::{ConnectionClosed, Endpoint, Event};
 pub use message::{Message, MessageKind, MessageRef, Utf8Bytes};

@@ -97,8 +97,7 @@ impl Decoder {
         let Some(assembly) = &mut self.assembly else {
             return Ok(());
         };
-        let keeps_context = self.inflation.as_ref().is_some_and(|known| known.keeps_context());
-        let inflater = assembly.finish(keeps_context)?;
+        let inflater = assembly.finish()?;
         if let (Some(inflater), Some(inflation)) = (inflater, &mut self.inflation) {
             inflation.put(inflater);
         }

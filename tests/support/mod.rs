@@ -1,7 +1,10 @@
 //! What several test binaries share.
 
+pub(crate) mod client;
 pub(crate) mod deflate;
 pub(crate) mod gate;
+#[cfg(feature = "hub")]
+pub(crate) mod hub;
 pub(crate) mod io;
 pub(crate) mod pair;
 pub(crate) mod server;

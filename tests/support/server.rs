@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use sockeye::frame::Frame;
 use sockeye::{
-    Acceptor, CloseOutcome, Config, Connection, Connector, Handler, MessageRef, Server, WebSocket,
+    Acceptor, ClientStream, CloseOutcome, Config, Connection, Connector, Handler, MessageRef,
+    Server, WebSocket,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -68,6 +69,12 @@ pub(crate) fn lawful() -> Vec<u8> {
 /// A request with another request line.
 pub(crate) fn request_line(line: &str) -> Vec<u8> {
     format!("{line}\r\n{}\r\n\r\n", LAWFUL.join("\r\n")).into_bytes()
+}
+
+/// A request for this target, with these header lines beside the lawful ones.
+pub(crate) fn request_for(target: &str, lines: &[&str]) -> Vec<u8> {
+    let lines: Vec<_> = LAWFUL.into_iter().chain(lines.iter().copied()).collect();
+    format!("GET {target} HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n")).into_bytes()
 }
 
 /// What came back.
@@ -170,7 +177,7 @@ pub(crate) struct Site {
     pub(crate) addr: SocketAddr,
     pub(crate) face: Face,
     pub(crate) outcomes: mpsc::UnboundedReceiver<CloseOutcome>,
-    healthy: WebSocket<TcpStream>,
+    healthy: WebSocket<ClientStream>,
     served: u32,
     live: Arc<AtomicUsize>,
     serving: JoinHandle<io::Result<()>>,
@@ -274,7 +281,7 @@ impl Site {
 }
 
 /// Bytes up to the end of the stream, or of the head of a 101.
-async fn read_reply(reader: &mut (impl AsyncReadExt + Unpin)) -> Vec<u8> {
+pub(crate) async fn read_reply(reader: &mut (impl AsyncReadExt + Unpin)) -> Vec<u8> {
     let mut bytes = Vec::new();
     let reading = async {
         loop {
@@ -302,7 +309,7 @@ pub(crate) async fn read_head(mut stream: TcpStream) -> (String, TcpStream) {
     (String::from_utf8(head).unwrap(), stream)
 }
 
-fn parse(bytes: &[u8]) -> Reply {
+pub(crate) fn parse(bytes: &[u8]) -> Reply {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
     let end = end.unwrap_or_else(|| panic!("no head: {:?}", String::from_utf8_lossy(bytes)));
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
@@ -352,3 +359,15 @@ pub(crate) async fn served(config: &Config, sent: &[u8], answers: &[Frame]) {
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     timeout(LONG, future).await.expect("nothing comes")
 }
+
+/// Room for a descriptor at each end of many connections. What the system does not allow shows at the
+/// connect.
+#[cfg(unix)]
+pub(crate) fn allow_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+#[cfg(not(unix))]
+pub(crate) fn allow_descriptors() {}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::room_name::ROOM_NAME_BYTES_MAX;
+use crate::handshake::{ROOM_NAME_BYTES, ROOM_NAME_BYTES_MAX};
 use crate::protocol::Rate;
 
 /// What a server and its hub allow. `None` is no limit. What one connection may do by itself (lengths,
@@ -57,7 +57,7 @@ impl Default for Limits {
             handshakes_per_address: None,
             room_members_max: None,
             rooms_per_connection_max: 64,
-            room_name_bytes_max: 128,
+            room_name_bytes_max: ROOM_NAME_BYTES,
             messages_per_connection: None,
             bytes_per_connection: None,
             life_max: None,

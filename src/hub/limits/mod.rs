@@ -11,16 +11,13 @@
 //!
 //! Who is refused, and what is answered, is decided where connections are taken in.
 
-mod address;
 mod address_rates;
 mod config;
 mod places;
-mod room_name;
 mod table;
 
+pub use crate::handshake::{AddressKey, ROOM_NAME_BYTES_MAX, RoomNameError, check_room_name};
 pub use crate::protocol::{Rate, RetryAfter, TokenBucket};
-pub use address::AddressKey;
 pub use address_rates::AddressRates;
 pub use config::{Limits, LimitsError};
 pub use places::{Place, Places, PlacesFull};
-pub use room_name::{ROOM_NAME_BYTES_MAX, RoomNameError, check_room_name};

@@ -61,6 +61,8 @@ labels! {
         Hook = "hook",
         /// The handshake took too long: 408.
         Timeout = "timeout",
+        /// No descriptor or memory to accept with; the next try comes after a pause. Counted for each try.
+        Shortage = "shortage",
         /// Anything else, such as a connection that was lost.
         Other = "other",
     }

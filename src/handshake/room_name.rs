@@ -1,7 +1,10 @@
-//! What a room may be called.
+//! What a room may be called that is asked for.
 
 /// The longest name a room may be allowed, in bytes.
 pub const ROOM_NAME_BYTES_MAX: usize = 1024;
+
+/// The longest name where nothing else is set, in bytes.
+pub const ROOM_NAME_BYTES: usize = 128;
 
 /// Why a room may not be called so. It does not repeat the name, so it may be logged and sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +36,7 @@ pub enum RoomNameError {
 /// application's business, and so is what a name grants.
 ///
 /// ```
-/// use sockeye::hub::limits::{ROOM_NAME_BYTES_MAX, check_room_name};
+/// use sockeye::handshake::{ROOM_NAME_BYTES_MAX, check_room_name};
 ///
 /// assert!(check_room_name("chat:general", ROOM_NAME_BYTES_MAX).is_ok());
 /// assert!(check_room_name("a\nb", ROOM_NAME_BYTES_MAX).is_err());

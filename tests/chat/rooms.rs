@@ -1,201 +1,17 @@
-//! The chat example as its users meet it: the compiled program, with this crate's client.
-//!
-//! The page itself is driven by real browsers in `tests/browser`.
-
-#![cfg(all(feature = "hub", feature = "json"))]
+//! Rooms, who is in them, and what is said there.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sockeye::handshake::HandshakeError;
-use sockeye::{Config, Connector, Error, Message, WebSocket};
+use sockeye::{Config, Connector, Error, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A test that waits longer than this hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The chat server, on a port of its own, until it is dropped.
-struct Chat {
-    process: Child,
-    addr: SocketAddr,
-}
-
-impl Chat {
-    fn start() -> Self {
-        let mut process =
-            Command::new(program()).args(["--port", "0"]).stdout(Stdio::piped()).spawn().expect(
-                "the example is there: cargo test builds it, cargo test --test chat does not",
-            );
-        let mut line = String::new();
-        let stdout = process.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        let addr =
-            line.trim().strip_prefix("chat is at http://").and_then(|rest| rest.strip_suffix('/'));
-        let addr = addr.unwrap_or_else(|| panic!("{line:?}")).parse().unwrap();
-        Self { process, addr }
-    }
-
-    fn url(&self, room: &str, name: &str) -> String {
-        let query = format!("room={}&name={}", encoded(room), encoded(name));
-        format!("ws://{}/chat?{query}", self.addr)
-    }
-
-    async fn connect(&self, room: &str, name: &str) -> Result<WebSocket<TcpStream>, Error> {
-        let mut config = Config::default();
-        config.message_bytes_max = 1024 * 1024;
-        Connector::new(config).connect(&self.url(room, name)).await
-    }
-
-    /// Joins and checks the welcome.
-    async fn join(&self, room: &str, name: &str, people: usize) -> Person {
-        let mut person =
-            Person { socket: self.connect(room, name).await.unwrap(), id: String::new() };
-        let joined = person.next().await;
-        person.id = joined["id"].as_str().unwrap().to_owned();
-        let expected = json!({
-            "type": "joined", "id": person.id, "room": room.trim(), "name": name.trim(), "people": people,
-        });
-        assert_eq!(joined, expected);
-        person
-    }
-
-    async fn get(&self, head: &str) -> Page {
-        let mut stream = TcpStream::connect(self.addr).await.unwrap();
-        let request = format!("{head}\r\nHost: {}\r\n\r\n", self.addr);
-        stream.write_all(request.as_bytes()).await.unwrap();
-        Page::read(stream).await
-    }
-}
-
-impl Drop for Chat {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Beside this test: target/PROFILE/deps/chat-HASH and target/PROFILE/examples/chat.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).unwrap();
-    let name = format!("chat{}", std::env::consts::EXE_SUFFIX);
-    profile.join("examples").join(name)
-}
-
-fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
-
-/// A member of a room.
-struct Person {
-    socket: WebSocket<TcpStream>,
-    id: String,
-}
-
-impl Person {
-    async fn next(&mut self) -> Value {
-        let message = tokio::time::timeout(PATIENCE, self.socket.recv()).await;
-        let message = message.expect("a message").unwrap().expect("not closed");
-        serde_json::from_str(message.as_text().expect("text")).unwrap()
-    }
-
-    async fn say(&mut self, text: &str) {
-        let json = json!({"type": "message", "text": text}).to_string();
-        self.socket.send(json).await.unwrap();
-    }
-
-    async fn hears(&mut self, from: &str, name: &str, text: &str) {
-        let expected = json!({"type": "message", "id": from, "name": name, "text": text});
-        assert_eq!(self.next().await, expected);
-    }
-
-    /// Somebody came or went.
-    async fn sees(&mut self, people: usize, notice: &str) {
-        let expected = json!({"type": "people", "people": people});
-        assert_eq!(self.next().await, expected);
-        let expected = json!({"type": "notice", "text": notice});
-        assert_eq!(self.next().await, expected);
-    }
-
-    /// The code and the reason the server closed with; other messages are passed over.
-    async fn closed(mut self) -> (u16, String) {
-        let ended = async { while let Ok(Some(_)) = self.socket.recv().await {} };
-        tokio::time::timeout(PATIENCE, ended).await.expect("an end");
-        let outcome = self.socket.outcome().unwrap();
-        (outcome.code.as_u16(), outcome.reason.to_string())
-    }
-}
-
-/// An answer that is no WebSocket.
-struct Page {
-    status: u16,
-    headers: HashMap<String, String>,
-    body: String,
-}
-
-impl Page {
-    async fn read(mut stream: TcpStream) -> Self {
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await.unwrap();
-        let text = String::from_utf8(bytes).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let mut lines = head.lines();
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap();
-        let headers = lines.map(|line| {
-            let (name, value) = line.split_once(": ").unwrap();
-            (name.to_ascii_lowercase(), value.to_owned())
-        });
-        Self { status: status.parse().unwrap(), headers: headers.collect(), body: body.to_owned() }
-    }
-}
-
-/// SV-11, EX-02: the page, its script and its style come from the WebSocket's port, under a policy
-/// that forbids whatever is not from there.
-#[tokio::test]
-async fn the_page_is_served_with_a_strict_policy() {
-    let chat = Chat::start();
-    let types = [
-        ("/", "text/html; charset=utf-8"),
-        ("/?room=lobby", "text/html; charset=utf-8"),
-        ("/chat.js", "text/javascript; charset=utf-8"),
-        ("/chat.css", "text/css; charset=utf-8"),
-    ];
-    for (path, content_type) in types {
-        let page = chat.get(&format!("GET {path} HTTP/1.1")).await;
-        assert_eq!(page.status, 200, "{path}");
-        assert_eq!(page.headers["content-type"], content_type);
-        assert_eq!(page.headers["x-content-type-options"], "nosniff");
-        assert_eq!(page.headers["referrer-policy"], "no-referrer");
-        let policy = &page.headers["content-security-policy"];
-        assert!(policy.starts_with("default-src 'none'; script-src 'self';"));
-        assert!(!policy.contains("unsafe") && !policy.contains('*'));
-    }
-    let page = chat.get("GET / HTTP/1.1").await.body;
-    assert!(page.contains(r#"<script src="/chat.js"></script>"#));
-    assert!(page.contains(r#"<link rel="stylesheet" href="/chat.css">"#));
-    assert!(!page.contains("<script>") && !page.contains("<style") && !page.contains("style="));
-}
-
-/// SV-11: what is not there is 404; the WebSocket's path is nothing for a plain GET.
-#[tokio::test]
-async fn unknown_paths_are_not_found() {
-    let chat = Chat::start();
-    for path in ["/index.html", "/chat/", "/../Cargo.toml", "/%2e%2e/x"] {
-        let page = chat.get(&format!("GET {path} HTTP/1.1")).await;
-        assert_eq!(page.status, 404, "{path}");
-    }
-    let page = chat.get("GET /chat?room=a&name=b HTTP/1.1").await;
-    assert_eq!(page.status, 426);
-    let page = chat.get("POST / HTTP/1.1").await;
-    assert_eq!(page.status, 405);
-}
+use super::program::{Chat, Person, encoded};
 
 /// EX-02, CL-18: everybody in a room hears what is said there, its author included; nobody else does.
 #[tokio::test]
@@ -293,10 +109,10 @@ async fn bad_names_and_rooms_are_refused() {
         assert_eq!(page.headers["content-type"], "text/plain; charset=utf-8");
         assert!(page.body.starts_with("name: 1 to 32 characters"), "{}", page.body);
     }
-    for room in ["", "%0D%0A", &encoded(&"é".repeat(65))] {
+    for room in ["", "%0D%0A", &encoded(&"é".repeat(33))] {
         let page = chat.get(&format!("GET /chat?name=a&room={room} HTTP/1.1")).await;
         assert_eq!(page.status, 400, "{room}");
-        assert!(page.body.starts_with("room: 1 to 64 characters"), "{}", page.body);
+        assert!(page.body.starts_with("room: 1 to 32 characters"), "{}", page.body);
     }
     assert_eq!(chat.get("GET /chat HTTP/1.1").await.status, 400);
     let refused = chat.connect("lobby", "\u{7f}").await;
@@ -307,13 +123,16 @@ async fn bad_names_and_rooms_are_refused() {
     );
 }
 
-/// HS-10: length is counted in characters, without the space around.
+/// HS-10: length is counted in characters, that of a person's name without the space around.
 #[tokio::test]
 async fn names_are_counted_in_characters() {
     let chat = Chat::start();
-    let (name, room) = ("魚".repeat(32), "🐟".repeat(64));
+    let (name, room) = ("魚".repeat(32), "é".repeat(32));
+    chat.join(&"🐟".repeat(32), &name, 1).await;
     let _first = chat.join(&room, &format!(" {name}\n"), 1).await;
-    chat.join(&format!("\t{room} "), "a&b=c+d%20", 2).await;
+    chat.join(&room, "a&b=c+d%20", 2).await;
+    let padded = chat.connect(&format!(" {room} "), "Zoe").await;
+    assert!(padded.unwrap_err().to_string().contains("400"), "a room that would look the same");
 }
 
 /// EX-02: a page of another site does not get in (403).
@@ -431,41 +250,88 @@ async fn nothing_is_lost_among_many() {
 /// of what is said meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_does_not_read_holds_up_nobody() {
+    const SPEAKERS: usize = 16;
+    const WORDS: usize = 190;
     let chat = Chat::start();
     let mut ann = chat.join("lobby", "Ann", 1).await;
     let slow = joined_by_hand(&chat).await;
     ann.sees(2, "Mallory joined").await;
+    // More than the kernel and the outbox hold, by as many as may say so much at once.
     let mut others = Vec::new();
-    // More than the kernel and the outbox hold.
-    for word in 0..3000 {
-        let text = format!("{word} {}", "🐟".repeat(1900));
-        ann.say(&text).await;
-        let mut heard = ann.next().await;
-        while heard["type"] != "message" {
-            others.push(heard);
-            heard = ann.next().await;
+    for _ in 0..SPEAKERS {
+        let mut speaker =
+            Person { socket: chat.connect("lobby", "Bob").await.unwrap(), id: String::new() };
+        assert_eq!(speaker.next().await["type"], "joined");
+        for word in 0..WORDS {
+            let text = format!("{word} {}", "🐟".repeat(1900));
+            speaker.say(&text).await;
+            for person in [&mut ann, &mut speaker] {
+                let mut heard = person.next().await;
+                while heard["type"] != "message" {
+                    others.push(heard);
+                    heard = person.next().await;
+                }
+                assert_eq!(heard["text"], text);
+            }
         }
-        assert_eq!(heard["text"], text);
+        assert!(speaker.socket.close(1000, "").await.unwrap().clean);
     }
     // Its seat is free when its last write has timed out, on a slow machine before this.
-    while others.len() < 2 {
+    let left = json!({"type": "notice", "text": "Mallory left"});
+    while !others.contains(&left) {
         others.push(ann.next().await);
     }
-    let left =
-        [json!({"type": "people", "people": 1}), json!({"type": "notice", "text": "Mallory left"})];
-    assert_eq!(others, left);
     drop(slow);
 }
 
-/// EX-02: a chat that is interrupted says goodbye (1001) and ends.
+/// LM-05, EX-02: whoever says more than people write is closed with 1008; others are not touched.
+#[tokio::test]
+async fn a_flood_has_an_end() {
+    let chat = Chat::start();
+    let mut ann = chat.join("lobby", "Ann", 1).await;
+    let mut bob = chat.join("lobby", "Bob", 2).await;
+    ann.sees(2, "Bob joined").await;
+    // One at a time, so that nothing of it is unread when the server closes.
+    let json = json!({"type": "message", "text": "buy"}).to_string();
+    while bob.socket.send(&*json).await.is_ok() && bob.socket.recv().await.unwrap().is_some() {}
+    let (code, reason) = bob.closed().await;
+    assert!(code == 1008 && reason.starts_with("too much at once"), "{code} {reason}");
+    let mut heard = ann.next().await;
+    while heard["type"] == "message" {
+        heard = ann.next().await;
+    }
+    assert_eq!(heard, json!({"type": "people", "people": 1}));
+}
+
+#[cfg(unix)]
+fn signal(chat: &Chat, name: &str) {
+    let id = chat.process.id().to_string();
+    assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+}
+
+/// EX-02, A31: a chat that is interrupted or told to end says goodbye (1001) and ends.
 #[cfg(unix)]
 #[tokio::test]
 async fn an_interrupted_chat_says_goodbye() {
+    for name in ["-INT", "-TERM"] {
+        let mut chat = Chat::start();
+        let ann = chat.join("lobby", "Ann", 1).await;
+        signal(&chat, name);
+        assert_eq!(ann.closed().await.0, 1001);
+        assert_eq!(chat.process.wait().unwrap().code(), Some(0), "{name}");
+    }
+}
+
+/// A31: told twice, a chat does not wait for those who ignore the close.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_chat_that_is_told_twice_ends_at_once() {
     let mut chat = Chat::start();
-    let ann = chat.join("lobby", "Ann", 1).await;
-    let id = chat.process.id().to_string();
-    let sent = Command::new("kill").args(["-INT", &id]).status().unwrap();
-    assert!(sent.success());
+    let mut ann = chat.join("lobby", "Ann", 1).await;
+    let _ignores = joined_by_hand(&chat).await;
+    ann.sees(2, "Mallory joined").await;
+    signal(&chat, "-TERM");
     assert_eq!(ann.closed().await.0, 1001);
-    assert!(chat.process.wait().unwrap().success());
+    signal(&chat, "-TERM");
+    assert_eq!(chat.process.wait().unwrap().code(), Some(1));
 }

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// an IPv4 one (`::ffff:192.0.2.1`) is that one. Source: RFC 4291 2.5.4, 2.5.5.2; RFC 6177 2.
 ///
 /// ```
-/// use sockeye::hub::limits::AddressKey;
+/// use sockeye::handshake::AddressKey;
 ///
 /// let key = |text: &str| AddressKey::from(text.parse::<std::net::IpAddr>().unwrap());
 /// assert_eq!(key("2001:db8::1"), key("2001:db8::2:0:0:1"));

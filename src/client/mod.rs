@@ -1,0 +1,37 @@
+//! Connecting: URLs, names, proxies, redirects, and what a client may connect to.
+//!
+//! It stands on floor 6, above [`net`](crate::net): what it makes is a
+//! [`WebSocket`](crate::WebSocket), the same type that a server has.
+//!
+//! ```text
+//!  URL -> Policy -> Dial::resolve -> Policy -> Dial::connect -> Tls -> handshake -> WebSocket
+//!   ^                (or a proxy)   addresses   a few at once  (wss)       |
+//!   +---------------------------- redirect --------------------------------+
+//! ```
+
+mod backoff;
+mod connector;
+mod dial;
+mod finish;
+mod keeper;
+mod pattern;
+mod policy;
+mod proxy;
+mod race;
+mod reconnecting;
+mod redirect;
+mod reserved;
+mod route;
+mod settings;
+mod target;
+mod tunnel;
+mod waiting;
+
+pub use connector::{Connector, connect};
+pub use dial::{BoxFuture, Dial, SystemDial, Tls};
+pub use policy::Policy;
+pub use proxy::{Proxies, Proxy};
+pub use reconnecting::{Reconnecting, ReconnectingReceiver, ReconnectingSender, Status};
+pub use settings::IntoTimeout;
+
+pub use crate::error::{Denied, ProxyError, RedirectError, SettingError};

@@ -1,0 +1,11 @@
+//! The chat example as its users meet it: the compiled program, with this crate's client.
+//!
+//! The page itself is driven by real browsers in `tests/browser`.
+
+#![cfg(all(feature = "hub", feature = "auth", feature = "json"))]
+
+mod pages;
+mod panel;
+mod passwords;
+mod program;
+mod rooms;

@@ -1,0 +1,82 @@
+//! The metrics panel.
+
+use serde_json::{Value, json};
+
+use super::program::{Chat, PATIENCE, Person};
+
+impl Person {
+    pub(crate) async fn watch(&mut self, is_on: bool) {
+        let json = json!({"type": "watch", "on": is_on}).to_string();
+        self.socket.send(json).await.unwrap();
+    }
+
+    /// The next numbers; other messages are passed over.
+    async fn numbers(&mut self) -> Value {
+        loop {
+            let message = self.next().await;
+            if message["type"] == "metrics" {
+                return message;
+            }
+        }
+    }
+
+    /// The first numbers that fit; they come once a second.
+    pub(crate) async fn numbers_that(&mut self, fit: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        for _ in 0..PATIENCE.as_secs() {
+            last = self.numbers().await;
+            if fit(&last) {
+                return last;
+            }
+        }
+        panic!("{last}");
+    }
+}
+
+/// HB-11, EX-13: whoever opened the panel is sent the hub's numbers, and they move.
+#[tokio::test]
+async fn the_panel_shows_what_happens() {
+    let chat = Chat::start();
+    let mut ann = chat.join("lobby", "Ann", 1).await;
+    ann.watch(true).await;
+    let first = ann.numbers().await;
+    assert_eq!((&first["connections"], &first["rooms"]), (&json!(1), &json!(1)));
+    assert_eq!((&first["dropped"], &first["closed"]), (&json!(0), &json!({})));
+    let mut bob = chat.join("rust", "Bob", 1).await;
+    for name in ["messages_in", "bytes_in", "messages_out", "bytes_out"] {
+        bob.say("hello").await;
+        bob.hears(&bob.id.clone(), "Bob", "hello").await;
+        let numbers = ann.numbers_that(|numbers| numbers[name].as_u64() > Some(0)).await;
+        assert_eq!((&numbers["connections"], &numbers["rooms"]), (&json!(2), &json!(2)));
+        assert!(numbers["uptime_ms"].as_u64() > first["uptime_ms"].as_u64());
+    }
+    assert!(bob.socket.close(1000, "").await.unwrap().clean);
+    let numbers = ann.numbers_that(|numbers| numbers["connections"] == 1).await;
+    assert_eq!(numbers["closed"], json!({"1000": 1}));
+    assert!(numbers["broadcast_us"]["count"].as_u64() > Some(0));
+}
+
+/// EX-13: nobody is sent numbers without asking, nor after closing the panel; asking twice is asking once.
+#[tokio::test]
+async fn numbers_are_for_those_who_look() {
+    let chat = Chat::start();
+    let mut ann = chat.join("lobby", "Ann", 1).await;
+    let mut bob = chat.join("rust", "Bob", 1).await;
+    let mut cat = chat.join("random", "Cat", 1).await;
+    for person in [&mut ann, &mut bob] {
+        person.watch(true).await;
+        person.watch(true).await;
+        person.numbers().await;
+    }
+    bob.watch(false).await;
+    // What was said after it is heard after it, and what was on its way came before.
+    bob.say("enough").await;
+    while bob.next().await["type"] != "message" {}
+    for _ in 0..3 {
+        ann.numbers().await;
+    }
+    for person in [&mut bob, &mut cat] {
+        person.say("quiet?").await;
+        assert_eq!(person.next().await["text"], "quiet?");
+    }
+}
