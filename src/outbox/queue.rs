@@ -474,7 +474,7 @@ impl Outbox {
 
 impl std::fmt::Debug for Outbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (messages, bytes) = self.queued();
+        let (messages, bytes) = self.undelivered();
         f.debug_struct("Outbox")
             .field("id", &self.id)
             .field("messages", &messages)
