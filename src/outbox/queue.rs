@@ -364,7 +364,6 @@ impl Outbox {
 
     /// Messages that were taken and not delivered yet, and their bytes: of those that are encoded with
     /// what frames them.
-    #[cfg(feature = "hub")]
     pub(crate) fn undelivered(&self) -> (usize, usize) {
         let state = self.state.lock();
         let waiting = state.waiting.as_ref().map_or(0, |waiting| waiting.undelivered());
