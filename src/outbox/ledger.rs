@@ -1,6 +1,7 @@
 //! What became of the messages that an outbox took.
 
-use crate::protocol::{Overflow, SharedObserver};
+use crate::protocol::{Config, Overflow};
+use crate::sync::Arc;
 
 /// Tells the observer what became of each message, once:
 ///
@@ -10,14 +11,14 @@ use crate::protocol::{Overflow, SharedObserver};
 /// ```
 /// A message is delivered when its last byte is handed to the socket.
 pub(super) struct Ledger {
-    observer: Option<SharedObserver>,
+    config: Arc<Config>,
     /// Messages that were refused, thrown out or lost.
     dropped: u64,
 }
 
 impl Ledger {
-    pub(super) const fn new(observer: Option<SharedObserver>) -> Self {
-        Self { observer, dropped: 0 }
+    pub(super) const fn new(config: Arc<Config>) -> Self {
+        Self { config, dropped: 0 }
     }
 
     /// A full outbox did not take them: under `DropOldest`, too, that is dropping the newest.
@@ -37,7 +38,7 @@ impl Ledger {
     fn drop_by(&mut self, policy: Overflow, messages: usize) {
         self.dropped += messages as u64;
         if messages > 0
-            && let Some(observer) = &self.observer
+            && let Some(observer) = &self.config.observer
         {
             observer.dropped(policy, messages as u64);
         }
@@ -47,7 +48,7 @@ impl Ledger {
     pub(super) fn lost(&mut self, messages: usize) {
         self.dropped += messages as u64;
         if messages > 0
-            && let Some(observer) = &self.observer
+            && let Some(observer) = &self.config.observer
         {
             observer.lost(messages as u64);
         }
@@ -56,7 +57,7 @@ impl Ledger {
     #[inline]
     pub(super) fn delivered(&self, messages: usize) {
         if messages > 0
-            && let Some(observer) = &self.observer
+            && let Some(observer) = &self.config.observer
         {
             observer.delivered(messages as u64);
         }
@@ -64,7 +65,7 @@ impl Ledger {
 
     /// A notice of the outbox itself is about to leave.
     pub(super) fn sent(&self, bytes: usize) {
-        if let Some(observer) = &self.observer {
+        if let Some(observer) = &self.config.observer {
             observer.sent(1, bytes as u64);
         }
     }
