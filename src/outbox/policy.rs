@@ -210,7 +210,8 @@ impl State {
                 return 0;
             }
         }
-        let is_whole = self.is_server && !run.has_longer_than(self.encoder.fragment_bytes());
+        let is_whole =
+            !self.encoder.is_masking() && !run.has_longer_than(self.encoder.fragment_bytes());
         let frames = if is_whole { run.frames(self.encoder.class()) } else { None };
         let Some(frames) = frames else {
             return self.write_messages(run.messages());

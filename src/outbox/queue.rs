@@ -75,7 +75,6 @@ impl Outbox {
             close_request: None,
             is_closed: false,
             is_blocked: false,
-            is_server: role == Role::Server,
             is_broken: false,
             is_own_queued: false,
             next_stream: 0,

@@ -36,7 +36,6 @@ pub(super) struct State {
     pub(super) close_request: Option<Box<CloseFrame>>,
     pub(super) is_closed: bool,
     pub(super) is_blocked: bool,
-    pub(super) is_server: bool,
     /// A message was begun and will never be whole: no data may follow.
     pub(super) is_broken: bool,
     /// What the connection sent itself waits in the queue: what it sends next may not pass it.
