@@ -13,8 +13,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sockeye::{Message, Sender, Server, WebSocket, connect};
-use tokio::net::TcpStream;
+use sockeye::{Message, NetStream, Sender, Server, WebSocket, connect};
 use tokio::time::{Instant, interval, interval_at};
 
 /// Silence after which the client asks whether the server is still there.
@@ -84,7 +83,7 @@ async fn serve(port: u16) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn quote(socket: WebSocket<TcpStream>) {
+async fn quote(socket: WebSocket<NetStream>) {
     let (sender, mut receiver) = socket.split();
     let mut prices: Vec<Price> = Vec::new();
     let mut ticks = interval(TICK);

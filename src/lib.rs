@@ -38,7 +38,9 @@
 //!
 //! # Features
 //!
-//! `json`, `auth` and `hub` (all default) only add; floors 1 to 6 are always there.
+//! `json`, `auth` and `hub` (all default) only add; floors 1 to 6 are always there. `tls` adds `wss` by rustls,
+//! with roots (`tls-native-roots`, `tls-webpki-roots`) and a crypto provider (`ring`, `aws-lc-rs`) where the program has
+//! none; `full` is all of it with the system's roots and ring.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -59,6 +61,9 @@ pub mod outbox;
 mod error;
 #[cfg(not(sockeye_loom))]
 pub mod net;
+
+#[cfg(all(feature = "tls", not(sockeye_loom)))]
+pub mod tls;
 
 #[cfg(not(sockeye_loom))]
 pub mod client;
@@ -81,8 +86,8 @@ pub use frame::{CloseCode, CloseFrame, Violation};
 pub use handshake::{HandshakeError, Origins};
 #[cfg(not(sockeye_loom))]
 pub use net::{
-    Acceptor, Answer, BinaryStream, ClientStream, Connection, Handler, MessageReader,
-    MessageWriter, Receiver, Request, Server, WebSocket,
+    Acceptor, Answer, BinaryStream, Connection, Handler, MessageReader, MessageWriter, NetStream,
+    Receiver, Request, Server, WebSocket,
 };
 pub use outbox::{SendError, Sender, Sent};
 pub use protocol::{

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sockeye::frame::{Frame, Opcode};
 use sockeye::protocol::{CloseCause, Initiator, TimeoutKind};
-use sockeye::{Acceptor, Role, Server, WebSocket};
+use sockeye::{Acceptor, NetStream, Role, Server, WebSocket};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -167,7 +167,7 @@ struct ClosingTask {
 }
 
 impl ClosingTask {
-    async fn close(self, mut socket: WebSocket<TcpStream>) -> sockeye::CloseOutcome {
+    async fn close(self, mut socket: WebSocket<NetStream>) -> sockeye::CloseOutcome {
         match self.face {
             Face::Recv => socket.close(4000, "enough").await.unwrap(),
             Face::Split => socket.split().1.close(4000, "enough").await.unwrap(),

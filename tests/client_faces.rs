@@ -10,9 +10,7 @@ use futures_util::StreamExt;
 use sockeye::client::IntoTimeout;
 use sockeye::frame::{Frame, Opcode};
 use sockeye::protocol::TimeoutKind;
-use sockeye::{
-    ClientStream, Connector, Error, Message, Receiver, Role, SendError, Sender, WebSocket,
-};
+use sockeye::{Connector, Error, Message, NetStream, Receiver, Role, SendError, Sender, WebSocket};
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, interval_at};
 
@@ -22,14 +20,14 @@ use support::pair::{quiet, to};
 use support::server::within;
 
 /// A client through its handshake, and its server by hand.
-async fn connected(connector: &Connector) -> (WebSocket<ClientStream>, RawPeer<DuplexStream>) {
+async fn connected(connector: &Connector) -> (WebSocket<NetStream>, RawPeer<DuplexStream>) {
     let (stream, mut server) = duplex(1024 * 1024);
     let serving = async {
         let head = read_head(&mut server).await.unwrap();
         server.write_all(&with_accept(LAWFUL.as_bytes(), &head)).await.unwrap();
         server
     };
-    let connecting = connector.connect_on("ws://a.test/", ClientStream::boxed(stream));
+    let connecting = connector.connect_on("ws://a.test/", NetStream::boxed(stream));
     let (socket, server) = tokio::join!(connecting, serving);
     (socket.unwrap(), RawPeer::server(server))
 }

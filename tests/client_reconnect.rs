@@ -16,7 +16,7 @@ use sockeye::client::{
 use sockeye::frame::{Frame, Opcode};
 use sockeye::protocol::Overflow;
 use sockeye::{
-    ClientStream, Config, Connector, Error, ErrorKind, HandshakeError, Role, SendError, Sent,
+    Config, Connector, Error, ErrorKind, HandshakeError, NetStream, Role, SendError, Sent,
 };
 use tokio::io::DuplexStream;
 use tokio::time::{Instant, timeout};
@@ -228,7 +228,7 @@ async fn by_51_names_are_judged_at_each_reconnect() {
             Box::pin(async move { Ok(vec![(address, port).into()]) })
         }
 
-        fn connect(&self, address: SocketAddr) -> BoxFuture<'_, std::io::Result<ClientStream>> {
+        fn connect(&self, address: SocketAddr) -> BoxFuture<'_, std::io::Result<NetStream>> {
             self.0.connect(address)
         }
     }

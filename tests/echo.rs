@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use sockeye::handshake::HandshakeError;
-use sockeye::{ClientStream, CloseCode, Config, Connector, Error, Message, WebSocket};
+use sockeye::{CloseCode, Config, Connector, Error, Message, NetStream, WebSocket};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -41,7 +41,7 @@ impl Echo {
         Self { process, addr: addr.unwrap_or_else(|| panic!("{line:?}")) }
     }
 
-    async fn connect(&self, path: &str) -> Result<WebSocket<ClientStream>, Error> {
+    async fn connect(&self, path: &str) -> Result<WebSocket<NetStream>, Error> {
         Connector::new(Config::default()).connect(&format!("ws://{}{path}", self.addr)).await
     }
 }
@@ -59,7 +59,7 @@ fn program() -> PathBuf {
     test.parent().unwrap().parent().unwrap().join("examples/echo")
 }
 
-async fn next(socket: &mut WebSocket<ClientStream>) -> Message {
+async fn next(socket: &mut WebSocket<NetStream>) -> Message {
     timeout(PATIENCE, socket.recv()).await.unwrap().unwrap().expect("a message")
 }
 

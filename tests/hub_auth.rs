@@ -14,8 +14,7 @@ use sockeye::frame::CloseCode;
 use sockeye::hub::limits::Limits;
 use sockeye::hub::metrics::Rejection;
 use sockeye::hub::{Handlers, Hub, Shutdown};
-use sockeye::{Config, Connector, Message, Server, WebSocket};
-use tokio::net::TcpStream;
+use sockeye::{Config, Connector, Message, NetStream, Server, WebSocket};
 use tokio::sync::{mpsc, oneshot};
 
 use support::hub::{HubSite, gracefully};
@@ -175,7 +174,7 @@ async fn ones_own_read_loop() {
     let serving = tokio::spawn({
         let hub = hub.clone();
         async move {
-            let on_socket = async |mut socket: WebSocket<TcpStream>,
+            let on_socket = async |mut socket: WebSocket<NetStream>,
                                    peer: sockeye::hub::Registration,
                                    _| {
                 while let Ok(Some(mut reader)) = socket.recv_stream().await {

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use sockeye::{ClientStream, Message, WebSocket, connect};
+use sockeye::{Message, NetStream, WebSocket, connect};
 use tokio::time::timeout;
 
 /// A test that waits longer than this hangs.
@@ -50,7 +50,7 @@ impl Running {
         Self { process, addr }
     }
 
-    async fn connect(&self, query: &str) -> Result<WebSocket<ClientStream>, sockeye::Error> {
+    async fn connect(&self, query: &str) -> Result<WebSocket<NetStream>, sockeye::Error> {
         timeout(PATIENCE, connect(&format!("ws://{}/?{query}", self.addr))).await.unwrap()
     }
 }
@@ -62,7 +62,7 @@ impl Drop for Running {
     }
 }
 
-async fn hears(socket: &mut WebSocket<ClientStream>, text: &str) {
+async fn hears(socket: &mut WebSocket<NetStream>, text: &str) {
     let message = timeout(PATIENCE, socket.recv()).await.unwrap();
     assert_eq!(message.unwrap(), Some(Message::text(text)));
 }

@@ -10,7 +10,7 @@ use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 use sockeye::auth::{JwtSigner, Secret};
-use sockeye::{ClientStream, Config, Connector, Error, HandshakeError, WebSocket};
+use sockeye::{Config, Connector, Error, HandshakeError, NetStream, WebSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -55,7 +55,7 @@ impl Monitor {
     }
 
     /// Opens what the page opens, as somebody who can set headers.
-    async fn look(&self, token: Option<&str>) -> Result<WebSocket<ClientStream>, Error> {
+    async fn look(&self, token: Option<&str>) -> Result<WebSocket<NetStream>, Error> {
         let mut connector = Connector::new(Config::default());
         if let Some(token) = token {
             let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
@@ -90,14 +90,14 @@ impl Drop for Monitor {
     }
 }
 
-async fn next_state(socket: &mut WebSocket<ClientStream>) -> Value {
+async fn next_state(socket: &mut WebSocket<NetStream>) -> Value {
     let message = timeout(PATIENCE, socket.recv()).await.unwrap().unwrap().expect("not closed");
     serde_json::from_str(message.as_text().unwrap()).unwrap()
 }
 
 /// The first state whose newest point fits; they come once a second.
 async fn state_that(
-    socket: &mut WebSocket<ClientStream>,
+    socket: &mut WebSocket<NetStream>,
     fits: impl Fn(&Value, &Value) -> bool,
 ) -> Value {
     let mut last = Value::Null;

@@ -10,7 +10,9 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use sockeye::frame::Frame;
 use sockeye::handshake::Acceptance;
 use sockeye::protocol::Initiator;
-use sockeye::{Acceptor, Answer, Connector, Error, HandshakeError, Request, Server, WebSocket};
+use sockeye::{
+    Acceptor, Answer, Connector, Error, HandshakeError, NetStream, Request, Server, WebSocket,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -149,7 +151,7 @@ async fn request_names_its_peer() {
 }
 
 /// A server until it is told to stop; each connection is served like this.
-async fn echo(mut socket: WebSocket<TcpStream>) {
+async fn echo(mut socket: WebSocket<NetStream>) {
     while let Ok(Some(message)) = socket.recv().await {
         if socket.send(message).await.is_err() {
             break;

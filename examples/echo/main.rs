@@ -2,7 +2,11 @@
 //!
 //! `cargo run --release --example echo -- --port 0 --threads 1`
 
+#[cfg(not(all(feature = "tls", feature = "ring")))]
+mod no_tls;
 mod options;
+#[cfg(all(feature = "tls", feature = "ring"))]
+mod tls;
 
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
@@ -11,7 +15,11 @@ use http::StatusCode;
 use sockeye::hub::{Hub, Membership};
 use sockeye::{Acceptor, Answer, Connection, Handler, MessageRef, Server};
 
+#[cfg(not(all(feature = "tls", feature = "ring")))]
+use no_tls::Tls;
 use options::Options;
+#[cfg(all(feature = "tls", feature = "ring"))]
+use tls::Tls;
 
 /// Sends every message back.
 struct Echo;
@@ -62,6 +70,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             std::process::exit(2);
         }
     };
+    let tls = options.tls.as_ref().map(|certificate| Tls::new(certificate, options.addr.ip()));
+    let tls = tls.transpose()?;
     let hub = Hub::new();
     let mut addr = options.addr;
     let mut threads = Vec::new();
@@ -74,6 +84,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("listening on {addr}");
         }
         let server = server.acceptor(acceptor(&options));
+        let server = match &tls {
+            Some(tls) => tls.protect(server),
+            None => server,
+        };
         let hub = hub.clone();
         threads.push(std::thread::spawn(move || runtime.block_on(serve(server, hub))));
     }

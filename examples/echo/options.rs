@@ -16,6 +16,9 @@ usage: echo [OPTIONS]
   --allow-origin ORIGIN       allow pages of this origin; repeatable; * is any (default: same host)
   --deflate [MODE]            compress: takeover (both ways), no-context, off; without MODE, what we
                               send keeps its context where the client allows it, what we get does not
+  --tls                       wss, with a certificate made on the spot for localhost and ADDRESS, whose file is
+                              printed; takes the features tls and ring
+  --cert FILE --key FILE      wss with this certificate chain and key (PEM)
   --threads N                 threads, each with a runtime and a listener of its own (default 1)";
 
 pub(crate) struct Options {
@@ -26,6 +29,14 @@ pub(crate) struct Options {
     pub(crate) origins: Origins,
     pub(crate) deflate: Deflate,
     pub(crate) threads: usize,
+    pub(crate) tls: Option<Certificate>,
+}
+
+/// Where the certificate comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Certificate {
+    MadeHere,
+    Files { chain: String, key: String },
 }
 
 impl Options {
@@ -41,10 +52,15 @@ impl Options {
         let mut allowed = Vec::new();
         let mut deflate = Deflate::disabled();
         let mut threads = 1;
+        let (mut is_tls, mut chain, mut key) = (false, None, None);
         let mut args = std::env::args().skip(1).peekable();
         while let Some(name) = args.next() {
             if name == "--deflate" {
                 deflate = mode(args.next_if(|value| !value.starts_with("--")).as_deref())?;
+                continue;
+            }
+            if name == "--tls" {
+                is_tls = true;
                 continue;
             }
             let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -55,6 +71,8 @@ impl Options {
                 "--max-message" => message_bytes_max = parse(&name, &value)?,
                 "--handshake-timeout-ms" => handshake_timeout_ms = parse(&name, &value)?,
                 "--allow-origin" => allowed.push(value),
+                "--cert" => chain = Some(value),
+                "--key" => key = Some(value),
                 "--threads" => threads = parse(&name, &value)?,
                 _ => return Err(format!("unknown option {name}")),
             }
@@ -62,6 +80,11 @@ impl Options {
         if threads == 0 {
             return Err("--threads needs at least 1".to_owned());
         }
+        let tls = match (chain, key) {
+            (Some(chain), Some(key)) => Some(Certificate::Files { chain, key }),
+            (None, None) => is_tls.then_some(Certificate::MadeHere),
+            _ => return Err("--cert and --key need each other".to_owned()),
+        };
         Ok(Self {
             addr: SocketAddr::new(address, port),
             path,
@@ -70,6 +93,7 @@ impl Options {
             origins: origins(&allowed)?,
             deflate,
             threads,
+            tls,
         })
     }
 

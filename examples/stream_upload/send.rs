@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use sockeye::{ClientStream, MessageKind, WebSocket};
+use sockeye::{MessageKind, NetStream, WebSocket};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -32,7 +32,7 @@ pub(crate) async fn send(url: &str, path: &Path) -> Result<String, Box<dyn Error
 }
 
 async fn write(
-    socket: &mut WebSocket<ClientStream>,
+    socket: &mut WebSocket<NetStream>,
     file: &mut File,
     tally: &mut Tally,
 ) -> Result<(), Box<dyn Error>> {
@@ -49,7 +49,7 @@ async fn write(
     }
 }
 
-async fn answer(socket: &mut WebSocket<ClientStream>) -> Result<String, Box<dyn Error>> {
+async fn answer(socket: &mut WebSocket<NetStream>) -> Result<String, Box<dyn Error>> {
     let Some(message) = socket.recv().await? else {
         let outcome = socket.outcome();
         let text = outcome.map(|end| format!("{} {}", end.code.as_u16(), end.reason.as_str()));

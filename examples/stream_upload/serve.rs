@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sockeye::{Acceptor, MessageKind, MessageReader, Server, WebSocket};
+use sockeye::{Acceptor, MessageKind, MessageReader, NetStream, Server, WebSocket};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::options::Serve;
@@ -52,7 +51,7 @@ impl Store {
     /// One connection: any number of files, one after the other.
     async fn receive(
         &self,
-        mut socket: WebSocket<TcpStream>,
+        mut socket: WebSocket<NetStream>,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let Ok(_place) = self.places.try_acquire() else {
             socket.close(1013, "too many uploads").await?;
@@ -76,7 +75,7 @@ impl Store {
     }
 
     /// Writes a file; what is to be answered. One that is not whole is taken away.
-    async fn keep(&self, message: MessageReader<'_, TcpStream>) -> io::Result<String> {
+    async fn keep(&self, message: MessageReader<'_, NetStream>) -> io::Result<String> {
         let (path, file) = self.create().await?;
         let part = path.with_extension("part");
         let mut tally = Tally::new(path.display().to_string(), None);
@@ -113,7 +112,7 @@ impl Store {
 }
 
 async fn write(
-    mut message: MessageReader<'_, TcpStream>,
+    mut message: MessageReader<'_, NetStream>,
     mut file: File,
     tally: &mut Tally,
 ) -> io::Result<()> {

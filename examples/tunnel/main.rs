@@ -17,7 +17,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sockeye::{Acceptor, Config, Connector, Server, WebSocket};
+use sockeye::{Acceptor, Config, Connector, NetStream, Server, WebSocket};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -80,7 +80,7 @@ async fn connect(target: &str) -> io::Result<TcpStream> {
     Ok(tcp)
 }
 
-async fn refuse(mut socket: WebSocket<TcpStream>, code: u16, reason: &str) {
+async fn refuse(mut socket: WebSocket<NetStream>, code: u16, reason: &str) {
     if let Err(error) = socket.close(code, reason).await {
         eprintln!("closing: {error}");
     }

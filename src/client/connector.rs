@@ -8,17 +8,18 @@ use tokio::runtime::Handle;
 
 use crate::error::Error;
 use crate::handshake::{ClientHandshake, HandshakeError, HeadLimits, Offer};
-use crate::net::{ByteStream, ClientStream, WebSocket};
+use crate::net::{ByteStream, NetStream, WebSocket};
 use crate::protocol::Config;
 use crate::sync::Arc;
 
+use super::default_tls;
 use super::dial::{Dial, SystemDial, Tls};
 use super::policy::Policy;
 use super::proxy::Proxies;
 use super::redirect::Redirects;
 use super::target::Target;
 
-/// Connects to a URL with all defaults: `ws://`, or a Unix socket, `ws+unix:///path/of/socket:/path`.
+/// Connects to a URL with all defaults: `ws://`, `wss://` (feature `tls`), or a Unix socket, `ws+unix:///path/of/socket:/path`.
 ///
 /// # Errors
 /// As [`Connector::connect`].
@@ -31,7 +32,7 @@ use super::target::Target;
 /// socket.close(1000, "bye").await?;
 /// # Ok(()) }
 /// ```
-pub async fn connect(url: &str) -> Result<WebSocket<ClientStream>, Error> {
+pub async fn connect(url: &str) -> Result<WebSocket<NetStream>, Error> {
     Connector::new(Config::default()).connect(url).await
 }
 
@@ -93,11 +94,12 @@ impl Connector {
             policy: Policy::default(),
             proxies: Proxies::none(),
             dial: Arc::new(SystemDial),
-            tls: None,
+            tls: default_tls(),
         }
     }
 
-    /// Connects to a URL: `ws://`, `wss://` with [`tls`](Self::tls), `http` and `https` as other names for
+    /// Connects to a URL: `ws://`, `wss://` with the feature `tls` or
+    /// [`tls`](Self::tls), `http` and `https` as other names for
     /// them, or a Unix socket, `ws+unix:///path/of/socket:/path?query`.
     ///
     /// Names may be in any script (IDNA), addresses in brackets if they are IPv6. User and password of
@@ -117,7 +119,7 @@ impl Connector {
     /// Cancel safety: dropping the future drops the connection.
     ///
     /// Source: RFC 6455 3, 4.1; RFC 8305.
-    pub async fn connect(&self, url: &str) -> Result<WebSocket<ClientStream>, Error> {
+    pub async fn connect(&self, url: &str) -> Result<WebSocket<NetStream>, Error> {
         if Handle::try_current().is_err() {
             return Err(Error::NoRuntime);
         }
@@ -156,7 +158,7 @@ impl Connector {
         &self,
         target: &Target,
         offer: &Offer,
-    ) -> Result<WebSocket<ClientStream>, Error> {
+    ) -> Result<WebSocket<NetStream>, Error> {
         self.policy.check_target(target)?;
         let handshake = self.begin(target, offer)?;
         let stream = match tokio::time::timeout(self.dial_timeout, self.open(target)).await {
@@ -213,7 +215,8 @@ impl Connector {
         self
     }
 
-    /// What does TLS, for `wss` URLs (default: nothing does, and they are refused).
+    /// What does TLS, for `wss` URLs and proxies (default: with the feature `tls` rustls with the roots of the
+    /// system or those compiled in; without it nothing does, and they are refused).
     pub fn tls(mut self, tls: impl Tls) -> Self {
         self.tls = Some(Arc::new(tls));
         self

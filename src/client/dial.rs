@@ -8,7 +8,7 @@ use std::pin::Pin;
 
 use tokio::net::{TcpStream, lookup_host};
 
-use crate::net::ClientStream;
+use crate::net::NetStream;
 
 /// A future behind a pointer, for traits that are used as objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -51,7 +51,7 @@ pub trait Dial: Send + Sync + 'static {
     }
 
     /// One attempt to connect to one address. The default is TCP, without Nagle's delay.
-    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<ClientStream>> {
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<NetStream>> {
         Box::pin(async move {
             let stream = TcpStream::connect(address).await?;
             // A socket that refuses the option still works.
@@ -61,8 +61,8 @@ pub trait Dial: Send + Sync + 'static {
     }
 
     /// Connects to a Unix socket.
-    fn connect_unix<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<ClientStream>> {
-        Box::pin(ClientStream::connect_unix(path))
+    fn connect_unix<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<NetStream>> {
+        Box::pin(NetStream::connect_unix(path))
     }
 }
 
@@ -83,6 +83,6 @@ pub trait Tls: Send + Sync + 'static {
     fn connect<'a>(
         &'a self,
         host: &'a str,
-        stream: ClientStream,
-    ) -> BoxFuture<'a, io::Result<ClientStream>>;
+        stream: NetStream,
+    ) -> BoxFuture<'a, io::Result<NetStream>>;
 }

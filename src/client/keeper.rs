@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::error::Error;
-use crate::net::{ClientStream, Receiver, WebSocket};
+use crate::net::{NetStream, Receiver, WebSocket};
 use crate::outbox::{SendError, Sender};
 use crate::protocol::{CloseCause, CloseOutcome, Message, Overflow};
 use crate::sync::Arc;
@@ -85,7 +85,7 @@ impl Keeper {
     }
 
     /// One connection, up to its end.
-    async fn hold(&mut self, socket: WebSocket<ClientStream>) -> CloseOutcome {
+    async fn hold(&mut self, socket: WebSocket<NetStream>) -> CloseOutcome {
         let (sender, mut receiver) = socket.split();
         if let Some(on_open) = &mut self.on_open {
             on_open(&sender);

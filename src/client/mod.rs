@@ -13,6 +13,8 @@ mod backoff;
 mod connector;
 mod dial;
 mod finish;
+#[cfg(not(feature = "tls"))]
+mod insecure;
 mod keeper;
 mod pattern;
 mod policy;
@@ -22,10 +24,17 @@ mod reconnecting;
 mod redirect;
 mod reserved;
 mod route;
+#[cfg(feature = "tls")]
+mod secure;
 mod settings;
 mod target;
 mod tunnel;
 mod waiting;
+
+#[cfg(not(feature = "tls"))]
+pub(crate) use insecure::default_tls;
+#[cfg(feature = "tls")]
+pub(crate) use secure::default_tls;
 
 pub use connector::{Connector, connect};
 pub use dial::{BoxFuture, Dial, SystemDial, Tls};

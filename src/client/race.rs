@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::net::ClientStream;
+use crate::net::NetStream;
 
 use super::dial::{BoxFuture, Dial};
 
@@ -22,13 +22,13 @@ const ATTEMPTS_MAX: usize = 8;
 /// Most addresses that are looked at at all.
 const ADDRESSES_MAX: usize = 64;
 
-type Attempt<'a> = BoxFuture<'a, io::Result<ClientStream>>;
+type Attempt<'a> = BoxFuture<'a, io::Result<NetStream>>;
 
 /// Connects to the first address that answers: each attempt begins 250 ms after the one before, or when
 /// that failed, the families in turn. The others are dropped. The error is that of the first attempt.
 ///
 /// Source: RFC 8305 4, 5.
-pub(super) async fn connect(dial: &dyn Dial, addresses: &[SocketAddr]) -> io::Result<ClientStream> {
+pub(super) async fn connect(dial: &dyn Dial, addresses: &[SocketAddr]) -> io::Result<NetStream> {
     let mut waiting = in_turn(addresses).into_iter().take(ATTEMPTS_MAX).peekable();
     let mut attempts: Vec<Attempt<'_>> = Vec::new();
     let mut first_error = None;
@@ -58,7 +58,7 @@ fn poll_event(
     delay: Pin<&mut Sleep>,
     has_more: bool,
     cx: &mut Context<'_>,
-) -> Poll<Option<io::Result<ClientStream>>> {
+) -> Poll<Option<io::Result<NetStream>>> {
     for index in 0..attempts.len() {
         if let Poll::Ready(result) = attempts[index].as_mut().poll(cx) {
             // In the order in which they began, so that the best one wins a draw.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use url::Host;
 
 use crate::error::{Error, ProxyError};
-use crate::net::ClientStream;
+use crate::net::NetStream;
 
 use super::connector::Connector;
 use super::dial::Tls;
@@ -16,7 +16,7 @@ use super::tunnel::{asked_for, through};
 
 impl Connector {
     /// A stream to the target, up to and with TLS. The caller has a deadline.
-    pub(super) async fn open(&self, target: &Target) -> Result<ClientStream, Error> {
+    pub(super) async fn open(&self, target: &Target) -> Result<NetStream, Error> {
         let (host, port) = match &target.place {
             Place::Unix(path) => {
                 return self.dial.connect_unix(path).await.map_err(Error::Connect);
@@ -38,7 +38,7 @@ impl Connector {
         }
     }
 
-    async fn open_directly(&self, host: &Host<String>, port: u16) -> Result<ClientStream, Error> {
+    async fn open_directly(&self, host: &Host<String>, port: u16) -> Result<NetStream, Error> {
         let addresses = self.policy.filter(self.addresses(host, port).await?)?;
         race::connect(&*self.dial, &addresses).await.map_err(Error::Connect)
     }
@@ -49,7 +49,7 @@ impl Connector {
         proxy: &Proxy,
         host: &Host<String>,
         port: u16,
-    ) -> Result<ClientStream, Error> {
+    ) -> Result<NetStream, Error> {
         let asked = if self.policy.judges_addresses() {
             let addresses = self.policy.filter(self.addresses(host, port).await?)?;
             addresses.first().map(|address| asked_for(address.ip()))
@@ -79,11 +79,7 @@ impl Connector {
     }
 }
 
-async fn wrap(
-    tls: &dyn Tls,
-    host: &Host<String>,
-    stream: ClientStream,
-) -> Result<ClientStream, Error> {
+async fn wrap(tls: &dyn Tls, host: &Host<String>, stream: NetStream) -> Result<NetStream, Error> {
     let name = match host {
         Host::Domain(name) => name.clone(),
         // Without brackets.

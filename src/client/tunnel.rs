@@ -9,7 +9,7 @@ use url::Host;
 
 use crate::error::{Error, ProxyError};
 use crate::handshake::{HandshakeError, HeadLimits, ResponseReader};
-use crate::net::ClientStream;
+use crate::net::NetStream;
 use crate::net::head::read_head;
 
 use super::proxy::{Login, Proxy, ProxyKind};
@@ -17,7 +17,7 @@ use super::proxy::{Login, Proxy, ProxyKind};
 /// Asks the proxy on this stream for a connection.
 pub(super) async fn through(
     proxy: &Proxy,
-    stream: &mut ClientStream,
+    stream: &mut NetStream,
     host: &Host<String>,
     port: u16,
 ) -> Result<(), Error> {
@@ -29,7 +29,7 @@ pub(super) async fn through(
 
 async fn connect(
     proxy: &Proxy,
-    stream: &mut ClientStream,
+    stream: &mut NetStream,
     host: &Host<String>,
     port: u16,
 ) -> Result<(), Error> {
@@ -90,7 +90,7 @@ const IPV6: u8 = 4;
 
 async fn socks5(
     login: Option<&Login>,
-    stream: &mut ClientStream,
+    stream: &mut NetStream,
     host: &Host<String>,
     port: u16,
 ) -> Result<(), Error> {
@@ -128,7 +128,7 @@ async fn socks5(
     Ok(())
 }
 
-async fn log_in(login: &Login, stream: &mut ClientStream) -> Result<(), Error> {
+async fn log_in(login: &Login, stream: &mut NetStream) -> Result<(), Error> {
     let mut message = vec![LOGIN_VERSION];
     for text in [&login.user, &login.password] {
         push_text(&mut message, text)?;
@@ -169,13 +169,13 @@ fn push_text(message: &mut Vec<u8>, text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-async fn send(stream: &mut ClientStream, bytes: &[u8]) -> Result<(), Error> {
+async fn send(stream: &mut NetStream, bytes: &[u8]) -> Result<(), Error> {
     stream.write_all(bytes).await.map_err(Error::Connect)?;
     stream.flush().await.map_err(Error::Connect)
 }
 
 /// Not a byte more than belongs to the answer, for what follows is the server's.
-async fn read<const N: usize>(stream: &mut ClientStream) -> Result<[u8; N], Error> {
+async fn read<const N: usize>(stream: &mut NetStream) -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     stream.read_exact(&mut bytes).await.map_err(Error::Connect)?;
     Ok(bytes)

@@ -8,7 +8,6 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::auth::{
@@ -16,7 +15,7 @@ use crate::auth::{
     SharedAuthenticator,
 };
 use crate::error::Error;
-use crate::net::{Acceptor, Admission, Pass, Request, Server, WebSocket};
+use crate::net::{Acceptor, Admission, NetStream, Pass, Request, Server, WebSocket};
 use crate::sync::Arc;
 
 use super::error::RegisterError;
@@ -223,7 +222,7 @@ impl Hub {
         shutdown: impl Future<Output = Shutdown>,
     ) -> io::Result<ShutdownReport>
     where
-        F: Fn(WebSocket<TcpStream>, Registration, Request) -> Fut + Send + Sync + 'static,
+        F: Fn(WebSocket<NetStream>, Registration, Request) -> Fut + Send + Sync + 'static,
         Fut: Future + Send + 'static,
     {
         let sources = CredentialSources::new().allow_query();

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
-
 use crate::error::Error;
-use crate::net::{Connection, Driver, Handler, WebSocket};
+use crate::net::{Connection, Driver, Handler, NetStream, WebSocket};
 use crate::outbox::SendError;
 use crate::protocol::{CloseOutcome, MessageRef};
 
@@ -125,7 +123,7 @@ impl Handlers {
     /// Runs each connection of a server with these.
     pub(super) fn on_socket<R>(
         self,
-    ) -> impl Fn(WebSocket<TcpStream>, Registration, R) -> Driver<TcpStream, HubHandler> {
+    ) -> impl Fn(WebSocket<NetStream>, Registration, R) -> Driver<NetStream, HubHandler> {
         move |socket, registration, _| socket.run(self.handler(registration))
     }
 

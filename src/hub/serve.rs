@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
-use tokio::net::TcpStream;
 
 use crate::error::Error;
-use crate::net::{Acceptor, Admission, Pass, Request, Server, WebSocket};
+use crate::net::{Acceptor, Admission, NetStream, Pass, Request, Server, WebSocket};
 use crate::sync::Arc;
 
 use super::doors::Taken;
@@ -134,7 +133,7 @@ impl Hub {
     /// Outside of a tokio runtime.
     pub fn register_admitted(
         &self,
-        socket: &WebSocket<TcpStream>,
+        socket: &WebSocket<NetStream>,
         request: &Request,
     ) -> Result<Registration, RegisterError> {
         match request.take_pass::<Ticket>() {
@@ -198,12 +197,12 @@ impl Hub {
         shutdown: impl Future<Output = Shutdown>,
     ) -> io::Result<ShutdownReport>
     where
-        F: Fn(WebSocket<TcpStream>, Registration, Request) -> Fut + Send + Sync + 'static,
+        F: Fn(WebSocket<NetStream>, Registration, Request) -> Fut + Send + Sync + 'static,
         Fut: Future + Send + 'static,
     {
         let hub = self.clone();
         let on_socket = Arc::new(on_socket);
-        let run = move |socket: WebSocket<TcpStream>, request: Request| {
+        let run = move |socket: WebSocket<NetStream>, request: Request| {
             let registered = hub.register_admitted(&socket, &request);
             let on_socket = on_socket.clone();
             async move {

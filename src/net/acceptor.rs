@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 use crate::deflate::{ContextSlot, DeflateParams};
 use crate::error::Error;
@@ -21,6 +22,8 @@ use super::admission::Admission;
 use super::head::read_head;
 use super::line::ByteStream;
 use super::request::{Answer, Request};
+use super::stream::NetStream;
+use super::through_tls::{AcceptTls, through_tls};
 use super::websocket::WebSocket;
 
 /// What is read and thrown away behind a refusal, so that a reset does not overtake it, in bytes.
@@ -34,6 +37,9 @@ pub(super) const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a trusted proxy may take to say who its client is.
 const PROXY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The client's address, and what it has written behind a proxy's header.
+type Client = (Option<SocketAddr>, Vec<u8>);
 
 type Hook = dyn Fn(Request) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync;
 
@@ -160,23 +166,64 @@ impl Acceptor {
     /// Cancel safety: dropping the future drops the stream.
     pub async fn accept<S: ByteStream>(
         &self,
-        stream: S,
-        peer_addr: Option<SocketAddr>,
-    ) -> Result<(WebSocket<S>, Request), Error> {
-        self.accept_if(stream, peer_addr, |_| true).await
-    }
-
-    /// The same; whom a proxy speaks for may have too many handshakes under way.
-    pub(super) async fn accept_if<S: ByteStream>(
-        &self,
         mut stream: S,
         peer_addr: Option<SocketAddr>,
-        has_place: impl FnMut(IpAddr) -> bool + Send,
     ) -> Result<(WebSocket<S>, Request), Error> {
-        let timeout = self.settings.handshake_timeout;
-        let negotiating = self.negotiate(&mut stream, peer_addr, has_place);
-        let negotiated = tokio::time::timeout(timeout, negotiating).await;
-        match negotiated.unwrap_or(Err(HandshakeError::Timeout.into())) {
+        let deadline = self.deadline();
+        let client = within(deadline, self.read_client(&mut stream, peer_addr, |_| true)).await;
+        self.finish(stream, client, deadline).await
+    }
+
+    /// The same in a server: whom a proxy speaks for may have too many handshakes under way, and TLS, which
+    /// is inside of the same deadline, begins behind what the proxy says.
+    pub(super) async fn accept_in(
+        &self,
+        mut stream: NetStream,
+        peer_addr: Option<SocketAddr>,
+        tls: Option<&dyn AcceptTls>,
+        has_place: impl FnMut(IpAddr) -> bool + Send,
+    ) -> Result<(WebSocket<NetStream>, Request), Error> {
+        let deadline = self.deadline();
+        let client = within(deadline, self.read_client(&mut stream, peer_addr, has_place)).await;
+        let Some(tls) = tls else {
+            return self.finish(stream, client, deadline).await;
+        };
+        let wrapped = match client {
+            Ok((client, input)) => {
+                let wrapping = async {
+                    Ok((client, through_tls(tls, stream, input).await.map_err(Refusal::Tls)?))
+                };
+                within(deadline, wrapping).await
+            }
+            Err(refusal) => Err(refusal),
+        };
+        match wrapped {
+            Ok((client, stream)) => self.finish(stream, Ok((client, Vec::new())), deadline).await,
+            Err(refusal) => {
+                // Without TLS nothing can be said.
+                let (error, _) = refusal.into_parts();
+                self.tell_refused(&error);
+                Err(error)
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.settings.handshake_timeout
+    }
+
+    /// What follows when it is known who the client is, up to the answer.
+    async fn finish<S: ByteStream>(
+        &self,
+        mut stream: S,
+        client: Result<Client, Refusal>,
+        deadline: Instant,
+    ) -> Result<(WebSocket<S>, Request), Error> {
+        let negotiated = match client {
+            Ok(client) => within(deadline, self.negotiate(&mut stream, client)).await,
+            Err(refusal) => Err(refusal),
+        };
+        match negotiated {
             Ok((request, deflate, input)) => {
                 let config = &self.settings.config;
                 let mut socket = WebSocket::with_input(stream, Role::Server, config, input);
@@ -209,13 +256,8 @@ impl Acceptor {
     async fn negotiate<S: ByteStream>(
         &self,
         stream: &mut S,
-        peer_addr: Option<SocketAddr>,
-        mut has_place: impl FnMut(IpAddr) -> bool + Send,
+        (client, mut input): Client,
     ) -> Result<(Request, Option<DeflateParams>, Vec<u8>), Refusal> {
-        let (client, mut input) = self.read_client(stream, peer_addr).await?;
-        if client != peer_addr && !client.is_none_or(|client| has_place(client.ip())) {
-            return Err(HandshakeError::Busy { retry_after: BUSY_RETRY_AFTER }.into());
-        }
         let mut reader = HeadReader::new(self.settings.head_limits);
         let input = match reader.receive(&input)? {
             Some(taken) => input.split_off(taken),
@@ -256,12 +298,13 @@ impl Acceptor {
         Ok((request, negotiated.deflate().copied(), input))
     }
 
-    /// Who the client is, and what it has written behind a proxy's header.
+    /// Who the client is, where there is a place for it.
     async fn read_client<S: ByteStream>(
         &self,
         stream: &mut S,
         peer_addr: Option<SocketAddr>,
-    ) -> Result<(Option<SocketAddr>, Vec<u8>), Refusal> {
+        mut has_place: impl FnMut(IpAddr) -> bool + Send,
+    ) -> Result<Client, Refusal> {
         if !peer_addr.is_some_and(|peer| self.is_proxy(peer.ip())) {
             return Ok((peer_addr, Vec::new()));
         }
@@ -275,6 +318,9 @@ impl Acceptor {
         });
         let read = tokio::time::timeout(PROXY_TIMEOUT, reading).await;
         let input = read.unwrap_or(Err(HandshakeError::Timeout.into()))?;
+        if client != peer_addr && !client.is_none_or(|client| has_place(client.ip())) {
+            return Err(HandshakeError::Busy { retry_after: BUSY_RETRY_AFTER }.into());
+        }
         Ok((client, input))
     }
 
@@ -304,6 +350,14 @@ fn final_only(mut response: Response<Bytes>) -> Response<Bytes> {
     response
 }
 
+async fn within<T>(
+    deadline: Instant,
+    step: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    let done = tokio::time::timeout_at(deadline, step).await;
+    done.unwrap_or(Err(HandshakeError::Timeout.into()))
+}
+
 /// Why a stream did not become a WebSocket.
 enum Refusal {
     Handshake(HandshakeError),
@@ -314,6 +368,7 @@ enum Refusal {
     /// The hook accepted what is no upgrade.
     NotEnabled(HandshakeError),
     Io(std::io::Error),
+    Tls(std::io::Error),
 }
 
 impl Refusal {
@@ -331,6 +386,7 @@ impl Refusal {
             }
             Self::NotEnabled(error) => (Error::WebSocketNotEnabled, Some(error.to_response())),
             Self::Io(error) => (Error::Io(error), None),
+            Self::Tls(error) => (Error::Tls(error), None),
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 use crate::outbox::WriteNow;
 use crate::sync::Arc;
 
-use super::client_stream::{ClientStream, Kind};
+use super::stream::{Kind, NetStream};
 
 /// Any byte stream a WebSocket can run on: TCP, Unix sockets, TLS, an in-memory pipe.
 ///
@@ -45,8 +45,8 @@ impl<S: ByteStream> Line<S> {
             return Self::Unix(Arc::new(unix));
         }
         let any: &mut dyn Any = &mut slot;
-        if let Some(slot) = any.downcast_mut::<Option<ClientStream>>() {
-            match slot.take().map(ClientStream::into_kind) {
+        if let Some(slot) = any.downcast_mut::<Option<NetStream>>() {
+            match slot.take().map(NetStream::into_kind) {
                 Some(Kind::Tcp(tcp)) => return Self::Tcp(Arc::new(tcp)),
                 #[cfg(unix)]
                 Some(Kind::Unix(unix)) => return Self::Unix(Arc::new(unix)),

@@ -1,6 +1,7 @@
 //! A listener whose connections it owns.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
@@ -21,6 +22,8 @@ use crate::sync::{Arc, Mutex};
 
 use super::acceptor::{Acceptor, BUSY_RETRY_AFTER, refuse};
 use super::request::Request;
+use super::stream::NetStream;
+use super::through_tls::AcceptTls;
 use super::websocket::WebSocket;
 
 /// Handshakes that may be under way at a time, and those of one address.
@@ -55,10 +58,10 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 ///     .await
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     acceptor: Acceptor,
+    tls: Option<Arc<dyn AcceptTls>>,
 }
 
 impl Server {
@@ -91,13 +94,21 @@ impl Server {
     pub fn from_listener(listener: TcpListener) -> Self {
         // A listener that refuses the option still works.
         let _ = SockRef::from(&listener).set_tcp_nodelay(true);
-        Self { listener, acceptor: Acceptor::default() }
+        Self { listener, acceptor: Acceptor::default(), tls: None }
     }
 
     /// How handshakes are done, and the limits of connections.
     #[must_use]
     pub fn acceptor(mut self, acceptor: Acceptor) -> Self {
         self.acceptor = acceptor;
+        self
+    }
+
+    /// Does TLS on every connection, behind a PROXY header where there is one, and within the acceptor's
+    /// deadline for handshakes. Who fails at it gets no answer in HTTP.
+    #[must_use]
+    pub fn tls(mut self, tls: impl AcceptTls) -> Self {
+        self.tls = Some(Arc::new(tls));
         self
     }
 
@@ -116,7 +127,7 @@ impl Server {
     /// When the listener is broken for good. Running out of descriptors is not: it waits and goes on.
     pub async fn serve<F, Fut>(self, on_socket: F) -> io::Result<()>
     where
-        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
+        F: Fn(WebSocket<NetStream>, Request) -> Fut + Send + Sync + 'static,
         Fut: Future + Send + 'static,
     {
         self.serve_until(on_socket, std::future::pending()).await
@@ -134,7 +145,7 @@ impl Server {
         shutdown: impl Future<Output = ()>,
     ) -> io::Result<()>
     where
-        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
+        F: Fn(WebSocket<NetStream>, Request) -> Fut + Send + Sync + 'static,
         Fut: Future + Send + 'static,
     {
         self.serve_draining(on_socket, shutdown, async |()| ()).await
@@ -149,13 +160,13 @@ impl Server {
         drain: impl AsyncFnOnce(T) -> R,
     ) -> io::Result<R>
     where
-        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
+        F: Fn(WebSocket<NetStream>, Request) -> Fut + Send + Sync + 'static,
         Fut: Future + Send + 'static,
     {
-        let Self { listener, acceptor } = self;
+        let Self { listener, acceptor, tls } = self;
         let close_timeout = acceptor.config().close_timeout;
         let tasks = Owner(Arc::new(Tasks::default()));
-        let serving = Arc::new(Serving { acceptor, on_socket, tasks: tasks.0.clone() });
+        let serving = Arc::new(Serving { acceptor, tls, on_socket, tasks: tasks.0.clone() });
         // A task of its own: waking it costs no system call, as waking a runtime's first future does.
         let mut accepting = JoinSet::new();
         accepting.spawn(accept_loop(listener, serving));
@@ -176,6 +187,16 @@ impl Server {
         let _ = tokio::time::timeout(close_timeout.saturating_add(SHUTDOWN_GRACE), tasks.0.ended())
             .await;
         Ok(drained)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("listener", &self.listener)
+            .field("acceptor", &self.acceptor)
+            .field("is_tls", &self.tls.is_some())
+            .finish()
     }
 }
 
@@ -202,13 +223,14 @@ fn listen(addr: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
 
 struct Serving<F> {
     acceptor: Acceptor,
+    tls: Option<Arc<dyn AcceptTls>>,
     on_socket: F,
     tasks: Arc<Tasks>,
 }
 
 async fn accept_loop<F, Fut>(listener: TcpListener, serving: Arc<Serving<F>>) -> io::Result<()>
 where
-    F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
+    F: Fn(WebSocket<NetStream>, Request) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
 {
     let mut backoff = BACKOFF.0;
@@ -238,31 +260,35 @@ where
 /// The handshake has a task of its own, so that its memory is given back when the connection begins.
 fn begin<F, Fut>(serving: &Arc<Serving<F>>, stream: TcpStream, peer: SocketAddr)
 where
-    F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
+    F: Fn(WebSocket<NetStream>, Request) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
 {
     let half_open = HalfOpen::enter(serving, peer.ip());
-    let task = handshake(serving.clone(), stream, peer, half_open);
+    let task = handshake(serving.clone(), stream.into(), peer, half_open);
     Tasks::spawn(&serving.tasks, task, None);
 }
 
 async fn handshake<F, Fut>(
     serving: Arc<Serving<F>>,
-    mut stream: TcpStream,
+    mut stream: NetStream,
     peer: SocketAddr,
     half_open: Option<HalfOpen>,
 ) where
-    F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
+    F: Fn(WebSocket<NetStream>, Request) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
 {
     let Some(mut half_open) = half_open else {
         let busy = HandshakeError::Busy { retry_after: BUSY_RETRY_AFTER };
         let response = busy.to_response();
         serving.acceptor.tell_refused(&busy.into());
-        return refuse(&mut stream, &response).await;
+        if serving.tls.is_none() {
+            refuse(&mut stream, &response).await;
+        }
+        return;
     };
     let has_place = |client| half_open.pass_to(client);
-    let accepted = serving.acceptor.accept_if(stream, Some(peer), has_place).await;
+    let tls = serving.tls.as_deref();
+    let accepted = serving.acceptor.accept_in(stream, Some(peer), tls, has_place).await;
     drop(half_open);
     // Whoever was refused has been answered.
     let Ok((socket, request)) = accepted else { return };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use sockeye::{ClientStream, Config, Connector, Error, WebSocket};
+use sockeye::{Config, Connector, Error, NetStream, WebSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -51,7 +51,7 @@ impl Chat {
         &self,
         room: &str,
         name: &str,
-    ) -> Result<WebSocket<ClientStream>, Error> {
+    ) -> Result<WebSocket<NetStream>, Error> {
         self.connect_with(&self.url(room, name), None).await
     }
 
@@ -60,7 +60,7 @@ impl Chat {
         &self,
         url: &str,
         password: Option<&str>,
-    ) -> Result<WebSocket<ClientStream>, Error> {
+    ) -> Result<WebSocket<NetStream>, Error> {
         let mut config = Config::default();
         config.message_bytes_max = 1024 * 1024;
         let mut connector = Connector::new(config);
@@ -107,13 +107,13 @@ pub(crate) fn encoded(text: &str) -> String {
 
 /// A member of a room.
 pub(crate) struct Person {
-    pub(crate) socket: WebSocket<ClientStream>,
+    pub(crate) socket: WebSocket<NetStream>,
     pub(crate) id: String,
 }
 
 impl Person {
     pub(crate) async fn welcomed(
-        socket: WebSocket<ClientStream>,
+        socket: WebSocket<NetStream>,
         room: &str,
         name: &str,
         people: usize,

@@ -22,9 +22,8 @@ use sockeye::hub::limits::Limits;
 use sockeye::hub::metrics::{DropPolicy, Snapshot};
 use sockeye::hub::{Except, Handlers, Hub, Registration, Shutdown};
 use sockeye::protocol::Overflow;
-use sockeye::{Acceptor, Config, MessageRef, Request, Sender, Server, WebSocket};
+use sockeye::{Acceptor, Config, MessageRef, NetStream, Request, Sender, Server, WebSocket};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
-use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Notify, watch};
@@ -160,7 +159,7 @@ impl Site {
     /// One connection, from its handshake to its end.
     async fn serve(
         self: Arc<Self>,
-        socket: WebSocket<TcpStream>,
+        socket: WebSocket<NetStream>,
         registration: Registration,
         request: Request,
     ) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use sockeye::client::{BoxFuture, Dial, Tls};
 use sockeye::handshake::accept_key;
-use sockeye::{ClientStream, Config, Connector};
+use sockeye::{Config, Connector, NetStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -201,7 +201,7 @@ impl Dial for Net {
         })
     }
 
-    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<ClientStream>> {
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<NetStream>> {
         let mut state = self.state.lock().unwrap();
         state.dialled.push((self.start.elapsed().as_millis(), address));
         let conduct = state.conducts.get(&address).copied();
@@ -218,11 +218,11 @@ impl Dial for Net {
             }
             let (client, server) = duplex(64 * 1024);
             self.serve(address, server);
-            Ok(ClientStream::boxed(client))
+            Ok(NetStream::boxed(client))
         })
     }
 
-    fn connect_unix<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<ClientStream>> {
+    fn connect_unix<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<NetStream>> {
         self.state.lock().unwrap().sockets.push(path.to_owned());
         self.connect(([0, 0, 0, 0], 0).into())
     }
@@ -235,8 +235,8 @@ impl Tls for PlainTls {
     fn connect<'a>(
         &'a self,
         host: &'a str,
-        mut stream: ClientStream,
-    ) -> BoxFuture<'a, io::Result<ClientStream>> {
+        mut stream: NetStream,
+    ) -> BoxFuture<'a, io::Result<NetStream>> {
         Box::pin(async move {
             stream.write_all(format!("TLS {host}\r\n").as_bytes()).await?;
             Ok(stream)

@@ -11,9 +11,7 @@ use std::time::Duration;
 use sockeye::handshake::{ForwardedHeader, TrustedProxies};
 use sockeye::hub::limits::Limits;
 use sockeye::hub::{Handlers, Hub, HubBuilder, Shutdown, ShutdownReport};
-use sockeye::{
-    Acceptor, ClientStream, Connector, Error, HandshakeError, Message, Server, WebSocket,
-};
+use sockeye::{Acceptor, Connector, Error, HandshakeError, Message, NetStream, Server, WebSocket};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -71,7 +69,7 @@ impl HubSite {
 
     pub(crate) async fn on(hub: Hub, acceptor: Acceptor, handlers: Handlers) -> Self {
         Self::begin(hub, move |hub, server, stopped| async move {
-            let run = move |socket: WebSocket<TcpStream>, registration, _| {
+            let run = move |socket: WebSocket<NetStream>, registration, _| {
                 socket.run(handlers.handler(registration))
             };
             hub.serve_sockets_until(server.acceptor(acceptor), run, stopped).await
@@ -133,7 +131,7 @@ impl HubSite {
 
     // Our own clients.
 
-    pub(crate) async fn connect(&self, target: &str) -> Result<WebSocket<ClientStream>, Error> {
+    pub(crate) async fn connect(&self, target: &str) -> Result<WebSocket<NetStream>, Error> {
         let url = format!("ws://{}{target}", self.address);
         within(Connector::new(quiet()).connect(&url)).await
     }
@@ -178,7 +176,7 @@ impl HubSite {
 
 /// A client that is served whatever happens to others.
 pub(crate) struct Healthy {
-    pub(crate) socket: WebSocket<ClientStream>,
+    pub(crate) socket: WebSocket<NetStream>,
     served: u32,
 }
 

@@ -9,3 +9,5 @@ pub(crate) mod io;
 pub(crate) mod pair;
 pub(crate) mod server;
 pub(crate) mod streams;
+#[cfg(feature = "ring")]
+pub(crate) mod tls;

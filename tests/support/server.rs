@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use sockeye::frame::Frame;
 use sockeye::{
-    Acceptor, ClientStream, CloseOutcome, Config, Connection, Connector, Handler, MessageRef,
-    Server, WebSocket,
+    Acceptor, CloseOutcome, Config, Connection, Connector, Handler, MessageRef, NetStream, Server,
+    WebSocket,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -145,7 +145,7 @@ impl Handler for Deaf {
 
 async fn echo(
     face: Face,
-    mut socket: WebSocket<TcpStream>,
+    mut socket: WebSocket<NetStream>,
     outcomes: mpsc::UnboundedSender<CloseOutcome>,
 ) {
     match face {
@@ -177,7 +177,7 @@ pub(crate) struct Site {
     pub(crate) addr: SocketAddr,
     pub(crate) face: Face,
     pub(crate) outcomes: mpsc::UnboundedReceiver<CloseOutcome>,
-    healthy: WebSocket<ClientStream>,
+    healthy: WebSocket<NetStream>,
     served: u32,
     live: Arc<AtomicUsize>,
     serving: JoinHandle<io::Result<()>>,

@@ -3,8 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use sockeye::hub::Hub;
-use sockeye::{Acceptor, Config, Server, WebSocket};
-use tokio::net::TcpStream;
+use sockeye::{Acceptor, Config, NetStream, Server, WebSocket};
 use versus::options::Options;
 
 #[tokio::main(flavor = "current_thread")]
@@ -31,7 +30,7 @@ async fn main() -> std::io::Result<()> {
         .await
 }
 
-async fn echo(mut socket: WebSocket<TcpStream>) -> Result<(), sockeye::Error> {
+async fn echo(mut socket: WebSocket<NetStream>) -> Result<(), sockeye::Error> {
     let sender = socket.sender();
     while let Some(message) = socket.recv_ref().await? {
         sender.feed(message)?;
@@ -39,7 +38,7 @@ async fn echo(mut socket: WebSocket<TcpStream>) -> Result<(), sockeye::Error> {
     Ok(())
 }
 
-async fn chat_member(mut socket: WebSocket<TcpStream>, hub: &Hub) -> Result<(), sockeye::Error> {
+async fn chat_member(mut socket: WebSocket<NetStream>, hub: &Hub) -> Result<(), sockeye::Error> {
     let membership = hub.room("chat").join(socket.sender()).unwrap();
     let room = membership.room();
     while let Some(message) = socket.recv_ref().await? {

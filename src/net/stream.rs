@@ -1,4 +1,4 @@
-//! What is beneath a client's connection.
+//! What is beneath a connection.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -13,11 +13,12 @@ use tokio::net::UnixStream;
 
 use super::line::ByteStream;
 
-/// The stream a client dialled: TCP, a Unix socket, or anything else, such as TLS on one of them.
+/// The stream a client dialled or a server accepted: TCP, a Unix socket, or anything else, such as TLS on
+/// one of them.
 ///
-/// One type, so that a client need not know the scheme of a URL when it is written. Plain TCP and Unix
+/// One type, so that neither need know when it is written whether there will be TLS. Plain TCP and Unix
 /// sockets cost no more here than by themselves: a [`WebSocket`](super::WebSocket) takes them out.
-pub struct ClientStream(Kind);
+pub struct NetStream(Kind);
 
 pub(super) enum Kind {
     Tcp(TcpStream),
@@ -26,7 +27,7 @@ pub(super) enum Kind {
     Boxed(Box<dyn ByteStream>),
 }
 
-impl ClientStream {
+impl NetStream {
     /// Any byte stream, behind a pointer.
     pub fn boxed(stream: impl ByteStream) -> Self {
         Self(Kind::Boxed(Box::new(stream)))
@@ -66,26 +67,26 @@ impl ClientStream {
     }
 }
 
-impl From<TcpStream> for ClientStream {
+impl From<TcpStream> for NetStream {
     fn from(stream: TcpStream) -> Self {
         Self(Kind::Tcp(stream))
     }
 }
 
 #[cfg(unix)]
-impl From<UnixStream> for ClientStream {
+impl From<UnixStream> for NetStream {
     fn from(stream: UnixStream) -> Self {
         Self(Kind::Unix(stream))
     }
 }
 
-impl From<Kind> for ClientStream {
+impl From<Kind> for NetStream {
     fn from(kind: Kind) -> Self {
         Self(kind)
     }
 }
 
-impl AsyncRead for ClientStream {
+impl AsyncRead for NetStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -95,7 +96,7 @@ impl AsyncRead for ClientStream {
     }
 }
 
-impl AsyncWrite for ClientStream {
+impl AsyncWrite for NetStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -130,7 +131,7 @@ impl AsyncWrite for ClientStream {
     }
 }
 
-impl fmt::Debug for ClientStream {
+impl fmt::Debug for NetStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.0 {
             Kind::Tcp(_) => "Tcp",
@@ -138,6 +139,6 @@ impl fmt::Debug for ClientStream {
             Kind::Unix(_) => "Unix",
             Kind::Boxed(_) => "Boxed",
         };
-        f.debug_tuple("ClientStream").field(&format_args!("{kind}")).finish()
+        f.debug_tuple("NetStream").field(&format_args!("{kind}")).finish()
     }
 }

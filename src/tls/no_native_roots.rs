@@ -1,0 +1,7 @@
+//! The feature `tls-native-roots` is off.
+
+use rustls::RootCertStore;
+
+pub(crate) const fn native() -> Option<RootCertStore> {
+    None
+}

@@ -1,0 +1,7 @@
+//! No feature brings a provider.
+
+use rustls::crypto::CryptoProvider;
+
+pub(crate) const fn brought() -> Option<CryptoProvider> {
+    None
+}
