@@ -121,8 +121,7 @@ impl Session {
         self.0.state.lock().connection
     }
 
-    /// Messages of the server since it began: those that were received, those on their way and those that
-    /// wait for a connection.
+    /// Messages since it began that have left for a connection, or wait for the next one while there is none.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.0.relay.sent()
