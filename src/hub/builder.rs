@@ -10,6 +10,7 @@ use super::clock::Warning;
 use super::hub::Hub;
 use super::limits::{Limits, LimitsError};
 use super::peer::{OnJoin, Peer};
+use super::presence::{OnPresence, PresenceChange};
 
 /// The longest message a hub's connections take, unless it is set otherwise, in bytes.
 pub const HUB_MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -62,6 +63,7 @@ pub(super) struct Settings {
     pub(super) config: Arc<Config>,
     pub(super) warning: Option<Warning>,
     pub(super) on_join: Option<OnJoin>,
+    pub(super) on_presence: Option<OnPresence>,
 }
 
 impl Default for Settings {
@@ -77,6 +79,7 @@ impl Default for Settings {
             config: Arc::new(config),
             warning: None,
             on_join: None,
+            on_presence: None,
         }
     }
 }
@@ -175,6 +178,35 @@ impl HubBuilder {
         F: Fn(&Peer, &str) -> bool + Send + Sync + 'static,
     {
         self.settings.on_join = Some(OnJoin(Arc::new(may_join)));
+        self
+    }
+
+    /// Calls this when the first connection of a user joins a room and when the last one leaves it, in the order
+    /// in which it happened: to tell the others, for example. Only registered connections count, and a
+    /// session that waits for its next connection is still there. It is called without a lock, by whoever joins
+    /// or leaves, so it must not wait.
+    ///
+    /// ```
+    /// use sockeye::hub::{Hub, PresenceKind};
+    ///
+    /// # fn example() -> Result<(), sockeye::hub::HubError> {
+    /// let hub = Hub::builder().on_presence(|change| {
+    ///     let Some(user) = &change.user else { return };
+    ///     let text = match change.kind {
+    ///         PresenceKind::Joined => format!("{user} is here"),
+    ///         PresenceKind::Left => format!("{user} has left"),
+    ///     };
+    ///     // A hub that is overloaded has said so in poll_ready before.
+    ///     let _ = change.room.broadcast(&*text);
+    /// });
+    /// # drop(hub.build()?);
+    /// # Ok(()) }
+    /// ```
+    pub fn on_presence<F>(mut self, call: F) -> Self
+    where
+        F: Fn(&PresenceChange) + Send + Sync + 'static,
+    {
+        self.settings.on_presence = Some(OnPresence(Arc::new(call)));
         self
     }
 

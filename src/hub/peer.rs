@@ -247,6 +247,9 @@ impl Peer {
         }
         let room = hub.room(name);
         inner.rooms.push(room.join_with(self.0.sender.clone(), self.0.worker.clone())?);
+        self.entered(hub.shared(), &room);
+        drop(inner);
+        hub.shared().tell_presence();
         Ok(room)
     }
 
@@ -264,8 +267,11 @@ impl Peer {
             return false;
         };
         let membership = inner.rooms.swap_remove(index);
+        let room = membership.room().clone();
+        self.left(room.hub(), &room);
         drop(inner);
         drop(membership);
+        room.hub().tell_presence();
         true
     }
 
@@ -344,8 +350,15 @@ impl Peer {
             inner.forget_due(&hub, self.id(), |_| true);
         }
         let rooms = std::mem::take(&mut inner.rooms);
+        let hub = rooms.first().map(|membership| membership.room().clone());
+        for membership in &rooms {
+            self.left(membership.room().hub(), membership.room());
+        }
         drop(inner);
         drop(rooms);
+        if let Some(room) = hub {
+            room.hub().tell_presence();
+        }
     }
 }
 

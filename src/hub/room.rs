@@ -9,7 +9,7 @@ use crate::sync::{Arc, Ordering};
 use super::error::{BroadcastError, JoinError};
 use super::limits::check_room_name;
 use super::report::{Except, Reporting};
-use super::shared::State;
+use super::shared::{Shared, State};
 use super::worker::{Job, Jobs};
 
 /// A room: a set of senders under a name. Cloning counts a reference.
@@ -73,6 +73,14 @@ impl Room {
     /// As [`broadcast`](Self::broadcast).
     pub fn broadcast_prepared(&self, message: &PreparedMessage) -> Result<(), BroadcastError> {
         self.publish(message, &Except::nobody())
+    }
+
+    pub(super) fn key(&self) -> u64 {
+        self.state.key
+    }
+
+    pub(super) fn hub(&self) -> &Shared {
+        &self.state.hub
     }
 
     pub(super) fn publish(

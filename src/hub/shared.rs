@@ -17,6 +17,7 @@ use super::doors::Doors;
 use super::error::{BroadcastError, JoinError, RegisterError};
 use super::members::Publication;
 use super::metrics::{JoinRefusal, Metrics};
+use super::presence::Presence;
 use super::registry::{Place, Registry};
 use super::report::{Except, Reporting};
 use super::worker::{Bounds, Jobs, Worker};
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) registry: Registry,
     pub(super) clock: Clock,
+    pub(super) presence: Presence,
     pub(super) metrics: Arc<Metrics>,
     pub(super) doors: Doors,
     pub(super) began: Instant,
@@ -59,6 +61,7 @@ impl Shared {
             settings,
             registry: Registry::default(),
             clock: Clock::default(),
+            presence: Presence::default(),
             rooms: Mutex::default(),
             workers: Mutex::default(),
             next_room: AtomicU64::new(EVERYBODY + 1),
