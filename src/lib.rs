@@ -1,6 +1,7 @@
 //! A WebSocket stack written from RFC 6455 up: client and server, 100 % safe Rust, on tokio.
 //!
 //! ```text
+//!  10  session    identities that survive their connections          feature `session`
 //!   9  hub        rooms and the workers that fan out to them          feature `hub`
 //!   7  auth       HS256 tokens, room passwords, authenticators           feature `auth`
 //!   6  net        tokio: WebSocket, handler, split, server; client, on top of it
@@ -21,7 +22,8 @@
 //! [`PreparedMessage`] one already encoded, once, for many. The **protocol** is the
 //! [`Endpoint`](protocol::Endpoint) without I/O, a [`WebSocket`] one that owns a byte stream. An
 //! **outbox** is the bounded queue towards one peer: a [`Sender`] is its clonable front, its
-//! connection its single back. A **room** is a set of senders, the `Hub` owns rooms.
+//! connection its single back. A **room** is a set of senders, the `Hub` owns rooms. A **session** is an identity whose
+//! sender outlives its connections.
 //!
 //! # Where to start
 //!
@@ -76,6 +78,9 @@ pub mod auth;
 
 #[cfg(all(feature = "hub", not(sockeye_loom)))]
 pub mod hub;
+
+#[cfg(all(feature = "session", not(sockeye_loom)))]
+pub mod session;
 
 #[cfg(not(sockeye_loom))]
 pub use client::{Connector, connect};
