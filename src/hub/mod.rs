@@ -37,7 +37,8 @@
 //!
 //! **Jobs.** A broadcast, a join and a leave are a job each. When as many wait as there may, a
 //! broadcast is refused with [`BroadcastError`], so the queue should hold the burst after which you would
-//! rather refuse than be late, and [`Room::poll_ready`] holds publishers back at half of it.
+//! rather refuse than be late, and [`Room::poll_ready`] holds publishers back at half of it. Joins have
+//! 65,536 places more: who floods a worker with them is refused with [`JoinError::Busy`].
 
 pub mod limits;
 pub mod metrics;
@@ -65,7 +66,7 @@ mod shutdown;
 mod worker;
 
 pub use builder::{HUB_MESSAGE_BYTES_MAX, HubBuilder, HubError};
-pub use error::{BroadcastError, JoinError, RegisterError};
+pub use error::{BroadcastError, JoinError, MetadataError, RegisterError};
 pub use handlers::{Handlers, HubHandler, PeerConnection};
 pub use history::{History, HistoryConfig, Page, Said};
 pub use hub::{Hub, Registration};
