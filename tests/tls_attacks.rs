@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use support::pair::quiet;
+use support::programs::spawn;
 use support::server::{lawful, within};
 use support::tls::{Authority, ByHand, Site, talk};
 
@@ -248,16 +249,12 @@ async fn a36_no_renegotiation() {
         let mut command = Command::new("openssl");
         command.args(["s_client", "-tls1_2", "-connect", &target]);
         let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = match pipes.spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                eprintln!("\nNOT TESTED: openssl cannot be started ({error}); install it\n");
-                return None;
-            }
-        };
-        child.stdin.as_ref().unwrap().write_all(b"R\n").unwrap();
-        let output = child.wait_with_output().unwrap();
-        Some([output.stdout, output.stderr].concat())
+        let mut child = spawn(pipes)?;
+        child.0.stdin.take().unwrap().write_all(b"R\n").unwrap();
+        let mut said = Vec::new();
+        child.0.stdout.take().unwrap().read_to_end(&mut said).unwrap();
+        child.0.stderr.take().unwrap().read_to_end(&mut said).unwrap();
+        Some(said)
     });
     let Some(said) = within(asked).await.unwrap() else { return };
     let said = String::from_utf8_lossy(&said);
