@@ -1,6 +1,7 @@
 //! A WebSocket stack written from RFC 6455 up: client and server, 100 % safe Rust, on tokio.
 //!
 //! ```text
+//!  10  session    identities that survive their connections          feature `session`
 //!   9  hub        rooms and the workers that fan out to them          feature `hub`
 //!   7  auth       HS256 tokens, room passwords, authenticators           feature `auth`
 //!   6  net        tokio: WebSocket, handler, split, server; client, on top of it
@@ -76,6 +77,9 @@ pub mod auth;
 
 #[cfg(all(feature = "hub", not(sockeye_loom)))]
 pub mod hub;
+
+#[cfg(all(feature = "session", not(sockeye_loom)))]
+pub mod session;
 
 #[cfg(not(sockeye_loom))]
 pub use client::{Connector, connect};
