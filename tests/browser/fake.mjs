@@ -133,7 +133,7 @@ export class Network {
         if (this.readyState === 1) this.link.carry("up", () => this.link.isLeft || network.server.received(this.link.peer, text));
       }
       close(code) {
-        if (this.readyState === 1) this.link.carry("up", () => this.link.leave(code ?? 1005));
+        if (this.readyState === 1) this.link.carry("up", () => this.link.leave(code));
         if (this.readyState >= 2) return;
         // Some still tell what comes, and of the end much later.
         this.readyState = 2;
@@ -190,7 +190,7 @@ export class Server {
 
   create(peer) {
     const id = `session-${++this.ids}`;
-    peer.session = { id, peer, token: this.token(), previous: null, attempt: 0, ring: [], sent: 0, dropped: 0, received: 0, unacked: 0, ack: undefined };
+    peer.session = { id, peer, token: this.token(), previous: null, ring: [], sent: 0, dropped: 0, received: 0, unacked: 0, ack: undefined };
     this.sessions.set(id, peer.session);
     this.say(peer, "sys.session.created", this.told(peer.session));
   }
@@ -244,12 +244,12 @@ export class Server {
     this.lost.add(session.id);
   }
 
-  resume(peer, { sessionId, token, received, attempt }) {
+  resume(peer, { sessionId, token, received }) {
     const given = peer.session;
     if (given) this.sessions.delete(given.id);
     peer.session = null;
     const session = this.sessions.get(sessionId);
-    const isOf = session && (token === session.token || (token === session.previous && attempt > session.attempt));
+    const isOf = session && (token === session.token || token === session.previous);
     const reason = !isOf || received > session.sent ? "unknown" : received < session.dropped ? "history_lost" : null;
     if (reason !== null) {
       if (isOf) this.end(session);
@@ -257,7 +257,7 @@ export class Server {
       return this.create(peer);
     }
     const old = session.peer;
-    Object.assign(session, { peer, token: this.token(), previous: token, attempt });
+    Object.assign(session, { peer, token: this.token(), previous: token });
     peer.session = session;
     if (old) this.network.close(old.link, 4001);
     this.forget(session, received);
@@ -280,7 +280,7 @@ export class Server {
     const session = peer?.session;
     if (session?.peer !== peer) return;
     session.peer = null;
-    if (code === 1000) this.sessions.delete(session.id);
+    if (code === 1000 || code === 1005 || (code >= 4000 && code !== 4401 && code !== 4408)) this.sessions.delete(session.id);
   }
 
   // All is forgotten, as after a start; or only what is kept for replay.

@@ -9,7 +9,11 @@ const ACK_MS = 1e3;              // the longest that something received stays un
 const STEADY_MS = 5e3;           // a connection this old starts the backoff from anew
 const LATER_MS = 5e3;            // after 1013, at least
 const PONG_MS = 10e3;            // the longest that a connection which is asked may say nothing
-const NEVER = new Set([1000, 1002, 1003, 1007, 1008, 1009, 1010, 4000, 4001, 4403]);
+const NEVER = new Set([1000, 1002, 1003, 1005, 1007, 1008, 1009, 1010]);
+const TIMED_OUT = 4408, LOGIN = 4401, TAKEN_OVER = 4001, BROKEN = 4400;
+
+// An application's codes mean what they say: there is no way back.
+const isNever = (code) => NEVER.has(code) || (code >= 4000 && code !== TIMED_OUT && code !== LOGIN);
 
 const bytesOf = (text) => new TextEncoder().encode(text).length;
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -85,13 +89,14 @@ export class Client {
   #idPrefix; #ids = 0;
   #failures = 0; #failed1011 = false;
   #heardAt = 0; #isAsked = false;
+  #isAwaited = false;            // a reconnect request was sent and never answered
   #globals = [];                 // listeners on the window, to be taken off again
   #flushed = [];                 // who waits until everything is acknowledged
 
   // Counts. Of the server's counted messages `#received` have come, `#unacked` of them since our last acknowledgement. Of
   // ours, `#acked` are acknowledged and gone; `#queue` has all that come after, and its first `#written` have been put on
   // some socket of this session: the server may have had them. 0 <= #written <= #queue.length <= queueMax
-  #received = 0; #unacked = 0; #ackEvery = 16; #requests = 0;
+  #received = 0; #unacked = 0; #ackEvery = 16;
   #acked = 0; #queue = []; #queueBytes = 0; #written = 0;
 
   /** Use `connect`. @param {string | URL} url @param {import("./sockeye.d.ts").Options} [options] */
@@ -210,7 +215,9 @@ export class Client {
     this.#connection.phase = this.#session ? "resuming" : "creating";
     if (!this.#session) return;
     const { id: sessionId } = this.#session;
-    this.#write("sys.reconnect.request", { sessionId, token: this.#token, received: this.#received, attempt: ++this.#requests });
+    this.#connection.isDoubtful = this.#isAwaited;
+    this.#isAwaited = true;
+    this.#write("sys.reconnect.request", { sessionId, token: this.#token, received: this.#received });
     this.#unacked = 0;
   }
 
@@ -227,13 +234,14 @@ export class Client {
 
   // The connection is over: what comes next is in the code.
   #ended(code, reason) {
-    const { openedAt } = this.#connection;
+    const { openedAt, isDoubtful } = this.#connection;
     if (openedAt !== null && this.#clock.now() - openedAt >= STEADY_MS) {
       this.#failures = 0;
       this.#failed1011 = false;
     }
-    const isOver = NEVER.has(code) || (code === 1011 && this.#failed1011)
-      || (code === 4401 && typeof this.#options.token !== "function");
+    // What took it over may be an earlier attempt of ours that came late.
+    const isOver = (isNever(code) && !(code === TAKEN_OVER && isDoubtful)) || (code === 1011 && this.#failed1011)
+      || (code === LOGIN && typeof this.#options.token !== "function");
     if (isOver) return this.#finish(code, reason);
     if (code === 1011) this.#failed1011 = true;
     this.#drop();
@@ -255,13 +263,13 @@ export class Client {
     this.#setState("closed", { code, reason });
   }
 
-  // Nothing of the old socket is heard from here on. 1000 ends the session; an abandoned socket closes without a code.
-  #drop(...code) {
+  // Nothing of the old socket is heard from here on. Most codes end the session; this one suspends it.
+  #drop(code = TIMED_OUT) {
     for (const name of Object.keys(this.#timers)) this.#clear(name);
     const socket = this.#connection?.socket;
     this.#connection = null;
     this.#isAsked = false;
-    try { socket?.close(...code); } catch { /* it is gone already */ }
+    try { socket?.close(code); } catch { /* it is gone already */ }
   }
 
   // A connection may fall without a word: one that was silent for a while is asked.
@@ -355,6 +363,7 @@ export class Client {
   #restored(payload) {
     const connection = this.#connection;
     if (connection.phase !== "resuming") return this.#broken();
+    this.#isAwaited = false;
     if (payload.restored !== true) {
       connection.phase = "creating";
       return this.#lose(payload.reason ?? "unknown");
@@ -391,8 +400,8 @@ export class Client {
     const connection = this.#connection;
     if (this.#session) this.#lose("protocol_error");
     if (this.#connection !== connection) return;       // a handler has closed
-    try { connection.socket.close(4400, "counts or order of the event protocol"); } catch { /* it is gone already */ }
-    this.#ended(4400, "the server does not keep to the event protocol");
+    try { connection.socket.close(BROKEN, "counts or order of the event protocol"); } catch { /* it is gone already */ }
+    this.#ended(1006, "the server does not keep to the event protocol");
   }
 
   // The session is gone. What was never on a socket goes to the next one; of the rest nobody knows.
@@ -402,7 +411,7 @@ export class Client {
     this.#queue = this.#queue.slice(this.#written).filter(({ id }) => !ofServer(id));
     this.#queueBytes = this.#queue.reduce((sum, { bytes }) => sum + bytes, 0);
     this.#session = this.#token = null;
-    this.#received = this.#unacked = this.#acked = this.#written = this.#requests = 0;
+    this.#received = this.#unacked = this.#acked = this.#written = 0;
     const unsent = new Set(this.#queue.map(({ id }) => id));
     const error = new EventError(410, `the session is lost (${reason})`, { reason: "session_lost" });
     for (const id of [...this.#pending.keys()].filter((id) => !unsent.has(id))) this.#settle(id, "reject", error);
@@ -484,8 +493,8 @@ export class Client {
     this.#drop();
     if (!this.#session) return;
     const queue = this.#queue.map(({ event, payload, id }) => ({ event, payload, id }));
-    const [session, token, received, requests, acked, written] = [this.#session, this.#token, this.#received, this.#requests, this.#acked, this.#written];
-    try { sessionStorage.setItem(key, JSON.stringify({ session, token, received, requests, acked, written, queue })); } catch { /* no room: a new session, then */ }
+    const kept = { session: this.#session, token: this.#token, received: this.#received, acked: this.#acked, written: this.#written, queue };
+    try { sessionStorage.setItem(key, JSON.stringify(kept)); } catch { /* no room: a new session, then */ }
   }
 
   #load() {
@@ -493,9 +502,9 @@ export class Client {
     const saved = key ? sessionStorage.getItem(key) : null;
     if (saved === null) return;
     sessionStorage.removeItem(key);
-    const { session, token, received, requests, acked, written, queue } = JSON.parse(saved);
+    const { session, token, received, acked, written, queue } = JSON.parse(saved);
     this.#session = Object.freeze(session);
-    [this.#token, this.#received, this.#requests, this.#acked] = [token, received, requests, acked];
+    [this.#token, this.#received, this.#acked] = [token, received, acked];
     for (const { event, payload, id } of queue) this.#enqueue(event, payload, id);
     this.#written = written;
   }
