@@ -50,6 +50,7 @@ mod error;
 #[cfg(feature = "auth")]
 mod guarded;
 mod handlers;
+mod history;
 #[expect(clippy::module_inception, reason = "a file is one noun, and this floor is named after it")]
 mod hub;
 mod members;
@@ -65,6 +66,7 @@ mod worker;
 pub use builder::{HUB_MESSAGE_BYTES_MAX, HubBuilder, HubError};
 pub use error::{BroadcastError, JoinError, RegisterError};
 pub use handlers::{Handlers, HubHandler, PeerConnection};
+pub use history::{History, HistoryConfig, Page, Said};
 pub use hub::{Hub, Registration};
 pub use peer::{Peer, Profile};
 pub use report::{Except, Report, Reporting};

@@ -72,7 +72,15 @@ impl Room {
     /// # Errors
     /// As [`broadcast`](Self::broadcast).
     pub fn broadcast_prepared(&self, message: &PreparedMessage) -> Result<(), BroadcastError> {
-        self.state.hub.publish(self.state.key, message, &Except::nobody())
+        self.publish(message, &Except::nobody())
+    }
+
+    pub(super) fn publish(
+        &self,
+        message: &PreparedMessage,
+        except: &Except,
+    ) -> Result<(), BroadcastError> {
+        self.state.hub.publish(self.state.key, message, except)
     }
 
     /// Sends a message to every member but one connection, or some.
