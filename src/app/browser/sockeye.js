@@ -190,19 +190,18 @@ export class Client {
     const connection = this.#connection = { socket: null, phase: "opening", openedAt: null };
     const isCurrent = () => this.#connection === connection;
     this.#after("deadline", connectTimeoutMs, () => this.#ended(1006, "no answer"));
-    try {
-      const credential = typeof token === "function" ? await token() : token;
-      if (!isCurrent()) return;
-      const url = new URL(this.#url);
-      if (this.#session) url.searchParams.set("resume", "1");
-      connection.socket = new WebSocket(url.href, [protocols].flat().concat(credential ? `bearer.${credential}` : []));
-    } catch (error) {
-      // A token that cannot be had now may be had later; an address or a token that is none will never be one.
+    let credential;
+    try { credential = typeof token === "function" ? await token() : token; } catch (error) {
       if (!isCurrent()) return;
       this.#report(error);
-      if (error?.name === "SyntaxError") this.#finish(null, error.message);
-      else this.#ended(1006, String(error));
-      return;
+      return this.#ended(1006, String(error));         // it may be had later
+    }
+    if (!isCurrent()) return;
+    const url = new URL(this.#url);
+    if (this.#session) url.searchParams.set("resume", "1");
+    try { connection.socket = new WebSocket(url.href, [protocols].flat().concat(credential ? `bearer.${credential}` : [])); } catch (error) {
+      this.#report(error);
+      return this.#finish(null, String(error));        // an address or a token that is none will never be one
     }
     const { socket } = connection;
     socket.onopen = () => isCurrent() && this.#begin();
