@@ -1,7 +1,8 @@
 //! A WebSocket stack written from RFC 6455 up: client and server, 100 % safe Rust, on tokio.
 //!
 //! ```text
-//!  11  app        events, routes, middleware, what survives a reconnect    feature `app`
+//!  11  app        events with typed handlers, routes, middleware    feature `app`
+//!  10  session    identities that survive their connections          feature `session`
 //!   9  hub        rooms and the workers that fan out to them          feature `hub`
 //!   7  auth       HS256 tokens, room passwords, authenticators           feature `auth`
 //!   6  net        tokio: WebSocket, handler, split, server; client, on top of it
@@ -14,7 +15,7 @@
 //! ```
 //!
 //! A module uses only modules below it. The missing numbers are floors to come
-//! (brokers, sessions).
+//! (brokers).
 //!
 //! # The words
 //!
@@ -78,6 +79,9 @@ pub mod auth;
 
 #[cfg(all(feature = "hub", not(sockeye_loom)))]
 pub mod hub;
+
+#[cfg(all(feature = "session", not(sockeye_loom)))]
+pub mod session;
 
 #[cfg(all(feature = "app", not(sockeye_loom)))]
 pub mod app;

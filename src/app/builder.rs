@@ -19,7 +19,6 @@ use super::context::Context;
 use super::entrance::Entrance;
 use super::error::AppError;
 use super::event::Codec;
-use super::floor::{SessionConfig, Sessions};
 use super::next::{Middleware, Next};
 use super::reply::{IntoReply, Reply};
 use super::route::Route;
@@ -29,6 +28,7 @@ use super::settings::Settings;
 use super::shared::Shared;
 use super::site::{Page, Site};
 use super::visitor::Visitor;
+use crate::session::{SessionConfig, Sessions};
 
 /// An application: what it listens on, who may come in, and what is done with their events.
 ///

@@ -64,9 +64,10 @@ impl LinkHandler {
     /// The first message asks for an old session: the new one is given up for it.
     fn resume(&mut self, connection: &Sender, asked: &EventRef<'_>, profile: Profile) {
         let given_up = self.link.clone();
-        given_up.give_up();
-        let Link { app, route, visitor, .. } = &*given_up;
-        match (Entering { app, route, visitor, connection }).resume(asked, profile) {
+        let Link { app, route, visitor, session, .. } = &*given_up;
+        let instead_of = Some(session);
+        let entering = Entering { app, route, visitor, connection, instead_of };
+        match entering.resume(asked, profile) {
             Ok(link) => {
                 self.link = link;
                 self.begin();

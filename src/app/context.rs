@@ -172,6 +172,7 @@ impl Context {
 
     /// Ends the session and its connection, behind what was sent.
     pub fn disconnect(&self, why: Disconnect, reason: &str) {
+        self.link.member.note_closed(why.code().into());
         self.link.app.end(&self.link.session, why.code(), reason);
     }
 

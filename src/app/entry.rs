@@ -8,12 +8,12 @@ use crate::sync::Arc;
 use super::ack::ACK_EVERY;
 use super::event::system::{self, Created, Reconnect, Restored};
 use super::event::{Codec, EventRef, Outgoing};
-use super::floor::{Opening, ResumeError};
 use super::link::{Link, Parts};
 use super::member::{Member, SessionOf};
 use super::routes::EventRoute;
 use super::shared::Shared;
 use super::visitor::Visitor;
+use crate::session::{Opening, Resume, ResumeError, Session};
 
 /// Who comes in on which connection.
 pub(super) struct Entering<'a> {
@@ -21,6 +21,8 @@ pub(super) struct Entering<'a> {
     pub(super) route: &'a Arc<EventRoute>,
     pub(super) visitor: &'a Visitor,
     pub(super) connection: &'a Sender,
+    /// The session with which the connection began, which is given up for another.
+    pub(super) instead_of: Option<&'a Session>,
 }
 
 /// Why there is no session, for the close frame.
@@ -32,7 +34,7 @@ pub(super) struct NoEntry {
 impl Entering<'_> {
     /// A new session.
     pub(super) fn begin(&self, profile: Profile) -> Result<Arc<Link>, NoEntry> {
-        let Self { app, route, visitor, connection } = *self;
+        let Self { app, route, visitor, connection, .. } = *self;
         let codec = route.codec;
         let first = |opening: &Opening<'_>| message(codec, system::CREATED, &created(opening));
         let session = app.sessions.create(connection, visitor.user_id(), first);
@@ -40,7 +42,7 @@ impl Entering<'_> {
         let profile = profile.extension(SessionOf(session.id().to_string()));
         match app.hub.register_placeless(session.sender(), profile) {
             Ok(registration) => {
-                session.attach(Member::new(registration, route.clone()));
+                session.attach(Arc::new(Member::new(registration, route.clone())));
             }
             Err(error) => {
                 let no_entry = NoEntry { code: close_code(&error), reason: error.to_string() };
@@ -58,7 +60,12 @@ impl Entering<'_> {
         profile: Profile,
     ) -> Result<Arc<Link>, NoEntry> {
         let resumed = asked.payload::<Reconnect>().map_err(|_| ResumeError::Unknown);
-        let reason = match resumed.and_then(|request| self.take_over(&request)) {
+        let resumed = resumed.and_then(|request| self.take_over(&request));
+        if let Some(given_up) = self.instead_of {
+            // No code: the connection stays, and has no session now, or another one.
+            self.app.end(given_up, 0, "");
+        }
+        let reason = match resumed {
             Ok(link) => return link,
             Err(ResumeError::Expired) => "expired",
             Err(ResumeError::Unknown) => "unknown",
@@ -71,7 +78,7 @@ impl Entering<'_> {
     }
 
     fn take_over(&self, request: &Reconnect) -> Result<Result<Arc<Link>, NoEntry>, ResumeError> {
-        let Self { app, route, visitor, connection } = *self;
+        let Self { app, route, visitor, connection, .. } = *self;
         let known = app.sessions.get(&request.session_id);
         let member = known.and_then(|session| session.attached::<Member>());
         // What was kept for it is written in the codec of its route.
@@ -83,19 +90,18 @@ impl Entering<'_> {
             let session = Some(created(opening));
             message(codec, system::RESTORED, &Restored { restored: true, reason: None, session })
         };
-        let Reconnect { session_id, token, received } = request;
-        let session = app.sessions.resume(
-            connection,
-            session_id,
-            token,
-            visitor.user_id(),
-            *received,
-            first,
-        )?;
+        let resume = Resume {
+            id: &request.session_id,
+            token: &request.token,
+            user: visitor.user_id(),
+            received: request.received,
+            instead_of: self.instead_of,
+        };
+        let session = app.sessions.resume(connection, &resume, first)?;
         Ok(self.link(session, true))
     }
 
-    fn link(&self, session: super::floor::Session, is_resumed: bool) -> Result<Arc<Link>, NoEntry> {
+    fn link(&self, session: Session, is_resumed: bool) -> Result<Arc<Link>, NoEntry> {
         let Some(member) = session.attached::<Member>() else {
             // It has ended at this moment.
             return Err(NoEntry { code: 1013, reason: "the session is over".to_owned() });
@@ -121,7 +127,7 @@ fn created(opening: &Opening<'_>) -> Created {
         session_id: opening.id.to_string(),
         user_id: opening.user.map(str::to_owned),
         token: opening.token.to_owned(),
-        expires_ms: crate::protocol::millis(opening.expires_after),
+        expires_ms: crate::protocol::millis(opening.suspended_for),
         sent: opening.sent,
         received: opening.received,
         ack_every: ACK_EVERY as u32,

@@ -10,12 +10,12 @@ use super::context::Context;
 use super::disconnect::{Disconnect, Reconnect};
 use super::endpoint::{Access, Endpoint};
 use super::event::{EventError, Outgoing, system};
-use super::floor::Session;
 use super::member::Member;
 use super::routes::EventRoute;
 use super::scratch;
 use super::shared::Shared;
 use super::visitor::Visitor;
+use crate::session::Session;
 
 /// Bad events of one connection: so many at once, and then one a second. Beyond it is closed with 1008.
 const BAD_EVENTS: Rate = Rate::per_second(1).burst(10);
@@ -130,11 +130,10 @@ impl Link {
         // serde_json writes utf-8.
         let text = std::str::from_utf8(json).unwrap_or_default();
         let sender = self.session.sender();
-        let sent = match self.is_over.load(Ordering::Relaxed) {
-            // Another connection may have the session, whose turn this is not.
-            true => sender.try_send(text),
-            false => sender.feed(text),
-        };
+        let is_here = !self.is_over.load(Ordering::Relaxed)
+            && self.session.connection() == Some(self.connection.id());
+        // Where another connection has the session, this is not its turn.
+        let sent = if is_here { sender.feed(text) } else { sender.try_send(text) };
         match sent {
             Ok(_) | Err(SendError::Closed) => None,
             Err(_) => Some(Message::text(text)),
@@ -160,15 +159,8 @@ impl Link {
         let is_still_here = self.app.sessions.suspend(&self.session, self.connection.id());
         let is_last = Disconnect::from(outcome.code).advice() == Reconnect::Never;
         if is_still_here && (is_last || self.app.is_stopping()) {
-            self.app.end(&self.session, CloseCode::Normal.into(), "");
+            self.app.end(&self.session, outcome.code.into(), "");
         }
-    }
-
-    /// The session is given up for another on the same connection.
-    pub(super) fn give_up(&self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        self.app.sessions.suspend(&self.session, self.connection.id());
-        self.app.end(&self.session, CloseCode::Normal.into(), "");
     }
 }
 

@@ -110,7 +110,7 @@ impl Link {
             system::ACK => {
                 let acknowledged = event.payload::<Ack>().and_then(|ack| {
                     let error = |_| EventError::new(400, "more is acknowledged than was sent");
-                    self.session.acknowledge(ack.received).map_err(error)
+                    self.session.acknowledge(self.connection.id(), ack.received).map_err(error)
                 });
                 acknowledged.err().and_then(|error| self.refuse(error, correlation_id))
             }

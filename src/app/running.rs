@@ -131,7 +131,7 @@ impl Running {
         for peer in shared.hub.peers() {
             let id = peer.extension::<SessionOf>();
             let session = id.and_then(|id| shared.sessions.get(&id.0));
-            if let Some(session) = session.filter(super::floor::Session::is_suspended) {
+            if let Some(session) = session.filter(crate::session::Session::is_suspended) {
                 shared.end(&session, CloseCode::GoingAway.into(), "");
             }
         }

@@ -59,7 +59,8 @@ async fn events(
 ) {
     let connection = socket.sender();
     let (held, profile) = ticket.split();
-    let entering = Entering { app, route, visitor: &visitor, connection: &connection };
+    let entering =
+        Entering { app, route, visitor: &visitor, connection: &connection, instead_of: None };
     let entered = if visitor.request().query("resume").as_deref() == Some("1") {
         let Ok(first) = timeout(RESUME_TIMEOUT, socket.recv()).await else {
             // 4408 may be sent.

@@ -11,11 +11,11 @@ use crate::hub::Hub;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 
 use super::context::Context;
-use super::floor::{Session, Sessions};
 use super::handle::Work;
 use super::link::Link;
 use super::member::Member;
 use super::settings::Settings;
+use crate::session::{Session, Sessions};
 
 pub(super) struct Shared {
     pub(super) hub: Hub,
@@ -61,7 +61,7 @@ impl Shared {
     /// What there is to do about once a second.
     pub(super) fn sweep(&self) {
         for session in self.sessions.sweep() {
-            Self::forget(&session);
+            forget(&session);
         }
         let due = std::mem::take(&mut *self.due.lock());
         for link in due.iter().filter_map(Weak::upgrade) {
@@ -71,17 +71,10 @@ impl Shared {
         while orphans.try_join_next().is_some() {}
     }
 
-    /// A session is over.
-    pub(super) fn forget(session: &Session) {
-        if let Some(member) = session.attached::<Member>() {
-            member.end();
-        }
-    }
-
     /// Ends a session for good.
     pub(super) fn end(&self, session: &Session, code: u16, reason: &str) {
         self.sessions.end(session, code, reason);
-        Self::forget(session);
+        forget(session);
     }
 
     /// Lets a handler go on without its connection, until the application ends.
@@ -104,5 +97,12 @@ impl Shared {
 
     pub(super) fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// A session is over.
+fn forget(session: &Session) {
+    if let Some(member) = session.attached::<Member>() {
+        member.end();
     }
 }

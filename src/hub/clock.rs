@@ -101,7 +101,7 @@ fn act(hub: &Shared, peer: &Peer, due: Due) {
         Due::Expiry => (4401, "token expired"),
     };
     if let Ok(frame) = CloseFrame::new(code, reason) {
-        peer.sender().outbox().request_close(frame);
+        peer.sender().request_close(frame);
     }
 }
 

@@ -113,7 +113,7 @@ impl Hub {
     pub fn metrics(&self) -> Snapshot {
         let shared = self.shared();
         let peers = self.peers();
-        let queued = peers.iter().map(|peer| peer.sender().outbox().undelivered());
+        let queued = peers.iter().filter_map(|peer| Some(peer.sender().current()?.undelivered()));
         let queued = queued.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
         let gauges = Gauges {
             uptime_ms: us_since(shared.began) / 1000,

@@ -66,7 +66,7 @@ impl Outcome {
             Err(_) => 0,
         };
         self.deliveries += taken as u64;
-        self.report.note(result, sender.outbox().config().overflow);
+        self.report.note(result, sender.config().overflow);
     }
 }
 

@@ -120,7 +120,7 @@ impl Hub {
         for (number, batch) in (0..).zip(peers.chunks(BATCH)) {
             sleep_until(deadline.min(began + shutdown.spread / batches * number)).await;
             for peer in batch {
-                peer.sender().outbox().request_close(shutdown.frame(peer.id())?);
+                peer.sender().request_close(shutdown.frame(peer.id())?);
             }
         }
         // Whoever is left is the owner's of its task to end.

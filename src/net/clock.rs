@@ -23,20 +23,20 @@ impl Sender {
     /// When the last ping of the keepalive was flushed; `None` before the first.
     #[must_use]
     pub fn last_ping(&self) -> Option<Instant> {
-        self.outbox().ping_times_us().0.map(instant)
+        self.current()?.ping_times_us().0.map(instant)
     }
 
     /// When the pong of a ping of ours came last; `None` before the first.
     #[must_use]
     pub fn last_pong(&self) -> Option<Instant> {
-        self.outbox().ping_times_us().1.map(instant)
+        self.current()?.ping_times_us().1.map(instant)
     }
 
     /// How long the last ping took there and back, from its flush; `None` while no pong has come
     /// since.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
-        let (ping, pong) = self.outbox().ping_times_us();
+        let (ping, pong) = self.current()?.ping_times_us();
         pong?.checked_sub(ping?).map(Duration::from_micros)
     }
 }

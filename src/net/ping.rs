@@ -48,7 +48,7 @@ impl Sender {
     ///
     /// Cancel safety: dropping the future forgets the ping; it was sent if the future was polled.
     pub async fn ping(&self) -> Result<Duration, Error> {
-        let outbox = self.outbox();
+        let outbox = &self.current().ok_or(Error::Closed)?;
         let begun_us = now_us();
         let number = outbox.begin_ping().map_err(lost)?;
         let place = Place { outbox, number };

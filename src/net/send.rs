@@ -3,8 +3,9 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use crate::outbox::{SendError, Sender, Sent};
+use crate::outbox::{Front, Outbox, Relay, SendError, Sender, Sent};
 use crate::protocol::{Message, Overflow, millis};
+use crate::sync::Arc;
 
 impl Sender {
     /// Sends a message. When the outbox is full and its policy is to wait, waits for room up to the
@@ -22,46 +23,62 @@ impl Sender {
             return self.try_send(message);
         }
         let bytes = message.as_bytes().len();
-        let sent =
-            self.when_room(bytes, |ticket| self.outbox().send(message.clone(), ticket)).await?;
-        self.outbox().note_sent(1, bytes);
+        let outbox = match self.front() {
+            Front::Connection(outbox) => outbox,
+            Front::Session(relay) => return send_to_session(relay, &message).await,
+        };
+        let sent = when_room(outbox, bytes, |ticket| outbox.send(message.clone(), ticket)).await?;
+        outbox.note_sent(1, bytes);
         Ok(sent)
     }
+}
 
-    /// Tries, and where the outbox is full and its policy is to wait, again when it is this sender's
-    /// turn, up to the policy's timeout.
-    pub(super) async fn when_room<T>(
-        &self,
-        bytes: usize,
-        mut attempt: impl FnMut(Option<u64>) -> Result<T, SendError>,
-    ) -> Result<T, SendError> {
-        let full = match attempt(None) {
-            Err(full @ SendError::Full { .. }) => full,
+/// The same on whatever connection the session has: who waits for one that ends tries the next.
+async fn send_to_session(relay: &Arc<Relay>, message: &Message) -> Result<Sent, SendError> {
+    let bytes = message.as_bytes().len();
+    while let Some(outbox) = relay.outbox() {
+        let attempt = |ticket| relay.send_on(&outbox, message, ticket);
+        match when_room(&outbox, bytes, attempt).await {
+            Err(SendError::Closed) if !relay.is_on(&outbox) => {}
             result => return result,
-        };
-        let Overflow::Block { timeout } = self.outbox().config().overflow else {
-            return Err(full);
-        };
-        let mut turn = self.outbox().turn();
-        let trying = poll_fn(|cx| {
-            loop {
-                match attempt(turn.ticket()) {
-                    Err(SendError::Full { .. }) => {}
-                    result => {
-                        turn.end();
-                        return Poll::Ready(result);
-                    }
-                }
-                if turn.wait(bytes, cx.waker()) {
-                    return Poll::Pending;
+        }
+    }
+    relay.send(message.clone())
+}
+
+/// Tries, and where the outbox is full and its policy is to wait, again when it is this sender's
+/// turn, up to the policy's timeout.
+pub(super) async fn when_room<T>(
+    outbox: &Outbox,
+    bytes: usize,
+    mut attempt: impl FnMut(Option<u64>) -> Result<T, SendError>,
+) -> Result<T, SendError> {
+    let full = match attempt(None) {
+        Err(full @ SendError::Full { .. }) => full,
+        result => return result,
+    };
+    let Overflow::Block { timeout } = outbox.config().overflow else {
+        return Err(full);
+    };
+    let mut turn = outbox.turn();
+    let trying = poll_fn(|cx| {
+        loop {
+            match attempt(turn.ticket()) {
+                Err(SendError::Full { .. }) => {}
+                result => {
+                    turn.end();
+                    return Poll::Ready(result);
                 }
             }
-        });
-        let timeout_ms = millis(timeout);
-        match tokio::time::timeout(timeout, trying).await {
-            Ok(result) => result,
-            Err(_) if timeout_ms == 0 => Err(full),
-            Err(_) => Err(SendError::Timeout { timeout_ms }),
+            if turn.wait(bytes, cx.waker()) {
+                return Poll::Pending;
+            }
         }
+    });
+    let timeout_ms = millis(timeout);
+    match tokio::time::timeout(timeout, trying).await {
+        Ok(result) => result,
+        Err(_) if timeout_ms == 0 => Err(full),
+        Err(_) => Err(SendError::Timeout { timeout_ms }),
     }
 }

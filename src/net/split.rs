@@ -30,7 +30,7 @@ impl<S: ByteStream> WebSocket<S> {
     /// Outside of a tokio runtime.
     pub fn split(self) -> (Sender, Receiver) {
         let sender = self.sender();
-        let config = sender.outbox().config();
+        let config = sender.config();
         let bounds = (config.read_ahead_messages_max.max(1), config.read_ahead_bytes_max.max(1));
         let shared = Arc::new(Mutex::new(Ahead { bounds, ..Ahead::default() }));
         let task = tokio::spawn(self.run(Relay { shared: shared.clone() }).read_while_blocked());
@@ -133,7 +133,7 @@ impl Receiver {
     ///
     /// Cancel safety: dropping the future drops the receiver and so the connection.
     pub async fn close(mut self, code: u16, reason: &str) -> Result<CloseOutcome, CloseFrameError> {
-        self.sender.outbox().request_close(CloseFrame::new(code, reason)?);
+        self.sender.request_close(CloseFrame::new(code, reason)?);
         while !matches!(self.recv().await, Ok(None)) {}
         let outcome = self.shared.lock().outcome.clone();
         Ok(outcome.unwrap_or_else(|| CloseOutcome::lost(CloseCause::Dropped)))

@@ -14,6 +14,7 @@ use crate::protocol::{DeflateClass, MessageKind};
 use crate::sync::Arc;
 
 use super::line::ByteStream;
+use super::send::when_room;
 use super::websocket::WebSocket;
 
 /// The most that is collected for one fragment, in bytes.
@@ -252,9 +253,9 @@ impl Sender {
     ///
     /// Cancel safety: a future that is dropped has sent nothing.
     pub async fn send_stream(&self, kind: MessageKind) -> Result<MessageWriter, SendError> {
-        let outbox = self.outbox();
-        let id = self.when_room(0, |ticket| outbox.open_stream(ticket)).await?;
-        Ok(MessageWriter::new(outbox.clone(), id, kind))
+        let outbox = self.current().ok_or(SendError::Closed)?;
+        let id = when_room(&outbox, 0, |ticket| outbox.open_stream(ticket)).await?;
+        Ok(MessageWriter::new(outbox, id, kind))
     }
 }
 

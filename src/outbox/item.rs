@@ -22,6 +22,8 @@ pub(crate) enum Queued {
     Encoded(WriteBuffer),
     /// Messages that were dropped.
     Gap(Gap),
+    /// Of a session itself: it does not count among the session's messages.
+    Uncounted(Box<Queued>),
 }
 
 pub(crate) struct Latest {
@@ -65,7 +67,7 @@ impl Queued {
             Self::Prepared(message) => message.payload().len(),
             Self::Latest(latest) => latest.item.bytes(),
             Self::Stream(_) | Self::Gap(_) => 0,
-            Self::Own(item) => item.bytes(),
+            Self::Own(item) | Self::Uncounted(item) => item.bytes(),
             Self::Encoded(bytes) => bytes.len(),
         }
     }
@@ -75,9 +77,22 @@ impl Queued {
         match self {
             Self::Message(_) | Self::Prepared(_) | Self::Latest(_) => 1,
             Self::Stream(_) | Self::Gap(_) => 0,
-            Self::Own(item) => item.messages(),
+            Self::Own(item) | Self::Uncounted(item) => item.messages(),
             Self::Encoded(bytes) => bytes.messages(),
         }
+    }
+
+    /// A notice as the message that it is on the wire. A control frame has its own way out.
+    pub(super) fn resolve_gap(self, ledger: &Ledger) -> Self {
+        let Self::Gap(gap) = self else {
+            return self;
+        };
+        let message = gap.notice.message(gap.missed);
+        if message.as_data().is_none() {
+            return Self::Encoded(WriteBuffer::new());
+        }
+        ledger.sent(message.as_bytes().len());
+        Self::Message(message)
     }
 
     /// Whether a full outbox may drop it.
@@ -105,16 +120,9 @@ impl Queued {
             Self::Prepared(message) => encoder.prepared(&message, out),
             Self::Latest(latest) => return latest.item.encode(encoder, out, ledger),
             Self::Stream(place) => return Some(Active::Stream(place)),
-            Self::Own(item) => return item.encode(encoder, out, ledger),
+            Self::Own(item) | Self::Uncounted(item) => return item.encode(encoder, out, ledger),
             Self::Encoded(mut bytes) => out.append(&mut bytes),
-            Self::Gap(gap) => {
-                let message = gap.notice.message(gap.missed);
-                // A control frame has its own way out.
-                if message.as_data().is_some() {
-                    ledger.sent(message.as_bytes().len());
-                    return Self::Message(message).encode(encoder, out, ledger);
-                }
-            }
+            Self::Gap(_) => return self.resolve_gap(ledger).encode(encoder, out, ledger),
         }
         None
     }

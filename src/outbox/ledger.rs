@@ -45,9 +45,11 @@ impl Ledger {
         }
     }
 
-    /// They had been taken, and could not leave before the connection's end.
-    pub(super) fn lost(&mut self, messages: usize) {
-        self.dropped += messages as u64;
+    /// They had been taken, and could not leave before the connection's end. A session may have them.
+    pub(super) fn lost(&mut self, messages: usize, is_session: bool) {
+        if !is_session {
+            self.dropped += messages as u64;
+        }
         if messages > 0
             && let Some(observer) = &self.config.observer
         {

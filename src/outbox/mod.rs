@@ -10,12 +10,17 @@
 
 mod error;
 mod item;
+mod keeping;
+#[cfg_attr(not(feature = "session"), expect(dead_code, reason = "for sessions"))]
+mod kept;
 mod ledger;
 #[cfg(all(test, sockeye_loom))]
 mod models;
 mod pings;
 mod policy;
 mod queue;
+#[cfg_attr(not(feature = "session"), expect(dead_code, reason = "for sessions"))]
+mod relay;
 mod run;
 mod sender;
 mod sent;
@@ -32,4 +37,12 @@ pub use sent::Sent;
 
 pub(crate) use item::Queued;
 pub(crate) use queue::{Flushed, Outbox, WriteNow};
+pub(crate) use relay::Relay;
+pub(crate) use sender::Front;
 pub(crate) use stream::Piece;
+
+#[cfg(feature = "session")]
+pub(crate) use {
+    kept::{Budget, Gap, Kept, KeptBounds},
+    relay::HandOver,
+};

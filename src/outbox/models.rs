@@ -14,8 +14,9 @@ use crate::frame::{CloseFrame, Frame, Opcode};
 use crate::protocol::{Config, Message, Overflow, Role, WriteBuffer};
 use crate::sync::Arc;
 
+use super::kept::{Budget, Kept, KeptBounds};
 use super::queue::WriteNow;
-use super::{Outbox, Piece, SendError, Sent};
+use super::{Outbox, Piece, Relay, SendError, Sent};
 
 /// Enough for every error that two threads can make with each other.
 const PREEMPTIONS_MAX: usize = 3;
@@ -271,5 +272,90 @@ fn nothing_is_accepted_behind_a_broken_message() {
         let is_sent = sender.join().expect("no panic").is_ok();
         assert_eq!(texts(&taken), ["begun"]);
         assert_eq!(outbox.dropped(), u64::from(is_sent));
+    });
+}
+
+/// A session on this connection, whose client is told so first.
+fn session(outbox: &Arc<Outbox>) -> Arc<Relay> {
+    let bounds = KeptBounds { messages_max: 64, bytes_max: 1 << 20 };
+    let kept = Kept::new(outbox.id(), bounds, Arc::new(Budget::new(1 << 20)));
+    Arc::new(Relay::begin(outbox, Message::text("first"), kept).expect("an open connection"))
+}
+
+fn sends(relay: &Arc<Relay>) -> thread::JoinHandle<()> {
+    let relay = relay.clone();
+    thread::spawn(move || {
+        for text in ["a1", "a2"] {
+            relay.send(Message::text(text)).expect("a session takes it");
+        }
+    })
+}
+
+/// What has come over a connection so far, without what does not count.
+fn counted(outbox: &Outbox) -> Vec<String> {
+    let mut taken = Vec::new();
+    flush(outbox, None, &mut taken);
+    let came = texts(&taken);
+    came.into_iter().filter(|text| text != "first").collect()
+}
+
+fn hand_over(relay: &Relay, to: &Arc<Outbox>, received: &[String]) {
+    let frame = CloseFrame::new(4001, "").expect("a code that may be sent");
+    relay
+        .hand_over(to, received.len() as u64, frame, || Message::text("first"))
+        .expect("a session that goes on");
+}
+
+#[test]
+fn a_connection_that_takes_over_has_what_did_not_come_before() {
+    explore(|| {
+        let (old, new) = (outbox(64), outbox(64));
+        let relay = session(&old);
+        let sender = sends(&relay);
+        let mut came = counted(&old);
+        hand_over(&relay, &new, &came);
+        sender.join().expect("no panic");
+        came.extend(counted(&new));
+        assert_eq!(came, ["a1", "a2"]);
+        assert_eq!(old.send(Message::text("late"), None), Err(SendError::Closed));
+    });
+}
+
+#[test]
+fn what_a_connection_that_ends_did_not_send_is_with_the_session() {
+    explore(|| {
+        let (old, new) = (outbox(64), outbox(64));
+        let relay = session(&old);
+        let sender = sends(&relay);
+        let ending = spawn(&old, |outbox| {
+            let came = counted(outbox);
+            outbox.detach();
+            came
+        });
+        let mut came = ending.join().expect("no panic");
+        assert!(relay.suspend(old.id()));
+        hand_over(&relay, &new, &came);
+        sender.join().expect("no panic");
+        came.extend(counted(&new));
+        assert_eq!(came, ["a1", "a2"]);
+    });
+}
+
+#[test]
+fn of_two_that_take_over_the_later_has_the_session() {
+    explore(|| {
+        let outboxes = [outbox(64), outbox(64), outbox(64)];
+        let relay = session(&outboxes[0]);
+        relay.send(Message::text("a1")).expect("a session takes it");
+        let takers = [1, 2].map(|which| {
+            let (relay, to) = (relay.clone(), outboxes[which].clone());
+            thread::spawn(move || hand_over(&relay, &to, &[]))
+        });
+        takers.into_iter().for_each(|taker| taker.join().expect("no panic"));
+        let has_it: Vec<_> = outboxes[1..].iter().filter(|outbox| relay.is_on(outbox)).collect();
+        assert_eq!(has_it.len(), 1);
+        assert_eq!(counted(has_it[0]), ["a1"]);
+        let open = outboxes[1..].iter().filter(|outbox| !outbox.is_closed());
+        assert_eq!(open.count(), 1);
     });
 }

@@ -142,7 +142,17 @@ impl Outbox {
             return Ok(state.sent());
         }
         let full = state.full();
-        let tally = self.enqueue_run(&mut state, rest);
+        let mut tally = self.enqueue_run(&mut state, rest);
+        if tally.refused > 0 && tally.is_fatal(self.config().overflow) && state.kept.is_some() {
+            // The connection ends; the session has what did not fit.
+            let refused = std::mem::take(&mut tally.refused);
+            for message in &rest[rest.len() - refused..] {
+                state.push(Queued::Prepared(message.clone()));
+            }
+            self.note_run(run, 0);
+            self.close_overloaded(state);
+            return Ok(Sent::Kept);
+        }
         self.note_run(run, tally.refused);
         state.ledger.thrown_out(tally.displaced);
         state.ledger.refused(self.config().overflow, tally.refused);
@@ -212,6 +222,7 @@ impl State {
         }
         let is_whole =
             !self.encoder.is_masking() && !run.has_longer_than(self.encoder.fragment_bytes());
+        let is_whole = is_whole && self.kept.is_none();
         let frames = if is_whole { run.frames(self.encoder.class()) } else { None };
         let Some(frames) = frames else {
             return self.write_messages(run.messages());

@@ -73,6 +73,8 @@ impl Outbox {
             line: None,
             drain_waker: None,
             close_request: None,
+            kept: None,
+            is_session: false,
             is_closed: false,
             is_blocked: false,
             is_broken: false,
@@ -167,8 +169,10 @@ impl Outbox {
 
     /// Before the lock is let go by whoever may have begun or ended a message.
     pub(super) fn note(&self, state: &State) {
-        let is_held =
-            state.is_mid_message() || state.is_own_queued || state.encoder.keeps_context();
+        let is_held = state.is_mid_message()
+            || state.is_own_queued
+            || state.encoder.keeps_context()
+            || state.kept.is_some();
         self.is_own_direct.store(!is_held, Ordering::Relaxed);
         let is_full = state.own_cost() > self.config.outbox_bytes_max;
         self.is_own_full.store(is_full, Ordering::Relaxed);
@@ -193,7 +197,7 @@ impl Outbox {
         let mut state = self.state.lock();
         state.check_open()?;
         if state.may_write() {
-            if message.payload().len() > state.encoder.fragment_bytes() {
+            if message.payload().len() > state.encoder.fragment_bytes() || state.kept.is_some() {
                 return Ok(self.write(state, Queued::Prepared(message.clone()), None));
             }
             // Straight to the line it is one frame and one write.
@@ -237,7 +241,12 @@ impl Outbox {
         Ok(if is_written { Sent::Written } else { Sent::Queued })
     }
 
-    fn write(&self, mut state: MutexGuard<'_, State>, item: Queued, ticket: Option<u64>) -> Sent {
+    pub(super) fn write(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        item: Queued,
+        ticket: Option<u64>,
+    ) -> Sent {
         state.begin(item);
         state.write_out();
         let woken = state.leave(ticket, &self.config);
@@ -274,7 +283,7 @@ impl Outbox {
             // What is encoded cannot be passed by a control frame.
             return self.enqueue(state, Queued::Message(message.to_message()), None);
         }
-        if bytes > state.encoder.fragment_bytes() {
+        if bytes > state.encoder.fragment_bytes() || state.kept.is_some() {
             state.begin(Queued::Message(message.to_message()));
             self.note(&state);
         } else {
@@ -321,18 +330,14 @@ impl Outbox {
 
     /// Asks the connection to close after what is queued; the first frame asked for counts.
     pub(crate) fn request_close(&self, frame: CloseFrame) {
-        self.ask_to_close(self.state.lock(), frame);
+        Self::ask_to_close(self.state.lock(), frame);
     }
 
-    fn ask_to_close(&self, mut state: MutexGuard<'_, State>, frame: CloseFrame) {
-        if state.close_request.is_none() && !state.is_closed {
-            state.close_request = Some(Box::new(frame));
-        }
-        let waker = state.drain_waker.take();
-        let senders = state.waiting.as_mut().map(|waiting| waiting.waiters.take_all());
+    fn ask_to_close(mut state: MutexGuard<'_, State>, frame: CloseFrame) {
+        let (waker, senders) = state.ask_to_close(frame);
         drop(state);
         wake(waker);
-        senders.into_iter().flatten().for_each(Waker::wake);
+        senders.into_iter().for_each(Waker::wake);
     }
 
     /// The same, at once: what is queued is lost and counted.
@@ -343,7 +348,7 @@ impl Outbox {
     pub(super) fn close_now(&self, mut state: MutexGuard<'_, State>, frame: CloseFrame) {
         state.drop_queue();
         self.note(&state);
-        self.ask_to_close(state, frame);
+        Self::ask_to_close(state, frame);
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -1,10 +1,10 @@
 //! The clonable front of an outbox.
 
 use crate::frame::{CloseFrame, CloseFrameError, Opcode};
-use crate::protocol::{Message, MessageRef, PreparedMessage};
+use crate::protocol::{Config, Message, MessageRef, PreparedMessage};
 use crate::sync::Arc;
 
-use super::{Outbox, Queued, Run, SendError, Sent};
+use super::{Outbox, Queued, Relay, Run, SendError, Sent};
 
 /// Sends to one peer from anywhere: clonable, usable from any task and thread, kept by rooms.
 ///
@@ -12,20 +12,33 @@ use super::{Outbox, Queued, Run, SendError, Sent};
 ///
 /// Cost: over plain TCP or a Unix socket a message that meets an empty outbox is written at once by
 /// the caller, in one system call; else it is queued. No task is woken unless it has to do something.
+///
+/// That of a session outlives its connections usefully: what is sent goes to the connection that the
+/// session has, or waits for the next ([`Sent::Kept`]).
 #[derive(Clone, Debug)]
 pub struct Sender {
-    outbox: Arc<Outbox>,
+    pub(super) front: Front,
+}
+
+/// What is sent goes there.
+#[derive(Clone, Debug)]
+pub(crate) enum Front {
+    Connection(Arc<Outbox>),
+    Session(Arc<Relay>),
 }
 
 impl Sender {
     pub(crate) const fn new(outbox: Arc<Outbox>) -> Self {
-        Self { outbox }
+        Self { front: Front::Connection(outbox) }
     }
 
-    /// The connection's number, unique in this process.
+    /// The connection's number, unique in this process; a session's is that of its first connection.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.outbox.id()
+        match &self.front {
+            Front::Connection(outbox) => outbox.id(),
+            Front::Session(relay) => relay.id(),
+        }
     }
 
     /// Sends or queues a message, without waiting. A ping or pong passes what waits; a close message
@@ -43,7 +56,10 @@ impl Sender {
             return self.send_control(message);
         }
         let bytes = message.as_bytes().len();
-        self.note(self.outbox.send(message, None), bytes)
+        match &self.front {
+            Front::Connection(outbox) => note(outbox, outbox.send(message, None), bytes),
+            Front::Session(relay) => relay.send(message),
+        }
     }
 
     /// Sends or queues a prepared message, without waiting.
@@ -51,7 +67,11 @@ impl Sender {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<Sent, SendError> {
-        self.note(self.outbox.send_prepared(message), message.payload().len())
+        let bytes = message.payload().len();
+        match &self.front {
+            Front::Connection(outbox) => note(outbox, outbox.send_prepared(message), bytes),
+            Front::Session(relay) => relay.send_prepared(message),
+        }
     }
 
     /// Sends a message of which only the latest is wanted: a price, a position, who is typing. Where a
@@ -86,8 +106,7 @@ impl Sender {
         if message.as_data().is_none() {
             return self.send_control(message);
         }
-        let bytes = message.as_bytes().len();
-        self.note(self.outbox.send_latest(key, Queued::Message(message)), bytes)
+        self.send_latest(key, || Queued::Message(message.clone()))
     }
 
     /// The same for a prepared message.
@@ -99,8 +118,18 @@ impl Sender {
         key: u64,
         message: &PreparedMessage,
     ) -> Result<Sent, SendError> {
-        let sent = self.outbox.send_latest(key, Queued::Prepared(message.clone()));
-        self.note(sent, message.payload().len())
+        self.send_latest(key, || Queued::Prepared(message.clone()))
+    }
+
+    fn send_latest(&self, key: u64, make: impl Fn() -> Queued) -> Result<Sent, SendError> {
+        match &self.front {
+            Front::Connection(outbox) => {
+                let item = make();
+                let bytes = item.bytes();
+                note(outbox, outbox.send_latest(key, item), bytes)
+            }
+            Front::Session(relay) => relay.send_latest(key, make),
+        }
     }
 
     /// Takes a message that leaves with the connection's next flush: when its receiver is about to
@@ -112,7 +141,12 @@ impl Sender {
     /// Cost: one copy, no system call, one short lock.
     pub fn feed<'a>(&self, message: impl Into<MessageRef<'a>>) -> Result<Sent, SendError> {
         let message = message.into();
-        self.note(self.outbox.feed(message), message.as_bytes().len())
+        match &self.front {
+            Front::Connection(outbox) => {
+                note(outbox, outbox.feed(message), message.as_bytes().len())
+            }
+            Front::Session(relay) => relay.feed(message),
+        }
     }
 
     /// Sends or queues several prepared messages in a row, without waiting: one write when nothing is
@@ -126,7 +160,10 @@ impl Sender {
     /// [`SendError::Full`] when none was taken or the connection is closed for it, and
     /// [`SendError::Closed`]. Where some were not taken it is [`Sent::Partly`].
     pub fn try_send_run(&self, run: &Run) -> Result<Sent, SendError> {
-        self.outbox.send_run(run)
+        match &self.front {
+            Front::Connection(outbox) => outbox.send_run(run),
+            Front::Session(relay) => relay.send_run(run),
+        }
     }
 
     /// Begins the closing handshake after what is queued; later sends say [`SendError::Closed`]. A message
@@ -135,20 +172,33 @@ impl Sender {
     /// # Errors
     /// When the code may not be sent or the reason is too long.
     pub fn close(&self, code: u16, reason: &str) -> Result<(), CloseFrameError> {
-        self.outbox.request_close(CloseFrame::new(code, reason)?);
+        self.request_close(CloseFrame::new(code, reason)?);
         Ok(())
+    }
+
+    pub(crate) fn request_close(&self, frame: CloseFrame) {
+        match &self.front {
+            Front::Connection(outbox) => outbox.request_close(frame),
+            Front::Session(relay) => relay.request_close(frame),
+        }
     }
 
     /// Whether nothing can be sent any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.outbox.is_closed()
+        match &self.front {
+            Front::Connection(outbox) => outbox.is_closed(),
+            Front::Session(relay) => relay.is_ended(),
+        }
     }
 
     /// Messages and payload bytes that wait to be written.
     #[must_use]
     pub fn queued(&self) -> (usize, usize) {
-        self.outbox.queued()
+        match &self.front {
+            Front::Connection(outbox) => outbox.queued(),
+            Front::Session(relay) => relay.queued(),
+        }
     }
 
     /// Messages that a full outbox did not take or threw out, and those that it could not hand to the socket
@@ -157,31 +207,49 @@ impl Sender {
     /// were [replaced](Sent::Replaced).
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.outbox.dropped()
+        self.current().map_or(0, |outbox| outbox.dropped())
     }
 
-    pub(crate) const fn outbox(&self) -> &Arc<Outbox> {
-        &self.outbox
+    pub(crate) const fn front(&self) -> &Front {
+        &self.front
     }
 
-    /// Counts a message that was taken. One that took the place of another was counted with that.
-    #[inline]
-    fn note(&self, sent: Result<Sent, SendError>, bytes: usize) -> Result<Sent, SendError> {
-        if sent.is_ok_and(|sent| sent != Sent::Replaced) {
-            self.outbox.note_sent(1, bytes);
+    /// The outbox of the connection, if there is one now.
+    pub(crate) fn current(&self) -> Option<Arc<Outbox>> {
+        match &self.front {
+            Front::Connection(outbox) => Some(outbox.clone()),
+            Front::Session(relay) => relay.outbox(),
         }
-        sent
     }
 
+    pub(crate) fn config(&self) -> &Arc<Config> {
+        match &self.front {
+            Front::Connection(outbox) => outbox.config(),
+            Front::Session(relay) => relay.config(),
+        }
+    }
+
+    /// A control frame is of a connection: there has to be one.
     fn send_control(&self, message: Message) -> Result<Sent, SendError> {
-        match message {
-            Message::Ping(payload) => self.outbox.send_control(Opcode::Ping, &payload),
-            Message::Pong(payload) => self.outbox.send_control(Opcode::Pong, &payload),
-            Message::Close(frame) => {
-                self.outbox.request_close(frame.unwrap_or_else(CloseFrame::normal));
-                Ok(Sent::Queued)
-            }
-            message => self.outbox.send(message, None),
+        if let Message::Close(frame) = message {
+            self.request_close(frame.unwrap_or_else(CloseFrame::normal));
+            return Ok(Sent::Queued);
         }
+        let outbox = self.current().ok_or(SendError::Closed)?;
+        let opcode = if matches!(message, Message::Ping(_)) { Opcode::Ping } else { Opcode::Pong };
+        outbox.send_control(opcode, message.as_bytes())
     }
+}
+
+/// Counts a message that was taken. One that took the place of another was counted with that.
+#[inline]
+pub(super) fn note(
+    outbox: &Outbox,
+    sent: Result<Sent, SendError>,
+    bytes: usize,
+) -> Result<Sent, SendError> {
+    if sent.is_ok_and(|sent| sent != Sent::Replaced) {
+        outbox.note_sent(1, bytes);
+    }
+    sent
 }

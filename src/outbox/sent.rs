@@ -16,6 +16,8 @@ pub enum Sent {
         /// How many.
         messages: usize,
     },
+    /// The connection has ended, and the session keeps it for the next.
+    Kept,
     /// Some messages of a run were taken.
     Partly {
         /// How many of it were not.

@@ -8,6 +8,7 @@ use crate::protocol::{Config, Encoder, GapNotice, WriteBuffer};
 use crate::sync::Arc;
 
 use super::item::{Active, Queued, StreamPlace};
+use super::kept::Kept;
 use super::ledger::Ledger;
 use super::pings::Pings;
 use super::queue::WriteNow;
@@ -34,6 +35,10 @@ pub(super) struct State {
     pub(super) line: Option<Arc<dyn WriteNow>>,
     pub(super) drain_waker: Option<Waker>,
     pub(super) close_request: Option<Box<CloseFrame>>,
+    /// What leaves is kept for a session.
+    pub(super) kept: Option<Box<Kept>>,
+    /// It serves a session, or did: what it loses is not lost to that.
+    pub(super) is_session: bool,
     pub(super) is_closed: bool,
     pub(super) is_blocked: bool,
     /// A message was begun and will never be whole: no data may follow.
@@ -92,12 +97,12 @@ impl State {
         }
     }
 
-    /// Empties the queue: what was in it is lost.
+    /// Empties the queue: what was in it is lost, or with the session.
     pub(super) fn drop_queue(&mut self) {
         let Some(waiting) = &mut self.waiting else {
             return;
         };
-        self.ledger.lost(waiting.undelivered());
+        self.ledger.lost(waiting.undelivered(), self.is_session);
         let (queue, active) = waiting.clear();
         match active {
             Some(Active::Stream(place)) => {
@@ -108,15 +113,30 @@ impl State {
             None => {}
         }
         for item in queue {
-            if let Queued::Stream(StreamPlace { waker, .. }) = item {
-                wake(waker);
+            match (item, &mut self.kept) {
+                (Queued::Stream(StreamPlace { waker, .. }), _) => wake(waker),
+                (item, Some(kept)) => kept.push_unsent(item.resolve_gap(&self.ledger)),
+                _ => {}
             }
         }
     }
 
+    /// Asks the connection to close; the first frame asked for counts. They are to be woken.
+    pub(super) fn ask_to_close(&mut self, frame: CloseFrame) -> (Option<Waker>, Vec<Waker>) {
+        if self.close_request.is_none() && !self.is_closed {
+            self.close_request = Some(Box::new(frame));
+        }
+        (self.drain_waker.take(), self.take_senders())
+    }
+
+    /// Who waits for room.
+    pub(super) fn take_senders(&mut self) -> Vec<Waker> {
+        self.waiting.as_mut().map(|waiting| waiting.waiters.take_all()).unwrap_or_default()
+    }
+
     /// What is encoded and not written dies with the connection.
     pub(super) fn drop_tail(&mut self) {
-        self.ledger.lost(self.tail.messages());
+        self.ledger.lost(self.tail.messages(), self.is_session);
         self.tail = WriteBuffer::new();
     }
 
@@ -196,7 +216,7 @@ impl State {
         let bytes = std::mem::take(own).into_vec();
         sort_frames(&bytes, &mut self.tail, &mut data);
         if self.is_broken {
-            return self.ledger.lost(messages);
+            return self.ledger.lost(messages, self.is_session);
         }
         (0..messages).for_each(|_| data.note_last_frame());
         let item = Queued::Own(Box::new(Queued::Encoded(data)));
@@ -221,6 +241,7 @@ impl State {
 
     /// Encodes a message that nothing is before, or its beginning.
     pub(super) fn begin(&mut self, item: Queued) {
+        let item = self.record(item);
         if let Some(active) = item.encode(&mut self.encoder, &mut self.tail, &self.ledger) {
             self.activate(active);
         }
@@ -320,9 +341,13 @@ impl State {
                 }
                 None => {}
             }
-            let Some(item) = waiting.pop() else {
+            let Some(mut item) = waiting.pop() else {
                 break;
             };
+            if let Some(kept) = &mut self.kept {
+                item = item.resolve_gap(&self.ledger);
+                kept.record(&item);
+            }
             let Some(active) = item.encode(&mut self.encoder, &mut self.tail, &self.ledger) else {
                 continue;
             };

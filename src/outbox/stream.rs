@@ -115,6 +115,9 @@ impl Outbox {
         if fin {
             tail.note_last_frame();
             state.end_active();
+            if let Some(kept) = &mut state.kept {
+                kept.record_stream();
+            }
         }
         let was_full = self.is_own_full();
         let has_line = state.line.is_some();

@@ -1,0 +1,33 @@
+//! Floor 10: identities that survive their connections.
+//!
+//! A **connection** is a socket, which may fall. A [`Session`] is an identity with a queue of its own: it
+//! has one connection after another, and what was sent and not received is sent again, once and in order.
+//! Its [`sender`](Session::sender) stays the same throughout, so rooms that hold it notice nothing.
+//!
+//! ```text
+//!              created                     resumed, with the secret token
+//!   connection ──────► session, connected ◄────────────────────────────── session, suspended
+//!                              │    ▲                                              │   │
+//!                              │    └── taken over by a newer connection           │   └─ time is up: ended
+//!                              └───────────────── connection falls ────────────────┘
+//! ```
+//!
+//! Nothing is in a frame that says which message it is: both ends count. So one prepared broadcast serves
+//! all sessions, and a client that does not know of any of this is served as well.
+//!
+//! This floor has no words for the wire and no task: what is told to a client, and when
+//! [`Sessions::sweep`] is called, is the application's business, or that of the floor above.
+
+mod config;
+mod error;
+mod id;
+#[expect(clippy::module_inception, reason = "a file is one noun, and this floor is named after it")]
+mod session;
+mod store;
+mod token;
+
+pub use config::SessionConfig;
+pub use error::{AckError, ResumeError, SessionError};
+pub use id::SessionId;
+pub use session::{Opening, Session};
+pub use store::{Resume, Sessions};
