@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 use crate::frame::CloseCode;
 use crate::hub::{Hub, Shutdown, ShutdownReport};
 use crate::net::{Acceptor, Server};
+use crate::session::Sessions;
 use crate::sync::Arc;
 
 use super::audience::{Audience, To};
@@ -80,6 +81,12 @@ impl Running {
     #[must_use]
     pub fn hub(&self) -> &Hub {
         &self.shared.0.hub
+    }
+
+    /// The sessions, with and without a connection.
+    #[must_use]
+    pub fn sessions(&self) -> &Sessions {
+        &self.shared.0.sessions
     }
 
     /// To speak to a room, in this codec.
