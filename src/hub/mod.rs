@@ -47,6 +47,8 @@ mod builder;
 mod clock;
 mod counting;
 mod doors;
+#[cfg(feature = "app")]
+mod entry;
 mod error;
 #[cfg(feature = "auth")]
 mod guarded;
@@ -64,6 +66,13 @@ mod serve;
 mod shared;
 mod shutdown;
 mod worker;
+
+#[cfg(feature = "app")]
+pub(crate) use entry::Held;
+#[cfg(feature = "app")]
+pub(crate) use guarded::Asking;
+#[cfg(feature = "app")]
+pub(crate) use serve::Ticket;
 
 pub use builder::{HUB_MESSAGE_BYTES_MAX, HubBuilder, HubError};
 pub use error::{BroadcastError, JoinError, MetadataError, RegisterError};

@@ -22,7 +22,7 @@ use super::shared::Shared;
 use super::worker::Jobs;
 
 /// What is known of a connection when it is registered.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Profile {
     user: Option<Arc<str>>,
     pub(super) address: Option<IpAddr>,

@@ -32,7 +32,7 @@ struct Gate {
 }
 
 /// What a connection was let in with.
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     pub(super) place: Option<Place>,
     pub(super) taken: Taken,
     pub(super) profile: Profile,
@@ -67,9 +67,8 @@ impl Admission for Gate {
         &'a self,
         request: &'a Request,
     ) -> Pin<Box<dyn Future<Output = Result<Pass, Response<Bytes>>> + Send + 'a>> {
-        let hub = self.hub.upgrade().ok_or(RegisterError::Stopped);
-        let admitted = hub.and_then(|hub| Ticket::of(&hub, request)).map(Pass::new);
-        let admitted = admitted.map_err(|error| refusal(&error));
+        let hub = self.hub.upgrade().ok_or_else(|| refusal(&RegisterError::Stopped));
+        let admitted = hub.and_then(|hub| Hub::from_shared(hub).ticket(request)).map(Pass::new);
         Box::pin(std::future::ready(admitted))
     }
 
@@ -102,6 +101,11 @@ pub(super) fn refusal(error: &RegisterError) -> Response<Bytes> {
 }
 
 impl Hub {
+    /// Takes a place for a request, or says what it is answered.
+    pub(crate) fn ticket(&self, request: &Request) -> Result<Ticket, Response<Bytes>> {
+        Ticket::of(self.shared(), request).map_err(|error| refusal(&error))
+    }
+
     /// An acceptor with the hub's [config](Self::config) that lets in whom the hub has a place for;
     /// others get 503. Origins, a hook that serves a page and the rest are set on it as on any other.
     #[must_use]

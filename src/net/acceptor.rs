@@ -152,6 +152,12 @@ impl Acceptor {
         self.with(|settings| settings.admission = Some(admission))
     }
 
+    /// Other limits of its connections, which several acceptors may share.
+    #[must_use]
+    pub fn with_config(self, config: Arc<Config>) -> Self {
+        self.with(|settings| settings.config = config)
+    }
+
     /// The limits of its connections.
     #[must_use]
     pub fn config(&self) -> &Arc<Config> {
