@@ -41,6 +41,7 @@
 //! told 408. The handler of a connection that falls goes on to its end.
 
 pub mod event;
+pub mod protocol;
 
 mod ack;
 mod audience;
