@@ -85,7 +85,8 @@ async fn the_first_program_of_the_seed_works() {
     assert_eq!(ann.expect("chat.message.ack").await, json!({"status": "sent"}));
     assert_eq!(bob.expect("chat.message").await, json!({"userId": null, "text": "hello"}));
     assert_eq!(site.running.hub().room("lobby").len(), 2);
-    assert_eq!(site.stop().await.told, 2);
+    let (report, _, _) = tokio::join!(site.stop(), ann.ended(), bob.ended());
+    assert_eq!((report.told, report.left), (2, 0));
 }
 
 /// AU-01, AU-04, ER-12, SV-01: who is known is; who must be is asked, by the server, and by one handler.

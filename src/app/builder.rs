@@ -64,9 +64,9 @@ impl Default for App {
 impl App {
     /// An application at `ws://localhost:8080/ws` without handlers.
     pub fn new() -> Self {
-        let mut config = Config::default();
         // Between the longest event and this, one is refused and its connection kept.
-        config.message_bytes_max = 4 * HUB_MESSAGE_BYTES_MAX;
+        let message_bytes_max = 4 * HUB_MESSAGE_BYTES_MAX;
+        let config = Config { message_bytes_max, ..Config::default() };
         Self {
             host: "localhost".to_owned(),
             port: 8080,

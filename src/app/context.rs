@@ -192,19 +192,16 @@ impl Context {
     }
 
     /// To speak to a room. Its members should be of routes with this one's codec.
-    #[must_use]
     pub fn to_room(&self, room: &str) -> Audience {
         self.audience(To::Room(room.to_owned()))
     }
 
     /// To speak to all sessions.
-    #[must_use]
     pub fn to_all(&self) -> Audience {
         self.audience(To::All)
     }
 
     /// To speak to all sessions of a user.
-    #[must_use]
     pub fn to_user(&self, user: &str) -> Audience {
         self.audience(To::User(user.to_owned()))
     }

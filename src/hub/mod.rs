@@ -69,7 +69,7 @@ pub(crate) use entry::Held;
 #[cfg(feature = "app")]
 pub(crate) use guarded::Asking;
 #[cfg(feature = "app")]
-pub(crate) use serve::{Ticket, close_code};
+pub(crate) use serve::{Ticket, close_code, refusal};
 
 pub use builder::{HUB_MESSAGE_BYTES_MAX, HubBuilder, HubError};
 pub use error::{BroadcastError, JoinError, RegisterError};
