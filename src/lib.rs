@@ -23,7 +23,8 @@
 //! [`PreparedMessage`] one already encoded, once, for many. The **protocol** is the
 //! [`Endpoint`](protocol::Endpoint) without I/O, a [`WebSocket`] one that owns a byte stream. An
 //! **outbox** is the bounded queue towards one peer: a [`Sender`] is its clonable front, its
-//! connection its single back. A **room** is a set of senders, the `Hub` owns rooms.
+//! connection its single back. A **room** is a set of senders, the `Hub` owns rooms. A **session** is an identity whose
+//! sender outlives its connections.
 //!
 //! # Where to start
 //!

@@ -264,7 +264,7 @@ async fn lost_history_is_told() {
     client.created().await;
     // Its rooms are left within the next sweep.
     let left = async {
-        while site.running.hub().room("lobby").len() > 0 {
+        while !site.running.hub().room("lobby").is_empty() {
             tokio::task::yield_now().await;
         }
     };

@@ -6,6 +6,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue};
 use sockeye::frame::{CloseFrameError, Frame, FrameHeader, Opcode};
 use sockeye::handshake::accept_key;
@@ -162,6 +164,24 @@ async fn e04_slow_head() {
         assert!(matches!(error, Error::Handshake(HandshakeError::Timeout)), "{error:?}");
         assert_eq!(start.elapsed().as_secs(), 10);
         dripping.abort();
+    }
+}
+
+/// CL-03, HS-12: subprotocols are offered in the order of the caller, and the server's choice is told.
+#[tokio::test]
+async fn cl_03_subprotocols() {
+    for (choice, expected) in [
+        (&["Sec-WebSocket-Protocol: graphql-ws"][..], Some("graphql-ws")),
+        (&["Sec-WebSocket-Protocol: chat"], Some("chat")),
+        (&[], None),
+    ] {
+        let (stream, server) = duplex(4096);
+        let offering = connector().subprotocol("graphql-ws").subprotocol("chat");
+        let connecting = offering.connect_on("ws://localhost/", stream);
+        let serving = serve(server, answer_with("", choice).into_bytes());
+        let (socket, (head, _server)) = within(async { tokio::join!(connecting, serving) }).await;
+        assert!(head.contains("\r\nSec-WebSocket-Protocol: graphql-ws, chat\r\n"), "{head}");
+        assert_eq!(socket.unwrap().subprotocol(), expected);
     }
 }
 
@@ -394,6 +414,27 @@ async fn masked_key(server: &mut RawPeer<DuplexStream>) -> [u8; 4] {
     let [_, _, key @ .., masked] = frame;
     assert_eq!(masked ^ key[0], b'x');
     key
+}
+
+/// E28: the nonces of 2,000 handshakes: 16 bytes, none twice, all bits even.
+#[tokio::test]
+async fn e28_nonces() {
+    let mut nonces = HashSet::new();
+    let mut ones = [0; 128];
+    for _ in 0..2000 {
+        let (stream, server) = duplex(4096);
+        let serving = serve(server, b"HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n".to_vec());
+        let connecting = connector();
+        let connecting = connecting.connect_on("ws://localhost/", stream);
+        let (_, (head, _)) = tokio::join!(connecting, serving);
+        let key = head.split("\r\n").find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
+        let nonce = STANDARD.decode(key.unwrap()).unwrap();
+        let nonce = u128::from_be_bytes(nonce.try_into().unwrap());
+        (0..128).for_each(|bit| ones[bit] += usize::from(nonce >> bit & 1 == 1));
+        assert!(nonces.insert(nonce), "twice");
+    }
+    // 50 +- 7 %, six standard deviations.
+    assert!(ones.iter().all(|ones| (860..=1140).contains(ones)), "{ones:?}");
 }
 
 /// E29, BY-07: a server that never answers the close frame has 5 s.

@@ -256,6 +256,27 @@ async fn cl_16_close() {
     assert_eq!(u16::from(outcome.code), 4000);
 }
 
+/// CL-16, CL-10: what comes behind our close is received as far as it fits in what is read ahead; the rest is
+/// dropped, for the closing handshake waits for nobody.
+#[tokio::test(start_paused = true)]
+async fn cl_16_messages_behind_our_close() {
+    let (socket, mut server) = connected(&connector().channel_capacity(3).unwrap()).await;
+    let (sender, mut receiver) = socket.split();
+    sender.close(1000, "").unwrap();
+    assert_eq!(server.close_code().await, Some(1000));
+    let mut frames: Vec<_> = (0..10).map(|number| Frame::text(&format!("{number}"))).collect();
+    frames.push(Frame::close(1000, "").unwrap());
+    server.write(&from_server(&frames)).await;
+    drop(server);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for number in 0..3 {
+        let message = receiver.recv().await.unwrap().unwrap();
+        assert_eq!(message.as_text(), Some(number.to_string().as_str()));
+    }
+    assert_eq!(receiver.recv().await.unwrap(), None);
+    assert!(receiver.outcome().unwrap().clean);
+}
+
 /// CL-05, CL-06, CL-09: the settings of the connector are those of its connections.
 #[tokio::test(start_paused = true)]
 async fn cl_05_settings_reach_the_connection() {

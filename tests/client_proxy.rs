@@ -3,8 +3,7 @@
 mod support;
 
 use std::io;
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use http::header::{HeaderValue, PROXY_AUTHORIZATION};
@@ -13,11 +12,11 @@ use sockeye::{
     Acceptor, Config, Connector, Error, ErrorKind, HandshakeError, NetStream, Server, WebSocket,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use support::client::{LAWFUL, Net, PlainTls, header, read_head, with_accept};
 use support::pair::quiet;
+use support::programs::{free_port, listening, start};
 use support::server::within;
 
 fn through(net: &Net, proxy: &str) -> Connector {
@@ -282,42 +281,6 @@ async fn exceptions_go_without() {
     assert_eq!(net.resolved(), ["a.test"]);
 }
 
-/// A real proxy, until it is dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Waits until somebody listens there.
-async fn listening(address: SocketAddr) {
-    within(async {
-        while TcpStream::connect(address).await.is_err() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// The program, or a loud word that it is missing.
-fn start(command: &mut Command) -> Option<Running> {
-    match command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
-        Ok(child) => Some(Running(child)),
-        Err(error) => {
-            let name = command.get_program().display().to_string();
-            eprintln!("\nNOT TESTED: {name} cannot be started ({error}); install it\n");
-            None
-        }
-    }
-}
-
 async fn echo(mut socket: WebSocket<NetStream>) {
     while let Ok(Some(message)) = socket.recv().await {
         let _ = socket.send(message).await;
@@ -356,7 +319,7 @@ async fn tinyproxy() {
     let Some(_running) = start(Command::new("tinyproxy").arg("-d").arg("-c").arg(&path)) else {
         return;
     };
-    listening(([127, 0, 0, 1], port).into()).await;
+    listening(port).await;
     let url = origin().await;
     talks(&by(&format!("http://user:secret@127.0.0.1:{port}")), &url).await;
     for login in ["", "user:wrong@"] {
@@ -375,7 +338,7 @@ async fn microsocks() {
     let Some(_running) = start(Command::new("microsocks").args(arguments)) else {
         return;
     };
-    listening(([127, 0, 0, 1], port).into()).await;
+    listening(port).await;
     let url = origin().await;
     talks(&by(&format!("socks5://user:secret@127.0.0.1:{port}")), &url).await;
     let name = url.replace("127.0.0.1", "localhost");

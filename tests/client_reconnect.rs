@@ -348,6 +348,39 @@ async fn what_was_lost_is_told() {
     );
 }
 
+/// CL-12, BY-50: a ping goes over the connection there is; without one it is an error that passes.
+#[tokio::test(start_paused = true)]
+async fn cl_12_a_ping_over_the_connection_there_is() {
+    let is_not_connected = |error: &Error| {
+        assert!(error.retryable(), "{error:?}");
+        matches!(error, Error::Io(error) if error.kind() == std::io::ErrorKind::NotConnected)
+    };
+    let net = Net::silent();
+    let (sender, mut receiver) = start(&net);
+    assert!(is_not_connected(&sender.ping().await.unwrap_err()));
+    let mut status = sender.status();
+    for _ in 0..2 {
+        let mut server = net.upgrade().await;
+        status.wait_for(|status| matches!(status, Status::Open { .. })).await.unwrap();
+        let answering = async {
+            let ping = server.frame().await.unwrap();
+            assert_eq!(ping.opcode, Opcode::Ping);
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            says(&mut server, &[Frame::pong(ping.payload.clone())]).await;
+        };
+        let (time, ()) = tokio::join!(sender.ping(), answering);
+        assert_eq!(time.unwrap(), Duration::from_millis(30));
+        let mut unanswered = Box::pin(sender.ping());
+        assert!(is_pending(&mut unanswered));
+        drop(server);
+        assert!(is_not_connected(&unanswered.await.unwrap_err()));
+        status.wait_for(|status| !matches!(status, Status::Open { .. })).await.unwrap();
+        assert!(is_not_connected(&sender.ping().await.unwrap_err()));
+    }
+    receiver.close(1000, "").await.unwrap();
+    assert!(matches!(sender.ping().await, Err(Error::Closed)));
+}
+
 /// CL-16: closing ends it wherever it is: connected (what waits goes first), waiting, connecting.
 #[tokio::test(start_paused = true)]
 async fn closing_ends_it_wherever_it_is() {

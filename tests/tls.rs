@@ -4,17 +4,18 @@
 
 mod support;
 
-use std::sync::Arc;
-
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, StatusCode};
 use sockeye::client::{Proxies, Proxy};
 use sockeye::protocol::CloseCause;
-use sockeye::tls::rustls::pki_types::pem::PemObject;
-use sockeye::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use sockeye::tls::rustls::server::{Acceptor as Hello, WebPkiClientVerifier};
-use sockeye::tls::rustls::{AlertDescription, RootCertStore, ServerConfig, version};
+use sockeye::tls::rustls::server::Acceptor as Hello;
+use sockeye::tls::rustls::{AlertDescription, version};
 use sockeye::tls::{TlsAcceptor, TlsConnector, TlsError, rustls};
-use sockeye::{CloseCode, Config, Connector, Error, Message, NetStream, Server};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use sockeye::{
+    Acceptor, Answer, CloseCode, Config, Connector, Error, HandshakeError, Message, NetStream,
+    Server,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_blocking;
 
@@ -22,7 +23,7 @@ use support::pair::quiet;
 use support::server::{lawful, within};
 use support::tls::{Authority, ByHand, Issued, Site, talk};
 
-/// BY-27, row 52: messages of any length both ways, by both versions, and a clean end; by address too.
+/// AU-13, BY-27, row 52: messages of any length both ways, by both versions, and a clean end; by address too.
 #[tokio::test]
 async fn by_27_both_versions() {
     let authority = Authority::new();
@@ -251,26 +252,72 @@ fn bad_certificates_are_explained() {
 #[tokio::test]
 async fn client_certificates() {
     let authority = Authority::new();
-    let (server, client) = (authority.issue(&["localhost"]), authority.issue(&["client"]));
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
-    let chain = vec![CertificateDer::from_pem_slice(server.chain.as_bytes()).unwrap()];
-    let key = PrivateKeyDer::from_pem_slice(server.key.as_bytes()).unwrap();
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(verifier.build().unwrap())
-        .with_single_cert(chain, key)
-        .unwrap();
-    let site = Site::start(TlsAcceptor::from_config(config)).await;
+    let client = authority.issue(&["client"]);
+    let site = Site::start(authority.asking()).await;
     assert!(site.connect(authority.connector()).await.is_err());
     let tls = authority.connector();
     let tls = tls.client_certificate(client.chain.as_bytes(), client.key.as_bytes()).unwrap();
     talk(&mut site.connect(tls.clone()).await.unwrap(), "known".into()).await;
-    let mismatch = tls.client_certificate(client.chain.as_bytes(), server.key.as_bytes());
+    let other = authority.issue(&["client"]);
+    let mismatch = tls.client_certificate(client.chain.as_bytes(), other.key.as_bytes());
     assert!(matches!(mismatch, Err(TlsError::KeyMismatch)));
+}
+
+/// AU-13, AU-12: a token lets its client in over `wss`, and is not to be read on the way; who talks to the port
+/// without TLS is told nothing.
+#[tokio::test]
+async fn au_13_a_token_goes_by_tls() {
+    let authority = Authority::new();
+    let acceptor = Acceptor::new(quiet()).on_request(|request| {
+        let is_known = request.bearer_token() == Some("marker-of-ann");
+        let refused = Answer::refuse(StatusCode::UNAUTHORIZED, "who?");
+        std::future::ready(if is_known { Answer::accept() } else { refused })
+    });
+    let site = Site::with(authority.here(), acceptor).await;
+    let with = |token: &'static str| {
+        let connector = Connector::new(quiet()).tls(authority.connector());
+        connector.header(AUTHORIZATION, HeaderValue::from_static(token))
+    };
+    // Somebody between the two who writes down what the client says.
+    let (near, mut far) = duplex(1 << 16);
+    let mut tcp = TcpStream::connect(site.addr).await.unwrap();
+    let relay = tokio::spawn(async move {
+        let (mut seen, mut there, mut back) = (Vec::<u8>::new(), [0; 4096], [0; 4096]);
+        loop {
+            tokio::select! {
+                len = far.read(&mut there) => match len {
+                    Ok(len @ 1..) => {
+                        seen.extend(&there[..len]);
+                        tcp.write_all(&there[..len]).await.unwrap();
+                    }
+                    _ => return seen,
+                },
+                len = tcp.read(&mut back) => match len {
+                    Ok(len @ 1..) => far.write_all(&back[..len]).await.unwrap(),
+                    _ => return seen,
+                },
+            }
+        }
+    });
+    let stream = authority.connector().connect("localhost", NetStream::boxed(near)).await.unwrap();
+    let connector = with("Bearer marker-of-ann");
+    let mut socket = within(connector.connect_on("wss://localhost/", stream)).await.unwrap();
+    talk(&mut socket, "marker".into()).await;
+    within(socket.close(1000, "")).await.unwrap();
+    drop(socket);
+    let seen = within(relay).await.unwrap();
+    assert!(seen.len() > 500, "{} bytes", seen.len());
+    for secret in [&b"marker"[..], b"GET ", b"Bearer"] {
+        assert!(!seen.windows(secret.len()).any(|window| window == secret), "in the clear");
+    }
+    let refused = within(with("Bearer other").connect(&site.url())).await.unwrap_err();
+    let Error::Handshake(HandshakeError::UnexpectedStatus(answer)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    let plain = site.url().replace("wss:", "ws:");
+    let error = within(with("Bearer marker-of-ann").connect(&plain)).await.unwrap_err();
+    assert!(matches!(error, Error::Handshake(_) | Error::Io(_)), "{error:?}");
 }
 
 /// A hub's members behind TLS get what is broadcast, in order.

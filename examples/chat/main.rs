@@ -2,10 +2,17 @@
 //! at `/chat`, on one port. The page shows the server's metrics, too.
 //!
 //! `cargo run --release --example chat -- --port 0`
+//!
+//! With TLS: `cargo run --release --features full --example chat -- --port 0 --tls`
 
+#[path = "../support/certificate.rs"]
+mod certificate;
 mod doors;
 mod guest;
 mod member;
+#[cfg(not(all(feature = "tls", feature = "ring")))]
+#[path = "../support/no_tls.rs"]
+mod no_tls;
 mod options;
 mod page;
 mod panel;
@@ -13,6 +20,9 @@ mod protocol;
 mod rooms;
 #[path = "../support/stop.rs"]
 mod stop;
+#[cfg(all(feature = "tls", feature = "ring"))]
+#[path = "../support/tls.rs"]
+mod tls;
 
 use std::time::Duration;
 
@@ -26,10 +36,14 @@ use sockeye::{Answer, Config, Request, Server};
 
 use guest::Guest;
 use member::Member;
+#[cfg(not(all(feature = "tls", feature = "ring")))]
+use no_tls::Tls;
 use options::Options;
 use page::Page;
 use panel::Panel;
 use rooms::Rooms;
+#[cfg(all(feature = "tls", feature = "ring"))]
+use tls::Tls;
 
 /// A message is 2,000 characters; as JSON, with every one of them escaped, it still fits.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -42,12 +56,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = match Options::from_env() {
         Ok(options) => options,
         Err(message) => {
-            eprintln!("{message}\n\n{}", options::USAGE);
+            eprintln!("{message}\n\n{}\n{}", options::USAGE, certificate::USAGE);
             std::process::exit(2);
         }
     };
-    let server = Server::bind(options.addr).await?;
-    println!("chat is at http://{}/", server.local_addr()?);
+    let tls = options.tls.as_ref().map(|certificate| Tls::new(certificate, options.addr.ip()));
+    let mut server = Server::bind(options.addr).await?;
+    let address = server.local_addr()?;
+    match tls.transpose()? {
+        None => println!("chat is at http://{address}/"),
+        Some(tls) => {
+            server = tls.protect(server);
+            println!("chat is at https://{address}/");
+        }
+    }
     let hub = hub()?;
     let site = Site { page: Page::new(), metrics: options.has_metrics.then(|| hub.clone()) };
     let acceptor =

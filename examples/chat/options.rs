@@ -2,15 +2,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use crate::certificate::Certificate;
+
 pub(crate) const USAGE: &str = "\
 usage: chat [OPTIONS]
-  --addr ADDRESS   address to listen on (default 127.0.0.1)
-  --port PORT      port; 0 picks one (default $PORT, else 8080)
-  --metrics        serves /metrics for Prometheus, to whoever asks (default: to nobody)";
+  --addr ADDRESS              address to listen on (default 127.0.0.1)
+  --port PORT                 port; 0 picks one (default $PORT, else 8080)
+  --metrics                   serves /metrics for Prometheus, to whoever asks (default: to nobody)";
 
 pub(crate) struct Options {
     pub(crate) addr: SocketAddr,
     pub(crate) has_metrics: bool,
+    pub(crate) tls: Option<Certificate>,
 }
 
 impl Options {
@@ -21,6 +24,7 @@ impl Options {
             Err(_) => 8080,
         };
         let mut has_metrics = false;
+        let (mut is_tls, mut chain, mut key) = (false, None, None);
         let mut args = std::env::args().skip(1);
         while let Some(name) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{name} needs a value"));
@@ -28,10 +32,14 @@ impl Options {
                 "--addr" => address = parse(&name, &value()?)?,
                 "--port" => port = parse(&name, &value()?)?,
                 "--metrics" => has_metrics = true,
+                "--tls" => is_tls = true,
+                "--cert" => chain = Some(value()?),
+                "--key" => key = Some(value()?),
                 _ => return Err(format!("unknown option {name}")),
             }
         }
-        Ok(Self { addr: SocketAddr::new(address, port), has_metrics })
+        let tls = Certificate::of_options(is_tls, chain, key)?;
+        Ok(Self { addr: SocketAddr::new(address, port), has_metrics, tls })
     }
 }
 

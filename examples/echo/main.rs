@@ -2,10 +2,14 @@
 //!
 //! `cargo run --release --example echo -- --port 0 --threads 1`
 
+#[path = "../support/certificate.rs"]
+mod certificate;
 #[cfg(not(all(feature = "tls", feature = "ring")))]
+#[path = "../support/no_tls.rs"]
 mod no_tls;
 mod options;
 #[cfg(all(feature = "tls", feature = "ring"))]
+#[path = "../support/tls.rs"]
 mod tls;
 
 use std::net::SocketAddr;
@@ -66,7 +70,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = match Options::from_env() {
         Ok(options) => options,
         Err(message) => {
-            eprintln!("{message}\n\n{}", options::USAGE);
+            eprintln!("{message}\n\n{}\n{}", options::USAGE, certificate::USAGE);
             std::process::exit(2);
         }
     };

@@ -6,6 +6,8 @@ use std::time::Duration;
 use sockeye::handshake::Origins;
 use sockeye::{Config, Deflate};
 
+use crate::certificate::Certificate;
+
 pub(crate) const USAGE: &str = "\
 usage: echo [OPTIONS]
   --addr ADDRESS              address to listen on (default 127.0.0.1)
@@ -16,9 +18,6 @@ usage: echo [OPTIONS]
   --allow-origin ORIGIN       allow pages of this origin; repeatable; * is any (default: same host)
   --deflate [MODE]            compress: takeover (both ways), no-context, off; without MODE, what we
                               send keeps its context where the client allows it, what we get does not
-  --tls                       wss, with a certificate made on the spot for localhost and ADDRESS, whose file is
-                              printed; takes the features tls and ring
-  --cert FILE --key FILE      wss with this certificate chain and key (PEM)
   --threads N                 threads, each with a runtime and a listener of its own (default 1)";
 
 pub(crate) struct Options {
@@ -30,13 +29,6 @@ pub(crate) struct Options {
     pub(crate) deflate: Deflate,
     pub(crate) threads: usize,
     pub(crate) tls: Option<Certificate>,
-}
-
-/// Where the certificate comes from.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Certificate {
-    MadeHere,
-    Files { chain: String, key: String },
 }
 
 impl Options {
@@ -80,11 +72,7 @@ impl Options {
         if threads == 0 {
             return Err("--threads needs at least 1".to_owned());
         }
-        let tls = match (chain, key) {
-            (Some(chain), Some(key)) => Some(Certificate::Files { chain, key }),
-            (None, None) => is_tls.then_some(Certificate::MadeHere),
-            _ => return Err("--cert and --key need each other".to_owned()),
-        };
+        let tls = Certificate::of_options(is_tls, chain, key)?;
         Ok(Self {
             addr: SocketAddr::new(address, port),
             path,

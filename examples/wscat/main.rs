@@ -4,22 +4,38 @@
 //! cargo run --release --example wscat -- ws://127.0.0.1:9001/echo
 //! echo hello | wscat ws://127.0.0.1:9001/echo
 //! wscat --listen --json --reconnect --ping 10s -H 'Authorization: Bearer ...' ws://127.0.0.1:9002/prices
+//! wscat --ca our-ca.pem --cert me.pem --key me.key wss://inside.example/      # with the feature full
 //! ```
 
+mod editor;
 mod input;
+#[cfg(not(feature = "tls"))]
+mod no_tls;
 mod options;
 mod output;
+mod screen;
+#[cfg(not(unix))]
+#[path = "no_terminal.rs"]
+mod terminal;
+#[cfg(unix)]
+mod terminal;
+#[cfg(feature = "tls")]
+mod tls;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use sockeye::client::{ReconnectingSender, Status};
-use sockeye::{Error, Sender};
+use sockeye::{Error, Message};
 use tokio::sync::watch;
 use tokio::time::{Instant, interval_at};
 
+use input::Source;
 use options::Options;
 use output::Output;
+use screen::Screen;
+use terminal::Terminal;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -45,21 +61,36 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Error> {
-    let (current, opened) = watch::channel(None);
-    let mut client = options.connector.reconnecting(&options.url)?.on_open(move |sender| {
-        current.send_replace(Some(sender.clone()));
-    });
+    let screen = Screen::default();
+    let is_typed = options.reads_input && !options.is_binary && std::io::stdout().is_terminal();
+    // Until this function ends.
+    let terminal = is_typed.then(Terminal::take).flatten();
+    if terminal.is_some() {
+        screen.begin_typing()?;
+    }
+    let ended = talk(&options, &screen, terminal.is_some()).await;
+    screen.end_typing();
+    ended
+}
+
+async fn talk(options: &Options, screen: &Screen, is_typed: bool) -> Result<(), Error> {
+    let mut client = options.connector.reconnecting(&options.url)?;
     if !options.is_reconnecting {
         client = client.failures_max(1);
     }
     let (sender, mut receiver) = client.start();
-    let mut output = Output::new(options.is_json, options.is_timed);
-    tokio::spawn(tell_status(sender.status(), options.is_timed));
+    let output = Output::new(screen.clone(), options.is_json, options.is_timed);
+    tokio::spawn(tell_status(sender.status(), screen.clone(), options.is_timed));
     if let Some(interval) = options.ping {
-        tokio::spawn(ping(opened, interval));
+        tokio::spawn(ping(sender.clone(), screen.clone(), interval));
     }
     if options.reads_input {
-        tokio::spawn(send_input(sender.clone(), options.is_binary));
+        let source = match (options.is_binary, is_typed) {
+            (true, _) => Source::Blocks,
+            (false, true) => Source::Keys,
+            (false, false) => Source::Lines,
+        };
+        tokio::spawn(send_input(sender.clone(), source, screen.clone()));
     }
     loop {
         let message = match receiver.recv().await {
@@ -78,9 +109,14 @@ async fn run(options: Options) -> Result<(), Error> {
     }
 }
 
-async fn send_input(sender: ReconnectingSender, is_binary: bool) {
-    let mut messages = input::messages(is_binary);
+async fn send_input(sender: ReconnectingSender, source: Source, screen: Screen) {
+    let mut messages = input::messages(source, screen);
     while let Some(message) = messages.recv().await {
+        if matches!(message, Message::Close(_)) {
+            // 1000 may be sent.
+            let _ = sender.close(1000, "");
+            return;
+        }
         // Over meanwhile: the receiver says why.
         if sender.send(message).await.is_err() {
             return;
@@ -89,33 +125,34 @@ async fn send_input(sender: ReconnectingSender, is_binary: bool) {
     // Not before there is a connection that takes what was read.
     let is_settled = |status: &Status| matches!(status, Status::Open { .. } | Status::Ended);
     let _ = sender.status().wait_for(is_settled).await;
-    // 1000 may be sent.
+    // As above.
     let _ = sender.close(1000, "");
 }
 
-/// Pings the connection there is.
-async fn ping(opened: watch::Receiver<Option<Sender>>, interval: Duration) {
+/// Pings whenever there is a connection.
+async fn ping(sender: ReconnectingSender, screen: Screen, interval: Duration) {
     let mut ticks = interval_at(Instant::now() + interval, interval);
     loop {
         ticks.tick().await;
-        let sender = opened.borrow().clone();
-        if let Some(sender) = sender.filter(|sender| !sender.is_closed()) {
+        if matches!(*sender.status().borrow(), Status::Open { .. }) {
             match sender.ping().await {
-                Ok(time) => eprintln!("ping: {time:?}"),
-                Err(error) => eprintln!("ping: {error}"),
+                Ok(time) => screen.report(&format!("ping: {time:?}")),
+                Err(error) => screen.report(&format!("ping: {error}")),
             }
         }
     }
 }
 
-async fn tell_status(mut status: watch::Receiver<Status>, is_timed: bool) {
+async fn tell_status(mut status: watch::Receiver<Status>, screen: Screen, is_timed: bool) {
     let mut since = Instant::now();
     loop {
         match &*status.borrow_and_update() {
             Status::Connecting => since = Instant::now(),
-            Status::Open { .. } if is_timed => eprintln!("connected in {:?}", since.elapsed()),
+            Status::Open { .. } if is_timed => {
+                screen.report(&format!("connected in {:?}", since.elapsed()));
+            }
             Status::Waiting { delay, error, .. } => {
-                eprintln!("lost: {error}; again in {:.1} s", delay.as_secs_f64());
+                screen.report(&format!("lost: {error}; again in {:.1} s", delay.as_secs_f64()));
             }
             _ => {}
         }

@@ -6,11 +6,17 @@ use http::{HeaderName, HeaderValue};
 use sockeye::client::{IntoTimeout, Proxies, Proxy};
 use sockeye::{Config, Connector, Deflate};
 
+#[cfg(not(feature = "tls"))]
+use crate::no_tls::protect;
+#[cfg(feature = "tls")]
+use crate::tls::protect;
+
 pub(crate) const USAGE: &str = "\
 usage: wscat [OPTIONS] URL
 
-URL is ws://HOST[:PORT]/PATH or ws+unix:///PATH/OF/SOCKET:/PATH. Each line of the standard input is a text
-message, its end closes the connection. Text messages come out as lines.
+URL is ws://HOST[:PORT]/PATH, wss://... or ws+unix:///PATH/OF/SOCKET:/PATH. Each line of the standard input is a
+text message, its end closes the connection. Text messages come out as lines. In a terminal a line can be edited,
+the arrow keys bring those before it back, and Ctrl-C closes.
 
   -H, --header 'NAME: VALUE'   send this header with the handshake; repeatable
   -s, --subprotocol NAME       offer this subprotocol; repeatable
@@ -18,6 +24,8 @@ message, its end closes the connection. Text messages come out as lines.
   -c, --compress MODE          takeover, no-context or off (default off)
   -x, --proxy URL              http://[USER:PASSWORD@]HOST:PORT or socks5://... (default: as the environment says)
       --no-proxy               no proxy, whatever the environment says
+      --ca FILE                trust these certificates (PEM) instead of the system's
+      --cert FILE --key FILE   show this certificate chain, whose key this is (PEM), to servers that ask for one
   -L, --follow N               follow up to N redirects, 10 at most (default 0)
   -r, --reconnect              connect again when the connection is lost
   -p, --ping DURATION          ping so often and tell the time there and back
@@ -41,7 +49,15 @@ pub(crate) struct Options {
     pub(crate) reads_input: bool,
 }
 
-type Failure = Box<dyn std::error::Error>;
+/// Whom to trust and what to show, as files.
+#[derive(Default)]
+pub(crate) struct Trust {
+    pub(crate) roots: Option<String>,
+    pub(crate) chain: Option<String>,
+    pub(crate) key: Option<String>,
+}
+
+pub(crate) type Failure = Box<dyn std::error::Error>;
 
 impl Options {
     /// `None` when help was asked for.
@@ -57,7 +73,7 @@ impl Options {
             is_timed: false,
             reads_input: true,
         };
-        let mut proxies = None;
+        let (mut proxies, mut trust) = (None, Trust::default());
         let mut args = args.into_iter();
         while let Some(name) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{name} needs a value"));
@@ -70,6 +86,9 @@ impl Options {
                 "-r" | "--reconnect" => options.is_reconnecting = true,
                 "-T" | "--timings" => options.is_timed = true,
                 "--no-proxy" => proxies = Some(Proxies::none()),
+                "--ca" => trust.roots = Some(value()?),
+                "--cert" => trust.chain = Some(value()?),
+                "--key" => trust.key = Some(value()?),
                 "-x" | "--proxy" => proxies = Some(Proxies::all(Proxy::parse(&value()?)?)),
                 "-p" | "--ping" => options.ping = Some(interval(&value()?)?),
                 name if name.starts_with('-') => {
@@ -82,8 +101,11 @@ impl Options {
         if options.url.is_empty() {
             return Err("there is no URL".into());
         }
+        if trust.chain.is_some() != trust.key.is_some() {
+            return Err("--cert and --key need each other".into());
+        }
         let proxies = proxies.map_or_else(Proxies::from_env, Ok)?;
-        options.connector = options.connector.proxies(proxies);
+        options.connector = protect(options.connector.proxies(proxies), &trust)?;
         Ok(Some(options))
     }
 }

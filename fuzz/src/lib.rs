@@ -13,24 +13,28 @@ pub mod deflate_small;
 pub mod forwarded;
 pub mod handshake_head;
 pub mod header;
+pub mod http_body;
 pub mod inflate;
 pub mod jwt;
 pub mod protocol_ops;
 pub mod proxy_protocol;
+pub mod socks;
 pub mod streaming;
 pub mod tokens_extensions;
+pub mod url_duration;
 pub mod utf8;
 
 mod deflate_check;
 mod http_check;
 mod source;
 mod wire;
+mod wire_client;
 
 /// What is done with the bytes.
 pub type Body = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Body); 14] = [
+pub const TARGETS: [(&str, Body); 17] = [
     ("header", header::run),
     ("decoder_cuts", decoder_cuts::run),
     ("handshake_head", handshake_head::run),
@@ -45,4 +49,7 @@ pub const TARGETS: [(&str, Body); 14] = [
     ("forwarded", forwarded::run),
     ("proxy_protocol", proxy_protocol::run),
     ("jwt", jwt::run),
+    ("url_duration", url_duration::run),
+    ("socks", socks::run),
+    ("http_body", http_body::run),
 ];

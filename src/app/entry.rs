@@ -1,6 +1,6 @@
 //! How a session begins on a connection, and how it goes on.
 
-use crate::hub::{Profile, close_code};
+use crate::hub::Profile;
 use crate::outbox::Sender;
 use crate::protocol::Message;
 use crate::sync::Arc;
@@ -45,7 +45,8 @@ impl Entering<'_> {
                 session.attach(Arc::new(Member::new(registration, route.clone())));
             }
             Err(error) => {
-                let no_entry = NoEntry { code: close_code(&error), reason: error.to_string() };
+                let no_entry =
+                    NoEntry { code: error.close_code().into(), reason: error.to_string() };
                 app.sessions.end(&session, no_entry.code, &no_entry.reason);
                 return Err(no_entry);
             }

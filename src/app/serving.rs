@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::hub::{Ticket, close_code};
+use crate::hub::Ticket;
 use crate::net::{NetStream, Request, WebSocket};
 use crate::protocol::Message;
 use crate::sync::Arc;
@@ -45,7 +45,7 @@ async fn raw(
         Ok(registration) => on_socket(socket, visitor, registration.peer().clone()).await,
         Err(error) => {
             // It ends either way.
-            let _ = socket.close(close_code(&error), &error.to_string()).await;
+            let _ = socket.close(error.close_code().into(), &error.to_string()).await;
         }
     }
 }

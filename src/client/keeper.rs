@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::error::Error;
-use crate::net::{NetStream, Receiver, WebSocket};
+use crate::net::Receiver;
 use crate::outbox::{SendError, Sender};
 use crate::protocol::{CloseCause, CloseOutcome, Message, Overflow};
 use crate::sync::Arc;
@@ -67,9 +67,12 @@ impl Keeper {
                 Ok(socket) => {
                     connections += 1;
                     let lost = self.waiting.dropped_and_lost().1;
+                    let (sender, receiver) = socket.split();
+                    self.waiting.set_connection(Some(sender.clone()));
                     self.status.send_replace(Status::Open { connections, lost });
                     let since = Instant::now();
-                    let outcome = self.hold(socket).await;
+                    let outcome = self.hold(&sender, receiver).await;
+                    self.waiting.set_connection(None);
                     self.backoff.note_up(since.elapsed());
                     match judge(outcome, self.waiting.closing().is_some()) {
                         None => return Ok(()),
@@ -85,14 +88,13 @@ impl Keeper {
     }
 
     /// One connection, up to its end.
-    async fn hold(&mut self, socket: WebSocket<NetStream>) -> CloseOutcome {
-        let (sender, mut receiver) = socket.split();
+    async fn hold(&mut self, sender: &Sender, mut receiver: Receiver) -> CloseOutcome {
         if let Some(on_open) = &mut self.on_open {
-            on_open(&sender);
+            on_open(sender);
         }
         let outcome = tokio::select! {
             outcome = deliver(&mut receiver, &self.messages) => outcome,
-            () = pump(&self.waiting, &sender) => CloseOutcome::lost(CloseCause::Dropped),
+            () = pump(&self.waiting, sender) => CloseOutcome::lost(CloseCause::Dropped),
         };
         self.waiting.note_lost(sender.dropped());
         outcome

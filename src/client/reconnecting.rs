@@ -1,6 +1,7 @@
 //! A client that connects again.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -187,7 +188,26 @@ impl ReconnectingSender {
         self.waiting.try_push(message.into())
     }
 
+    /// Pings over the connection there is and waits for the pong; returns the time there and back.
+    ///
+    /// # Errors
+    /// [`Error::Io`] (`NotConnected`) where there is no connection, or it ends before the pong comes:
+    /// [retryable](Error::retryable). [`Error::Closed`] when there will be none. Else as [`Sender::ping`].
+    ///
+    /// Cancel safety: dropping the future forgets the ping; it was sent if the future was polled.
+    pub async fn ping(&self) -> Result<Duration, Error> {
+        let not_connected = || Error::Io(io::ErrorKind::NotConnected.into());
+        let connection = self.waiting.connection().map_err(|_| Error::Closed)?;
+        match connection.ok_or_else(not_connected)?.ping().await {
+            Err(Error::Closed) if self.waiting.connection().is_ok() => Err(not_connected()),
+            result => result,
+        }
+    }
+
     /// Closes for good: what waits is sent first if there is a connection. The receiver then comes to its end.
+    ///
+    /// What the server sends from then on is received as far as it is read or fits in what may be
+    /// [read ahead](crate::Config::read_ahead_messages_max): more is dropped, for the closing handshake waits for nobody.
     ///
     /// # Errors
     /// When the code may not be sent or the reason is too long.

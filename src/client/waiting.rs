@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use tokio::sync::Notify;
 
 use crate::frame::CloseFrame;
-use crate::outbox::{SendError, Sent};
+use crate::outbox::{SendError, Sender, Sent};
 use crate::protocol::{Config, Message, Overflow, millis};
 use crate::sync::{Arc, Mutex};
 
@@ -28,6 +28,8 @@ struct State {
     lost: u64,
     /// Somebody wants to end it all.
     closing: Option<CloseFrame>,
+    /// The connection there is.
+    connection: Option<Sender>,
     is_over: bool,
 }
 
@@ -129,6 +131,19 @@ impl Waiting {
         self.state.lock().closing.clone()
     }
 
+    pub(super) fn set_connection(&self, connection: Option<Sender>) {
+        self.state.lock().connection = connection;
+    }
+
+    /// The connection there is now, if there is one.
+    ///
+    /// # Errors
+    /// `Closed` when there will be no other.
+    pub(super) fn connection(&self) -> Result<Option<Sender>, SendError> {
+        let state = self.state.lock();
+        if state.is_over { Err(SendError::Closed) } else { Ok(state.connection.clone()) }
+    }
+
     /// Messages died with a connection.
     pub(super) fn note_lost(&self, messages: u64) {
         self.state.lock().lost += messages;
@@ -141,6 +156,7 @@ impl Waiting {
         state.lost += state.messages.len() as u64;
         state.messages = VecDeque::new();
         state.bytes = 0;
+        state.connection = None;
         drop(state);
         self.room.notify_waiters();
         self.room.notify_one();

@@ -169,6 +169,10 @@ impl Sender {
     /// Begins the closing handshake after what is queued; later sends say [`SendError::Closed`]. A message
     /// that is being written piece by piece is not waited for: it and what is behind it are given up.
     ///
+    /// What the peer sends from then on reaches a [`Receiver`](crate::Receiver) as far as it is read or fits in what
+    /// may be [read ahead](crate::protocol::Config::read_ahead_messages_max): more is dropped, for the closing
+    /// handshake waits for nobody.
+    ///
     /// # Errors
     /// When the code may not be sent or the reason is too long.
     pub fn close(&self, code: u16, reason: &str) -> Result<(), CloseFrameError> {

@@ -48,7 +48,8 @@ pub struct Config {
     /// nothing else waits.
     pub outbox_bytes_max: usize,
     /// Most messages that are read ahead of a [`Receiver`](crate::Receiver), the reading end of a split
-    /// connection (default 64). Then the peer is held back.
+    /// connection (default 64). Then the peer is held back; once we have closed, what does not fit is
+    /// dropped instead.
     pub read_ahead_messages_max: usize,
     /// Most payload bytes that are read ahead of it (default 256 KiB); the message that crosses it is
     /// taken, too.

@@ -9,6 +9,7 @@ pub(crate) mod gate;
 pub(crate) mod hub;
 pub(crate) mod io;
 pub(crate) mod pair;
+pub(crate) mod programs;
 pub(crate) mod server;
 pub(crate) mod streams;
 #[cfg(feature = "ring")]

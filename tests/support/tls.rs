@@ -10,8 +10,11 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use sockeye::tls::rustls::client::ClientConnection;
 use sockeye::tls::rustls::pki_types::pem::PemObject;
-use sockeye::tls::rustls::pki_types::{CertificateDer, ServerName};
-use sockeye::tls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
+use sockeye::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use sockeye::tls::rustls::server::WebPkiClientVerifier;
+use sockeye::tls::rustls::{
+    ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version,
+};
 use sockeye::tls::{TlsAcceptor, TlsConnector, rustls};
 use sockeye::{Acceptor, CloseOutcome, Connector, Error, Message, NetStream, Server, WebSocket};
 use tokio::sync::mpsc;
@@ -62,6 +65,24 @@ impl Authority {
         self.issue(&["localhost", "127.0.0.1"]).acceptor()
     }
 
+    /// The same, for clients that show a certificate of this authority.
+    pub(crate) fn asking(&self) -> TlsAcceptor {
+        let issued = self.issue(&["localhost", "127.0.0.1"]);
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
+        let chain = vec![CertificateDer::from_pem_slice(issued.chain.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).unwrap();
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(chain, key)
+            .unwrap();
+        TlsAcceptor::from_config(config)
+    }
+
     /// A client that trusts it and nobody else.
     pub(crate) fn connector(&self) -> TlsConnector {
         TlsConnector::roots_pem(self.pem.as_bytes()).unwrap()
@@ -69,14 +90,7 @@ impl Authority {
 
     /// The same as a configuration, for these versions.
     pub(crate) fn config(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth()
+        client_config(&self.pem, versions)
     }
 
     /// A client without a runtime, which sees what TLS says.
@@ -101,6 +115,21 @@ impl Issued {
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from_pem(self.chain.as_bytes(), self.key.as_bytes()).unwrap()
     }
+}
+
+/// A client that trusts these roots.
+pub(crate) fn client_config(
+    pem: &str,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 fn params(names: &[&str]) -> CertificateParams {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use sockeye::Server;
 
-use crate::options::Certificate;
+use crate::certificate::Certificate;
 
 /// There is none.
 pub(crate) enum Tls {}

@@ -1,11 +1,11 @@
-//! TLS for the echo server.
+//! TLS for the examples that serve.
 
 use std::net::IpAddr;
 
 use sockeye::Server;
 use sockeye::tls::TlsAcceptor;
 
-use crate::options::Certificate;
+use crate::certificate::Certificate;
 
 /// One certificate for all threads.
 pub(crate) struct Tls(TlsAcceptor);
@@ -26,7 +26,7 @@ impl Tls {
         let names = vec!["localhost".to_owned(), address.to_string()];
         let made = rcgen::generate_simple_self_signed(names)?;
         let chain = made.cert.pem();
-        let path = std::env::temp_dir().join(format!("sockeye-echo-{}.pem", std::process::id()));
+        let path = std::env::temp_dir().join(format!("sockeye-{}.pem", std::process::id()));
         std::fs::write(&path, &chain)?;
         eprintln!("certificate in {}", path.display());
         let key = made.signing_key.serialize_pem();
