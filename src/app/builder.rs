@@ -134,7 +134,7 @@ impl App {
 
     /// The browser client at a path, `/sockeye.js` say, for pages to import.
     pub fn browser_client(self, path: impl Into<String>) -> Self {
-        self.page(path, "text/javascript; charset=utf-8", include_str!("browser/sockeye.js"))
+        self.page(path, "text/javascript; charset=utf-8", super::protocol::BROWSER_CLIENT)
     }
 
     /// Says `ok` at a path, `/healthz` say, while it runs.
