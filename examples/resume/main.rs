@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
-use sockeye::app::protocol::BROWSER_CLIENT;
 use sockeye::app::{App, Codec, Context, Running};
 use sockeye::hub::Shutdown;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -52,7 +51,7 @@ fn app() -> App {
         .page("/", "text/html; charset=utf-8", include_str!("index.html"))
         .page("/resume.css", "text/css; charset=utf-8", include_str!("resume.css"))
         .page("/resume.js", "text/javascript; charset=utf-8", include_str!("resume.js"))
-        .page("/sockeye.js", "text/javascript; charset=utf-8", BROWSER_CLIENT)
+        .browser_client("/sockeye.js")
         .state(Tallies::default())
         .on("note", async |context: Context, note: Note| {
             let tallies = context.state::<Tallies>();
