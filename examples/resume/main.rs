@@ -51,11 +51,7 @@ fn app() -> App {
         .page("/", "text/html; charset=utf-8", include_str!("index.html"))
         .page("/resume.css", "text/css; charset=utf-8", include_str!("resume.css"))
         .page("/resume.js", "text/javascript; charset=utf-8", include_str!("resume.js"))
-        .page(
-            "/sockeye.js",
-            "text/javascript; charset=utf-8",
-            include_str!("../../src/app/browser/sockeye.js"),
-        )
+        .browser_client("/sockeye.js")
         .state(Tallies::default())
         .on("note", async |context: Context, note: Note| {
             let tallies = context.state::<Tallies>();

@@ -52,6 +52,7 @@ try {
   await another();
   await longCut();
   await restart();
+  await reload();
   await withoutBrowser();
   nothingBad(origin);
 } catch (error) {
@@ -122,6 +123,30 @@ async function restart() {
   const before = await read(phone, "in", "received");
   await reaches(phone, "in", "received", before + 10);
   check("after a restart: it counts again", [await read(phone, "in", "missing"), await read(phone, "in", "doubled")], [0, 0]);
+}
+
+// A page that asks for it goes on with its session after a reload. It keeps the last number it saw beside it.
+async function reload() {
+  const begin = (page) => page.evaluate(async () => {
+    const { connect } = await import("/sockeye.js");
+    const client = connect("/ws", { sessionStorageKey: "kept" });
+    const wrong = [], before = Number(sessionStorage.getItem("last"));
+    let last = before;
+    await new Promise((resolve) => client.on("count", ({ n }) => {
+      if (last && n !== last + 1) wrong.push([last, n]);
+      last = n;
+      sessionStorage.setItem("last", String(n));
+      if (n > before + 10) resolve();
+    }));
+    return { id: client.session.id, wrong, stored: sessionStorage.getItem("kept") };
+  });
+  const first = await begin(phone);
+  check("while a page runs its token is in no storage", first.stored, null);
+  for (let round = 1; round <= 2; round++) {
+    await phone.reload();
+    const next = await begin(phone);
+    check(`reload ${round}: the same session, and every number once`, next, { id: first.id, wrong: [], stored: null });
+  }
 }
 
 // The same client in Node, with npm's ws, whose sockets are torn off.
