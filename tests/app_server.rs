@@ -376,6 +376,33 @@ async fn handlers_share_state_and_speak_to_users() {
     assert_eq!(too.expect("told").await, json!({"by": "ann"}));
 }
 
+/// An application that is dropped takes its connections and the handlers that are at work with it.
+#[tokio::test]
+async fn a_dropped_application_leaves_nothing() {
+    let (begun, alive) = (Arc::new(Notify::new()), Arc::new(()));
+    let held = (begun.clone(), alive.clone());
+    let app = App::new().on("work", move |_: Context, _: Value| {
+        let (begun, alive) = held.clone();
+        async move {
+            begun.notify_one();
+            std::future::pending::<()>().await;
+            drop(alive);
+        }
+    });
+    let site = AppSite::start(app).await;
+    let mut client = site.connect("/ws").await;
+    client.send("work", json!({})).await;
+    within(begun.notified()).await;
+    drop(site);
+    client.ended().await;
+    let gone = async {
+        while Arc::strong_count(&alive) > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(gone).await;
+}
+
 /// A stop whose deadline is short drops handlers that are at work.
 #[tokio::test]
 async fn a_stop_has_a_deadline() {
