@@ -281,14 +281,17 @@ async fn by_31_the_server_acknowledges() {
         client.send("echo", json!({"n": n})).await;
     }
     let (mut acknowledged, mut echoes) = (Vec::new(), 0);
-    while acknowledged.len() < 2 || echoes < 17 {
+    while acknowledged.last() != Some(&17) || echoes < 17 {
         let message = client.message().await;
         match message["e"].as_str().unwrap() {
             "sys.ack" => acknowledged.push(message["p"]["received"].as_u64().unwrap()),
             _ => echoes += 1,
         }
     }
-    assert_eq!(acknowledged, [16, 17]);
+    // The second may end at any of them.
+    assert!((2..=17).contains(&acknowledged.len()), "{acknowledged:?}");
+    assert!(acknowledged.windows(2).all(|pair| pair[0] < pair[1] && pair[1] - pair[0] <= 16));
+    assert!(acknowledged[0] <= 16);
     client.send("sys.ack", json!({"received": 17})).await;
     client.send("sys.ack", json!({"received": 99})).await;
     let refused = client.expect("sys.error").await;
