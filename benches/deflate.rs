@@ -1,6 +1,6 @@
 //! Compressing small messages by themselves, beside a coder for streams that is reset for each; and
 //! whole messages through our deflater and inflater with their context, beside the same coder without
-//! us.
+//! us; and what is lost where messages for all come between.
 
 mod support;
 
@@ -119,6 +119,37 @@ fn with_context(criterion: &mut Criterion) {
     eprintln!("with context, 1024 bytes: {:.1} on average", total as f64 / (MESSAGES - 9) as f64);
 }
 
+/// What a message of a connection's own costs behind one that was compressed for all: by itself, with its
+/// deflater reset, and where nothing came between.
+fn behind_shared(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("behind a shared frame");
+    for bytes in [256, 1024, 4096, 16 * 1024] {
+        let messages: Vec<_> = (0..MESSAGES).map(|seed| json::message(seed, bytes)).collect();
+        group.throughput(Throughput::Bytes(bytes as u64));
+        let (mut out, mut next) = (Vec::with_capacity(2 * bytes), messages.iter().cycle());
+        let (mut small, mut own) = (SmallDeflater::new(), Deflater::new(5, 15));
+        if bytes <= SmallDeflater::INPUT_BYTES_MAX {
+            group.bench_function(BenchmarkId::new("by itself", bytes), |bencher| {
+                bencher.iter(|| by_small(&mut small, black_box(next.next()), &mut out));
+            });
+        }
+        group.bench_function(BenchmarkId::new("reset", bytes), |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                own.reset();
+                own.finish(black_box(next.next().expect("a cycle")), &mut out);
+            });
+        });
+        group.bench_function(BenchmarkId::new("nothing between", bytes), |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                own.finish(black_box(next.next().expect("a cycle")), &mut out);
+            });
+        });
+    }
+    group.finish();
+}
+
 fn inflate(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("inflate");
     for bytes in CONTEXT_BYTES {
@@ -159,6 +190,6 @@ fn inflate(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = support::brief();
-    targets = deflate, with_context, inflate
+    targets = deflate, with_context, behind_shared, inflate
 }
 criterion_main!(benches);

@@ -57,6 +57,9 @@ pub enum Error {
     /// The accept hook accepted a request that is no WebSocket upgrade. The client got 426.
     #[error("the request is no WebSocket upgrade, so it cannot be accepted as one")]
     WebSocketNotEnabled,
+    /// The accept hook or the authenticator panicked. The client got 500.
+    #[error("the accept hook or the authenticator panicked")]
+    Panicked,
     /// A wait was too long; the connection is dropped.
     #[error("{}", timeout_text(*.0))]
     Timeout(TimeoutKind),

@@ -1,6 +1,7 @@
 //! A WebSocket stack written from RFC 6455 up: client and server, 100 % safe Rust, on tokio.
 //!
 //! ```text
+//!  11  app        events with typed handlers, routes, middleware    feature `app`
 //!  10  session    identities that survive their connections          feature `session`
 //!   9  hub        rooms and the workers that fan out to them          feature `hub`
 //!   7  auth       HS256 tokens, room passwords, authenticators           feature `auth`
@@ -14,7 +15,7 @@
 //! ```
 //!
 //! A module uses only modules below it. The missing numbers are floors to come
-//! (brokers, sessions, events).
+//! (brokers).
 //!
 //! # The words
 //!
@@ -28,6 +29,7 @@
 //! # Where to start
 //!
 //! - a client: [`connect`], or a [`Connector`] with headers and deadlines
+//! - an application with events: `app::App`
 //! - a server: [`Server`], with an [`Acceptor`] that decides who gets in
 //! - messages: [`WebSocket::recv`] and [`send`](WebSocket::send) are convenient,
 //!   [`WebSocket::recv_ref`] borrows, [`WebSocket::run`] with a [`Handler`] is the fastest,
@@ -40,7 +42,7 @@
 //!
 //! # Features
 //!
-//! `json`, `auth` and `hub` (all default) only add; floors 1 to 6 are always there. `tls` adds `wss` by rustls,
+//! `json`, `auth`, `hub` and `app` (all default) only add; floors 1 to 6 are always there. `tls` adds `wss` by rustls,
 //! with roots (`tls-native-roots`, `tls-webpki-roots`) and a crypto provider (`ring`, `aws-lc-rs`) where the program has
 //! none; `full` is all of it with the system's roots and ring.
 
@@ -82,6 +84,9 @@ pub mod hub;
 #[cfg(all(feature = "session", not(sockeye_loom)))]
 pub mod session;
 
+#[cfg(all(feature = "app", not(sockeye_loom)))]
+pub mod app;
+
 #[cfg(not(sockeye_loom))]
 pub use client::{Connector, connect};
 pub use deflate::Deflate;
@@ -101,6 +106,6 @@ pub use protocol::{
 };
 
 /// The programs of the README compile.
-#[cfg(all(doctest, feature = "hub", feature = "auth"))]
+#[cfg(all(doctest, feature = "app"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

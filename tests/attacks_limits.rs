@@ -11,8 +11,8 @@ use sockeye::frame::Frame;
 use sockeye::handshake::Acceptance;
 use sockeye::hub::limits::{Limits, Rate};
 use sockeye::hub::metrics::{CloseClass, JoinRefusal, Rejection};
-use sockeye::hub::{Handlers, Hub, HubBuilder};
-use sockeye::{Answer, Role};
+use sockeye::hub::{Handlers, Hub, HubBuilder, JoinError, Profile};
+use sockeye::{Answer, Role, WebSocket};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -173,13 +173,90 @@ async fn lm_08_names_are_looked_at() {
         let answer = asks(&mut peer, &format!("join {name}")).await;
         assert!(answer.starts_with("room name: 1 to 128 bytes"), "{answer}");
     }
-    site.hub.peers()[0].set_metadata("banned", "yes");
+    site.hub.peers()[0].set_metadata("banned", "yes").unwrap();
     assert_eq!(asks(&mut peer, "join other").await, "not allowed in this room");
     assert_eq!(asks(&mut peer, "join chat").await, "joined", "it is in there already");
     let refused = site.hub.metrics().joins_refused;
     assert_eq!((refused[&JoinRefusal::Hook], refused[&JoinRefusal::Name]), (5, 4));
     drop(peer);
     site.end(gracefully()).await;
+}
+
+/// LM-08, row 64: what is noted about a connection is looked at as well, cleaned or refused, and bounded.
+#[tokio::test]
+async fn lm_08_metadata_is_looked_at() {
+    let mut heap = Heap::turn().await;
+    let hub = build(|hub| {
+        let mut limits = Limits::default();
+        limits.metadata_bytes_max = 4 * KIB;
+        hub.limits(limits).config(quiet()).on_metadata(|peer, key, value| match key {
+            "secret" => None,
+            "twice" if peer.metadata(key).is_some() => None,
+            _ => Some(value.chars().filter(|character| !character.is_control()).collect()),
+        })
+    });
+    let handlers = Handlers::new().on_message(|connection, message| {
+        let text = message.as_text().unwrap_or_default();
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        let answer = match connection.peer().set_metadata(key, value) {
+            Ok(before) => format!("noted, before: {before:?}"),
+            Err(error) => error.to_string(),
+        };
+        let _ = connection.send(&*answer);
+    });
+    let site = HubSite::start(hub, handlers).await;
+    let mut peer = site.peer("/").await;
+    heap.begin();
+    let full = "too much metadata: 4096 bytes a connection";
+    for (asked, answer) in [
+        ("name=a\u{1b}[31mb\r\nc", "noted, before: None"),
+        ("name=ann", "noted, before: Some(\"a[31mbc\")"),
+        ("secret=1", "not to be noted"),
+        ("twice=1", "noted, before: None"),
+        ("twice=2", "not to be noted"),
+        (&format!("long={}", "x".repeat(5_000)), full),
+        (&format!("name={}", "x".repeat(4 * KIB)), full),
+        (&format!("{}=", "x".repeat(5_000)), full),
+    ] {
+        assert_eq!(asks(&mut peer, asked).await, answer, "{asked}");
+    }
+    let refused = {
+        let mut refused = 0;
+        for number in 0..1_000 {
+            refused += u32::from(asks(&mut peer, &format!("{number}=")).await == full);
+        }
+        refused
+    };
+    assert!((930..950).contains(&refused), "{refused} of a thousand");
+    let known = &site.hub.peers()[0];
+    assert_eq!(known.metadata("name").as_deref(), Some("ann"));
+    assert_eq!((known.metadata("twice").as_deref(), known.metadata("secret")), (Some("1"), None));
+    heap.assert_held(32 * KIB, "metadata without end");
+    drop(peer);
+    site.end(gracefully()).await;
+}
+
+/// LM-08: the application is asked when it is its own code that joins a connection to a room, as long as it is a
+/// registered one.
+#[tokio::test]
+async fn lm_08_rooms_joined_by_hand() {
+    let _heap = Heap::turn().await;
+    let hub = build(|hub| hub.config(quiet()).on_join(|peer, name| peer.user() == Some(name)));
+    let socket = |hub: &Hub| {
+        let (ours, theirs) = tokio::io::duplex(64);
+        (WebSocket::from_stream(ours, Role::Server, hub.config()), theirs)
+    };
+    let ((known, _one), (unknown, _other)) = (socket(&hub), socket(&hub));
+    let registration = hub.register(&known.sender(), Profile::new().user("ann")).unwrap();
+    let membership = hub.room("ann").join(known.sender()).unwrap();
+    assert_eq!(hub.room("bob").join(known.sender()).map(drop), Err(JoinError::Refused));
+    assert_eq!(hub.metrics().joins_refused[&JoinRefusal::Hook], 1);
+    let stranger = hub.room("bob").join(unknown.sender()).unwrap();
+    drop(registration);
+    let again = hub.room("bob").join(known.sender()).unwrap();
+    assert_eq!((hub.room("ann").len(), hub.room("bob").len()), (1, 2));
+    drop((membership, stranger, again));
+    assert_eq!(hub.rooms(), []);
 }
 
 /// One raw client of many, and how it ends.
@@ -213,7 +290,7 @@ async fn a41_counts_under_churn() {
         .on_open(|connection| {
             let room = format!("room {}", connection.peer().id() % 7);
             connection.peer().join(&room).unwrap();
-            connection.peer().set_metadata("key", "value");
+            connection.peer().set_metadata("key", "value").unwrap();
         })
         .on_message(|connection, message| {
             if message.as_text() == Some("panic") {

@@ -10,11 +10,13 @@ mod support;
 use std::time::Duration;
 
 use sockeye::frame::{Frame, Opcode};
-use sockeye::hub::Hub;
 use sockeye::hub::metrics::{CloseClass, DropPolicy};
+use sockeye::hub::{Except, Hub, Report};
 use sockeye::protocol::Overflow;
 use sockeye::{Config, Message, SendError, Sender};
 use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -22,7 +24,7 @@ use heap::Heap;
 use support::hub::{Healthy, HubSite, build, echo, gracefully};
 use support::io::RawPeer;
 use support::pair::quiet;
-use support::server::within;
+use support::server::{allow_descriptors, within};
 
 const KIB: usize = 1024;
 
@@ -46,7 +48,7 @@ async fn stalled(overflow: Overflow) -> Stalled {
     // Each message is one frame.
     config.fragment_bytes_max = None;
     config.overflow = overflow;
-    let site = HubSite::start(build(|hub| hub.config(config)), echo()).await;
+    let site = HubSite::start(build(|hub| hub.config(config).default_room("room")), echo()).await;
     let healthy = site.healthy("/").await;
     let known = site.hub.peers()[0].id();
     let peer = site.peer("/").await;
@@ -203,6 +205,123 @@ async fn a50_close_closes() {
     assert_eq!(got.len() as u64 + lost, taken as u64, "delivered or counted");
     drop(healthy);
     site.end(gracefully()).await;
+}
+
+/// The members of a room, and how many messages they have all together.
+struct Audience {
+    heard: watch::Receiver<usize>,
+    members: JoinSet<usize>,
+}
+
+impl Audience {
+    /// Joins so many raw clients, each of which reads, and looks whether it gets all in order.
+    async fn join(site: &HubSite, members: usize) -> Self {
+        let (sender, heard) = watch::channel(0);
+        let mut tasks = JoinSet::new();
+        for _ in 0..members {
+            let mut peer = site.peer("/").await;
+            let sender = sender.clone();
+            tasks.spawn(async move {
+                let mut next = 0;
+                while let Some(frame) =
+                    peer.data().await.filter(|frame| frame.opcode == Opcode::Text)
+                {
+                    assert_eq!(frame.payload, round_text(next).as_bytes(), "each, once, in order");
+                    next += 1;
+                    sender.send_modify(|heard| *heard += 1);
+                }
+                next
+            });
+        }
+        Self { heard, members: tasks }
+    }
+
+    /// Says one message to all; how long it took until the last of them had it.
+    async fn hear(&mut self, site: &HubSite, round: usize) -> (Report, Duration) {
+        let due = self.members.len() * (round + 1);
+        let began = std::time::Instant::now();
+        let said = site.hub.room("room").broadcast_reported(&*round_text(round), Except::nobody());
+        let report = said.expect("the queue has room").await;
+        within(self.heard.wait_for(|heard| *heard == due)).await.unwrap();
+        (report, began.elapsed())
+    }
+}
+
+fn round_text(round: usize) -> String {
+    format!("{round} {}", "y".repeat(KIB))
+}
+
+/// The median and the worst.
+fn of_times(mut times: Vec<Duration>) -> (Duration, Duration) {
+    times.sort_unstable();
+    (times[times.len() / 2], times[times.len() - 1])
+}
+
+/// A16, BC-05, CN-05, row 66: of a thousand members of a room one stops reading. Under each policy the other 999
+/// get every message, once and in order, none of them later than before; the one costs its queue and no more.
+/// How long a message takes to the last of them is printed, with and without it.
+#[test]
+fn a16_one_stalled_of_a_thousand() {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut heap = runtime.block_on(Heap::turn());
+    runtime.block_on(one_stalled_of_a_thousand(&mut heap));
+    // The turn ends when all is freed.
+    drop(runtime);
+}
+
+async fn one_stalled_of_a_thousand(heap: &mut Heap) {
+    const OTHERS: usize = 999;
+    const ROUNDS: usize = 20;
+    allow_descriptors();
+    for overflow in [
+        Overflow::Block { timeout: Duration::from_secs(100_000) },
+        Overflow::DropNewest,
+        Overflow::DropOldest,
+        Overflow::Close,
+    ] {
+        let Stalled { site, healthy, peer, sender } = stalled(overflow).await;
+        // One that would answer what it hears, with more.
+        drop(healthy);
+        site.has(1).await;
+        let mut audience = Audience::join(&site, OTHERS).await;
+        site.has(1 + OTHERS).await;
+        let mut before = Vec::new();
+        for round in 0..ROUNDS {
+            let (report, took) = audience.hear(&site, round).await;
+            assert_eq!(report.sent(), OTHERS + 1);
+            before.push(took);
+        }
+        heap.begin();
+        for number in 0..1_000 {
+            if sender.try_send(numbered(number)).is_err() || sender.dropped() > 0 {
+                break;
+            }
+        }
+        assert!(sender.dropped() > 0 || sender.is_closed() || sender.queued().1 > QUEUE_BYTES / 2);
+        let mut after = Vec::new();
+        for round in ROUNDS..2 * ROUNDS {
+            let (report, took) = audience.hear(&site, round).await;
+            assert!(report.sent() >= OTHERS, "{report:?}");
+            let all = report.sent() + report.full + report.overloaded + report.closed;
+            assert_eq!(all, OTHERS + 1, "{report:?}");
+            after.push(took);
+        }
+        heap.assert_held(HELD_BYTES_MAX, "one of a thousand that reads nothing");
+        let (before, after) = (of_times(before), of_times(after));
+        println!(
+            "{overflow:?}: to the last of {OTHERS} (median, worst) {before:?}, then {after:?}"
+        );
+        drop(peer);
+        site.has(OTHERS).await;
+        let metrics = site.hub.metrics();
+        let lost = metrics.dropped[&DropPolicy::DropOldest] + metrics.dropped[&DropPolicy::Ended];
+        assert_eq!(metrics.messages_sent, metrics.messages_delivered + lost, "{metrics:?}");
+        let ending = tokio::spawn(site.end(gracefully()));
+        while let Some(heard) = audience.members.join_next().await {
+            assert_eq!(heard.unwrap(), 2 * ROUNDS);
+        }
+        assert_eq!(within(ending).await.unwrap().left, 0);
+    }
 }
 
 /// A53, MS-03, row 46: 64 tasks send at once, short messages, long ones in fragments, pings in between:

@@ -7,9 +7,10 @@ mod support;
 use std::time::Duration;
 
 use sockeye::auth::{AuthError, CredentialSources, Credentials, Identity, authenticate_fn};
+use sockeye::frame::Frame;
 use sockeye::handshake::Acceptance;
 use sockeye::hub::limits::{Limits, Rate};
-use sockeye::hub::metrics::Rejection;
+use sockeye::hub::metrics::{CloseClass, JoinRefusal, Rejection};
 use sockeye::hub::{Handlers, Hub, HubBuilder, Shutdown};
 use sockeye::{Acceptor, Answer};
 use tokio::io::AsyncWriteExt;
@@ -26,6 +27,11 @@ fn limited(change: fn(&mut Limits)) -> Hub {
     })
 }
 
+/// Unwinds as a panic does, without a word on the terminal.
+fn panics() -> ! {
+    std::panic::resume_unwind(Box::new("as asked"))
+}
+
 /// A site that knows users and has a hook.
 async fn site(limits: fn(&mut Limits)) -> HubSite {
     let auth = authenticate_fn(async |credentials: Credentials| match credentials.token() {
@@ -33,6 +39,7 @@ async fn site(limits: fn(&mut Limits)) -> HubSite {
         Some("eve") => Err(AuthError::Refused),
         Some("later") => Err(AuthError::Unavailable { retry_after: Duration::from_secs(7) }),
         Some("slow") => std::future::pending().await,
+        Some("bug") => panics(),
         Some(user) if user.starts_with("user") => Ok(Identity::new(user)),
         Some(_) => Err(AuthError::Invalid),
     });
@@ -40,6 +47,7 @@ async fn site(limits: fn(&mut Limits)) -> HubSite {
     let acceptor = hub.acceptor().handshake_timeout(Duration::from_millis(300));
     let acceptor = acceptor.on_request(|request| async move {
         match (request.is_upgrade(), request.path()) {
+            (_, "/bug") => panics(),
             (true, "/gone") => Answer::refuse(http::StatusCode::GONE, "gone"),
             (true, "/mistaken") => Answer::Upgrade(Acceptance::default().subprotocol("none")),
             (false, "/page") => Answer::respond(http::StatusCode::OK, "text/plain", "a page"),
@@ -175,6 +183,58 @@ async fn a42_refusals_by_limits() {
     counts(&site, &second, 429, Some(HandshakeRate)).await;
     site.hub.shutdown(Shutdown::new(Duration::ZERO)).await.unwrap();
     counts(&site, &second, 503, Some(Other)).await;
+    site.end(gracefully()).await;
+}
+
+/// A42, rows 13 and 48: a hook or an authenticator that panics answers 500, before or after it has waited; each is
+/// counted, a guess that ends so as well, and whoever comes next is served.
+#[tokio::test]
+async fn a42_hooks_that_panic() {
+    let site = site(|_| {}).await;
+    let plain = b"GET /bug HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();
+    for request in [request_for("/bug?token=user", &[]), plain, request_for("/?token=bug", &[])] {
+        counts(&site, &request, 500, Some(Rejection::Panic)).await;
+        counts(&site, &request_for("/?token=user", &[]), 101, None).await;
+    }
+    assert_eq!(site.hub.metrics().handler_panics, 3);
+    for _ in 1..10 {
+        counts(&site, &request_for("/?token=bug", &[]), 500, Some(Rejection::Panic)).await;
+    }
+    let eleventh = request_for("/?token=bug", &[]);
+    counts(&site, &eleventh, 429, Some(Rejection::HandshakeRate)).await;
+    site.has(0).await;
+    assert_eq!((site.hub.metrics().accepted, site.hub.metrics().handler_panics), (3, 12));
+    site.end(gracefully()).await;
+}
+
+/// A42, A40: who is let in, and not into the first room, is closed with 1008 or 1013, and counted so; so is the
+/// room.
+#[tokio::test]
+async fn a42_first_rooms_that_refuse() {
+    let auth = authenticate_fn(async |_| Ok(Identity::new("user")));
+    let hub = build(|hub| {
+        let hub = hub.on_join(|_, name| name != "closed");
+        hub.room_members_max(1).config(quiet())
+    });
+    let acceptor = hub.guard(hub.acceptor(), auth, CredentialSources::new().allow_query());
+    let site = HubSite::on(hub, acceptor, Handlers::new()).await;
+    let mut first = site.peer("/?room=small").await;
+    site.has(1).await;
+    let classes = [
+        ("closed", CloseClass::PolicyViolation, 1008, JoinRefusal::Hook),
+        ("small", CloseClass::TryAgainLater, 1013, JoinRefusal::RoomFull),
+    ];
+    for (room, class, code, refusal) in classes {
+        let before = site.hub.metrics();
+        let mut peer = site.peer(&format!("/?room={room}")).await;
+        assert_eq!(within(peer.close_code()).await, Some(code), "{room}");
+        let since = site.hub.metrics().since(&before);
+        assert_eq!((since.closed[&class], since.closed_total()), (1, 1), "{room}");
+        assert_eq!((since.accepted, since.joins_refused[&refusal]), (1, 1), "{room}");
+    }
+    first.send(Frame::ping("well?")).await;
+    assert_eq!(within(first.frame()).await, Some(Frame::pong("well?")));
+    drop(first);
     site.end(gracefully()).await;
 }
 

@@ -94,6 +94,25 @@ fn s7_2_1_last_block_of_a_message() {
     both_see(&hello(&payload), &[text("Hello"), text("and on")]);
 }
 
+/// Row 37: behind a block that says it is the last the window is empty: a reference to what was before it is damaged,
+/// in the same message and in the next; what refers to nothing is read.
+#[test]
+fn nothing_reaches_behind_a_last_block() {
+    let last = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+    let again = [0xf2, 0x00, 0x11, 0x00, 0x00];
+    let message = |blocks: &[&[u8]]| compressed(Opcode::Text, blocks.concat());
+    for frames in
+        [vec![message(&[&last, &[0]]), message(&[&again])], vec![message(&[&last, &again])]]
+    {
+        let mut end = end_with(Role::Server, takeover(), &AGREED);
+        end.receive(&to(Role::Server, &frames));
+        assert_eq!(end.violation(), Some(Violation::InvalidDeflate), "{frames:?}");
+    }
+    let one = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+    let frames = [message(&[&last, &[0]]), message(&[&one]), message(&[&again])];
+    assert_eq!(sees(&AGREED, &frames), Ok(vec![text("Hello"), text("Hello"), text("Hello")]));
+}
+
 /// CP-04, E25: blocks of all kinds in one message, and messages behind one that ended its stream.
 #[test]
 fn blocks_of_all_kinds() {

@@ -119,7 +119,7 @@ fn s10_3_sources_of_masks() {
     assert_eq!(format!("{:?}", MaskingKeys::from_seed([1; 32])), "MaskingKeys(..)");
 }
 
-/// CC-01..CC-14: the names have the numbers of the registry, and only some of them may be sent or
+/// BY-25, CC-01..CC-14: the names have the numbers of the registry, and only some of them may be sent or
 /// tried again.
 #[test]
 fn s7_4_1_names_and_numbers() {

@@ -58,8 +58,8 @@ async fn registered_connections_are_known() {
     assert_eq!((ann.user(), bob.user()), (Some("ann"), None));
     assert_eq!((ann.extension::<u8>(), ann.extension::<u16>()), (Some(&7), None));
 
-    assert_eq!(ann.set_metadata("role", "admin"), None);
-    assert_eq!(ann.set_metadata("role", "guest").as_deref(), Some("admin"));
+    assert_eq!(ann.set_metadata("role", "admin"), Ok(None));
+    assert_eq!(ann.set_metadata("role", "guest"), Ok(Some("admin".to_owned())));
     assert_eq!(hub.peer(ann.id()).unwrap().metadata("role").as_deref(), Some("guest"));
     assert_eq!(ann.remove_metadata("role").as_deref(), Some("guest"));
     assert_eq!(ann.metadata("role"), None);
@@ -110,6 +110,32 @@ async fn broadcasts_reach_whom_they_are_for() {
     hears(&mut bob_client, &to_bob).await;
     hears(&mut cat_client, &["1 all", "3 not ann", "5 cat", "6 all"]).await;
     drop(cat);
+}
+
+/// CN-18: a value of the application's as JSON to one connection, and what came of it: to another that is gone it
+/// fails, and to this one alone.
+#[cfg(feature = "json")]
+#[tokio::test]
+async fn typed_values_are_sent_as_json() {
+    #[derive(serde::Serialize)]
+    struct Price {
+        symbol: &'static str,
+        cents: u32,
+    }
+    let hub = Hub::new();
+    let (ann, mut ann_client) = registered(&hub, Profile::new());
+    let (bob, bob_client) = registered(&hub, Profile::new());
+    drop(bob_client);
+    within(async {
+        while !bob.sender().is_closed() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let price = || Message::json(&Price { symbol: "FISH", cents: 1250 }).unwrap();
+    assert_eq!(bob.send(price()).await, Err(sockeye::SendError::Closed));
+    assert!(ann.send(price()).await.is_ok());
+    hears(&mut ann_client, &[r#"{"symbol":"FISH","cents":1250}"#]).await;
 }
 
 /// BC-05: what came of a broadcast can be asked for: a closed member and a full one fail nobody else.

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sockeye::hub::{Hub, Membership};
+use sockeye::hub::metrics::{JoinRefusal, Rejection};
+use sockeye::hub::{Hub, JoinError, Membership, Profile, RegisterError};
 use sockeye::{Role, Sender, WebSocket};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::io::{DuplexStream, duplex};
@@ -120,6 +121,47 @@ fn rooms_that_end_are_forgotten() {
         assert_eq!(hub.rooms(), []);
         assert!(high <= begun + 256 * 1024, "{begun} bytes, then {high}");
         assert!(held() < begun, "{} of {begun} bytes", held());
+    });
+}
+
+/// Rows 64 and 65: joins that a worker has no turn to do wait in bounded memory: then they are refused, while who
+/// is a member may leave; with the worker's next turn all is as it was.
+#[test]
+fn joins_that_wait_are_bounded() {
+    const MANY: usize = 500_000;
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let hub = Hub::builder().job_queue(16).build().unwrap();
+        let (socket, _peer) = idle();
+        let (other, _other_peer) = idle();
+        let registration = hub.register(&socket.sender(), Profile::new()).unwrap();
+        registration.join("kept").unwrap();
+        assert_eq!(hub.room("kept").members().await, [socket.id()]);
+        let begun = held();
+        let (mut peers, mut rooms, mut whole) = (0, 0, 0);
+        for _ in 0..MANY {
+            peers += usize::from(matches!(registration.join("a"), Err(JoinError::Busy { .. })));
+            registration.leave("a");
+            let joined = hub.room("b").join(socket.sender());
+            rooms += usize::from(matches!(joined, Err(JoinError::Busy { .. })));
+            let registered = hub.register(&other.sender(), Profile::new());
+            let busy = Err(RegisterError::Room(JoinError::Busy { jobs: hub.queued().0 }));
+            whole += usize::from(registered.map(drop) == busy);
+        }
+        assert!(peers > MANY / 2 && rooms > MANY / 2 && whole > MANY / 2);
+        assert!(hub.queued().0 < 2 * 70_000, "{:?}", hub.queued());
+        assert!(held() < begun + 16 * 1024 * 1024, "{} bytes", held() - begun);
+        let metrics = hub.metrics();
+        assert_eq!(metrics.joins_refused[&JoinRefusal::Busy], (peers + rooms) as u64);
+        assert_eq!(metrics.rejected[&Rejection::Other], whole as u64);
+        assert_eq!(metrics.opened - metrics.closed_total(), 1);
+        // Whoever is in may go, however many wait.
+        assert!(registration.leave("kept"));
+        assert!(hub.room("kept").members().await.is_empty());
+        registration.join("a").unwrap();
+        assert_eq!((hub.room("a").members().await, hub.rooms().len()), (vec![socket.id()], 1));
+        assert!(held() < begun + 1024 * 1024, "{} bytes", held() - begun);
     });
 }
 

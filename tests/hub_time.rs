@@ -66,7 +66,7 @@ async fn identities_end() {
     let (eager, eager_ended) = registered(&hub);
     let (_, forever_ended) = registered(&hub);
     let (forgotten, forgotten_ended) = registered(&hub);
-    eager.set_metadata("renews", "yes");
+    eager.set_metadata("renews", "yes").unwrap();
     lazy.expire_at(Some(began + seconds(300)));
     eager.expire_at(Some(began + seconds(300)));
     forgotten.expire_at(Some(began + seconds(300)));

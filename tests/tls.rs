@@ -23,7 +23,7 @@ use support::pair::quiet;
 use support::server::{lawful, within};
 use support::tls::{Authority, ByHand, Issued, Site, talk};
 
-/// BY-27, row 52: messages of any length both ways, by both versions, and a clean end; by address too.
+/// AU-13, BY-27, row 52: messages of any length both ways, by both versions, and a clean end; by address too.
 #[tokio::test]
 async fn by_27_both_versions() {
     let authority = Authority::new();

@@ -13,7 +13,7 @@ use sockeye::handshake::TrustedProxies;
 use sockeye::tls::rustls::client::ClientConnection;
 use sockeye::tls::rustls::{HandshakeKind, version};
 use sockeye::tls::{TlsConnector, TlsError};
-use sockeye::{Acceptor, Connector, NetStream};
+use sockeye::{Acceptor, Connector, NetStream, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional, duplex};
 use tokio::net::TcpStream;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -174,6 +174,45 @@ async fn a36_old_versions() {
     let error = site.connect(old).await.unwrap_err();
     assert!(matches!(TlsError::of(&error), Some(TlsError::Other(_))), "{error:?}");
     site.serves(&authority).await;
+}
+
+/// A42: with a hub behind TLS, who fails at it is counted once, as what it is; who gets through it and fails at the
+/// next door is counted there.
+#[cfg(feature = "hub")]
+#[tokio::test]
+async fn a42_failed_tls_is_counted() {
+    use sockeye::hub::metrics::Rejection;
+    use sockeye::hub::{Handlers, Hub};
+    let authority = Authority::new();
+    let hub = Hub::builder().config(quiet()).build().unwrap();
+    let server = Server::bind("127.0.0.1:0").await.unwrap().tls(authority.here());
+    let addr = server.local_addr().unwrap();
+    let mut serving = JoinSet::new();
+    let served = hub.clone();
+    serving.spawn(async move {
+        served.serve_until(server, Handlers::new(), std::future::pending()).await
+    });
+    let hello = client_hello(&authority);
+    let attacks = [&[0; 100_000][..], &lawful(), &hello[..hello.len() / 2], &hello, b""];
+    for (number, bytes) in (1..).zip(attacks) {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        drop(stream);
+        within(async {
+            while hub.metrics().rejected_total() < number {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(hub.metrics().rejected[&Rejection::Tls], number);
+    }
+    let refused = spawn_blocking({
+        let config = authority.by_hand();
+        move || ByHand::dial(config, addr).talk(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap()
+    });
+    assert!(refused.await.unwrap().starts_with(b"HTTP/1.1 426 "));
+    let rejected = hub.metrics().rejected;
+    assert_eq!((rejected[&Rejection::Tls], rejected[&Rejection::BadRequest]), (5, 1));
 }
 
 /// A36: a session that goes on may send no early data.

@@ -1,6 +1,6 @@
 //! The metrics panel: how the server is, once a second, for those who have it open.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,6 +14,9 @@ use tokio::time::MissedTickBehavior;
 use super::protocol::ServerMessage;
 
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Durations are those of so many intervals.
+const INTERVALS_OF_DURATIONS: usize = 60;
 
 /// Numbers that wait for a slow client are replaced by newer ones: it never has more than one message
 /// of them in its queue.
@@ -43,12 +46,14 @@ impl Panel {
     pub(crate) async fn run(&self) -> Infallible {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut before = self.hub.metrics();
+        let mut past = VecDeque::from([self.hub.metrics()]);
         loop {
             ticks.tick().await;
-            let now = self.hub.metrics();
-            let numbers = Numbers::new(&now, &now.since(&before));
-            before = now;
+            past.push_back(self.hub.metrics());
+            if past.len() > INTERVALS_OF_DURATIONS + 1 {
+                past.pop_front();
+            }
+            let Some(numbers) = Numbers::of(&past) else { continue };
             let json = ServerMessage::Metrics(&numbers).to_json();
             let message = PreparedMessage::new(&*json);
             for sender in self.lock().values() {
@@ -89,10 +94,11 @@ pub(crate) struct Numbers {
     messages_out: u64,
     bytes_in: u64,
     bytes_out: u64,
-    /// The rest is counted from the server's beginning.
+    /// The next three are counted from the server's beginning.
     dropped: u64,
     refused: u64,
     closed: BTreeMap<&'static str, u64>,
+    /// Of the last minute.
     round_trip_us: Option<Quantiles>,
     broadcast_us: Option<Quantiles>,
 }
@@ -105,10 +111,12 @@ struct Quantiles {
 }
 
 impl Numbers {
-    /// `change`: what happened since the numbers before.
-    fn new(now: &Snapshot, change: &Snapshot) -> Self {
+    /// Of the newest snapshot, and the changes since the one before it and since the oldest.
+    fn of(past: &VecDeque<Snapshot>) -> Option<Self> {
+        let (oldest, now) = (past.front()?, past.back()?);
+        let change = now.since(past.get(past.len().checked_sub(2)?)?);
         let closed = now.closed.iter().filter(|(_, count)| **count > 0);
-        Self {
+        Some(Self {
             uptime_ms: now.gauges.uptime_ms,
             connections: now.gauges.connections,
             rooms: now.gauges.rooms,
@@ -121,9 +129,9 @@ impl Numbers {
             dropped: now.dropped.values().sum(),
             refused: now.rejected_total(),
             closed: closed.map(|(code, count)| (code.as_str(), *count)).collect(),
-            round_trip_us: Quantiles::of(&now.round_trip),
-            broadcast_us: Quantiles::of(&now.broadcast),
-        }
+            round_trip_us: Quantiles::of(&now.round_trip.since(&oldest.round_trip)),
+            broadcast_us: Quantiles::of(&now.broadcast.since(&oldest.broadcast)),
+        })
     }
 }
 

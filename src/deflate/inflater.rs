@@ -20,6 +20,10 @@ pub struct InvalidDeflate;
 ///
 /// Memory: about 47 KiB once it was used, whatever comes.
 ///
+/// Behind a block that says it is the last the window is empty, as it is in zlib and in browsers: what follows
+/// is another set of data (RFC 1951 3.2.3), whose sender begins anew, too. A reference to what was before it
+/// is [`InvalidDeflate`].
+///
 /// Source: RFC 7692 7.2.2, RFC 1951.
 pub struct Inflater {
     stream: Inflate,

@@ -9,7 +9,8 @@ use crate::sync::Arc;
 use super::clock::Warning;
 use super::hub::Hub;
 use super::limits::{Limits, LimitsError};
-use super::peer::{OnJoin, Peer};
+use super::peer::{OnJoin, OnMetadata, Peer};
+use super::presence::{OnPresence, PresenceChange};
 
 /// The longest message a hub's connections take, unless it is set otherwise, in bytes.
 pub const HUB_MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -62,6 +63,8 @@ pub(super) struct Settings {
     pub(super) config: Arc<Config>,
     pub(super) warning: Option<Warning>,
     pub(super) on_join: Option<OnJoin>,
+    pub(super) on_presence: Option<OnPresence>,
+    pub(super) on_metadata: Option<OnMetadata>,
 }
 
 impl Default for Settings {
@@ -77,6 +80,8 @@ impl Default for Settings {
             config: Arc::new(config),
             warning: None,
             on_join: None,
+            on_presence: None,
+            on_metadata: None,
         }
     }
 }
@@ -94,7 +99,8 @@ impl HubBuilder {
     }
 
     /// Jobs that may wait for one worker: broadcasts, joins, leaves (default 65,536). When as many
-    /// wait, broadcasts are refused with [`BroadcastError`](super::BroadcastError).
+    /// wait, broadcasts are refused with [`BroadcastError`](super::BroadcastError); joins when 65,536 more do,
+    /// with [`JoinError::Busy`](super::JoinError::Busy).
     pub const fn job_queue(mut self, jobs: usize) -> Self {
         self.settings.job_queue = jobs;
         self
@@ -169,12 +175,67 @@ impl HubBuilder {
     /// Asks this before a registered connection joins a room, its first ones among them, by a name that
     /// keeps the hub's rules: whether the name is one the application knows, and whether this connection
     /// may. Where it says no, the join is refused with [`JoinError::Refused`](super::JoinError::Refused);
-    /// where it panics, so does the join.
+    /// where it panics, so does the join. It is asked as well where the application itself joins a registered
+    /// connection to a [`Room`](super::Room::join); not, where that connection is none of the hub's.
     pub fn on_join<F>(mut self, may_join: F) -> Self
     where
         F: Fn(&Peer, &str) -> bool + Send + Sync + 'static,
     {
         self.settings.on_join = Some(OnJoin(Arc::new(may_join)));
+        self
+    }
+
+    /// Calls this when the first connection of a user joins a room and when the last one leaves it, in the order
+    /// in which it happened: to tell the others, for example. Only registered connections count, and a
+    /// session that waits for its next connection is still there. It is called without a lock, by whoever joins
+    /// or leaves, so it must not wait.
+    ///
+    /// ```
+    /// use sockeye::hub::{Hub, PresenceKind};
+    ///
+    /// # fn example() -> Result<(), sockeye::hub::HubError> {
+    /// let hub = Hub::builder().on_presence(|change| {
+    ///     let Some(user) = &change.user else { return };
+    ///     let text = match change.kind {
+    ///         PresenceKind::Joined => format!("{user} is here"),
+    ///         PresenceKind::Left => format!("{user} has left"),
+    ///     };
+    ///     // A hub that is overloaded has said so in poll_ready before.
+    ///     let _ = change.room.broadcast(&*text);
+    /// });
+    /// # drop(hub.build()?);
+    /// # Ok(()) }
+    /// ```
+    pub fn on_presence<F>(mut self, call: F) -> Self
+    where
+        F: Fn(&PresenceChange) + Send + Sync + 'static,
+    {
+        self.settings.on_presence = Some(OnPresence(Arc::new(call)));
+        self
+    }
+
+    /// Shows this what is to be noted about a registered connection, key and value, by
+    /// [`Peer::set_metadata`]: it gives back what is noted in the value's place, cleaned or as it is, or
+    /// `None` to refuse. Where it panics, so does the call.
+    ///
+    /// ```
+    /// use sockeye::hub::Hub;
+    ///
+    /// # fn main() -> Result<(), sockeye::hub::HubError> {
+    /// let hub = Hub::builder()
+    ///     .on_metadata(|_, key, value| match key {
+    ///         "name" => Some(value.chars().filter(|c| !c.is_control()).take(40).collect()),
+    ///         _ => None,
+    ///     })
+    ///     .build()?;
+    /// # drop(hub);
+    /// # Ok(()) }
+    /// ```
+    pub fn on_metadata<F>(mut self, clean: F) -> Self
+    where
+        F: Fn(&Peer, &str, String) -> Option<String> + Send + Sync + 'static,
+    {
+        self.settings.on_metadata = Some(OnMetadata(Arc::new(clean)));
         self
     }
 

@@ -63,6 +63,7 @@ impl JoinError {
             Self::TooManyRooms { .. } => JoinRefusal::TooManyRooms,
             Self::Name { .. } => JoinRefusal::Name,
             Self::Refused => JoinRefusal::Hook,
+            Self::Busy { .. } => JoinRefusal::Busy,
             Self::Closed => JoinRefusal::Other,
         }
     }
@@ -73,6 +74,9 @@ impl Shared {
     pub(super) fn count_refused(&self, error: &Error) {
         if let Some(reason) = rejection(error) {
             self.metrics.count_rejected(reason);
+        }
+        if matches!(error, Error::Panicked) {
+            self.metrics.count_handler_panic();
         }
     }
 }
@@ -94,6 +98,8 @@ fn rejection(error: &Error) -> Option<Rejection> {
             Rejection::Hook
         }
         Error::Answered(_) => return None,
+        Error::Panicked => Rejection::Panic,
+        Error::Tls(_) => Rejection::Tls,
         Error::Io(error) if is_shortage(error) => Rejection::Shortage,
         _ => Rejection::Other,
     })

@@ -1,5 +1,7 @@
 //! What a hub refuses, with the number that said no.
 
+use crate::frame::CloseCode;
+
 /// The hub's job queue is full: the broadcast was not taken, by anybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("job queue full: {jobs} jobs, {bytes} bytes")]
@@ -35,9 +37,30 @@ pub enum JoinError {
     /// The application [says no](super::HubBuilder::on_join).
     #[error("not allowed in this room")]
     Refused,
+    /// More joins wait for the hub's worker than may.
+    #[error("too many joins: {jobs} jobs wait")]
+    Busy {
+        /// Jobs that wait.
+        jobs: usize,
+    },
     /// The connection is over.
     #[error("connection closed")]
     Closed,
+}
+
+/// Why something was not noted about a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetadataError {
+    /// The application [says no](super::HubBuilder::on_metadata).
+    #[error("not to be noted")]
+    Refused,
+    /// As much is noted about the connection as may be.
+    #[error("too much metadata: {bytes_max} bytes a connection")]
+    Full {
+        /// The limit, in bytes.
+        bytes_max: usize,
+    },
 }
 
 /// Why a hub did not take a connection.
@@ -74,7 +97,20 @@ pub enum RegisterError {
     /// The connection is registered already.
     #[error("registered already")]
     Twice,
-    /// A default room did not take it.
+    /// One of its first rooms did not take it.
     #[error(transparent)]
     Room(#[from] JoinError),
+}
+
+impl RegisterError {
+    /// What to close a connection with that was let in and is not taken in: 1008 where it asked for a room
+    /// that it may not be in, else 1013.
+    #[must_use]
+    pub const fn close_code(&self) -> CloseCode {
+        use JoinError::{Name, Refused, TooManyRooms};
+        match self {
+            Self::Room(Refused | Name { .. } | TooManyRooms { .. }) => CloseCode::PolicyViolation,
+            _ => CloseCode::TryAgainLater,
+        }
+    }
 }

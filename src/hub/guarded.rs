@@ -30,13 +30,30 @@ use super::shutdown::{Shutdown, ShutdownReport};
 /// Lets in whom the hub has a place for and the authenticator knows.
 struct Guard {
     hub: Weak<Shared>,
+    asking: Asking,
+}
+
+/// Asks who somebody is, within the bound on guesses.
+pub(crate) struct Asking {
     authenticator: SharedAuthenticator,
     sources: CredentialSources,
     guesses: GuessLimiter,
 }
 
-impl Guard {
-    async fn identity(
+impl Asking {
+    /// With the hub's rules for names of rooms.
+    pub(crate) fn new(
+        hub: &Hub,
+        authenticator: SharedAuthenticator,
+        sources: CredentialSources,
+    ) -> Self {
+        let bytes_max = hub.shared().settings.limits.room_name_bytes_max;
+        let sources = sources.room_name_bytes_max(bytes_max);
+        Self { authenticator, sources, guesses: GuessLimiter::new() }
+    }
+
+    /// Who it is, and the room that is asked for.
+    pub(crate) async fn identity(
         &self,
         request: &Request,
         address: Option<IpAddr>,
@@ -61,6 +78,27 @@ impl Guard {
     }
 }
 
+impl Ticket {
+    /// Takes a place for the user, too.
+    pub(crate) fn of_user(
+        self,
+        hub: &Hub,
+        identity: Identity,
+        room: Option<&str>,
+    ) -> Result<Self, RegisterError> {
+        let mut profile = self.profile.expire_at(ends_at(&identity));
+        if let Some(id) = identity.id() {
+            profile = profile.user(id);
+        }
+        if let Some(room) = room {
+            profile = profile.room(room);
+        }
+        let taken = hub.shared().doors.user(self.taken, profile.user_key())?;
+        let profile = profile.extension(identity);
+        Ok(Self { place: self.place, taken, profile })
+    }
+}
+
 impl Admission for Guard {
     fn admit<'a>(
         &'a self,
@@ -70,22 +108,11 @@ impl Admission for Guard {
             let hub = self.hub.upgrade().ok_or_else(|| refusal(&RegisterError::Stopped))?;
             // A full server does no work for whom it cannot take.
             let ticket = Ticket::of(&hub, request).map_err(|error| refusal(&error))?;
-            let found = self.identity(request, ticket.profile.address).await;
-            let (identity, room) = found.map_err(|error| {
-                hub.metrics.count_rejected(rejection(&error));
-                error.to_response()
-            })?;
-            let mut profile = ticket.profile.expire_at(ends_at(&identity));
-            if let Some(id) = identity.id() {
-                profile = profile.user(id);
-            }
-            if let Some(room) = &room {
-                profile = profile.room(room);
-            }
-            let taken = hub.doors.user(ticket.taken, profile.user_key());
-            let taken = taken.map_err(|error| refusal(&error))?;
-            let profile = profile.extension(identity);
-            Ok(Pass::new(Ticket { place: ticket.place, taken, profile }))
+            let hub = Hub::from_shared(hub);
+            let found = self.asking.identity(request, ticket.profile.address).await;
+            let (identity, room) = found.map_err(|error| hub.turn_away(&error))?;
+            let admitted = ticket.of_user(&hub, identity, room.as_deref());
+            admitted.map(Pass::new).map_err(|error| refusal(&error))
         })
     }
 
@@ -163,11 +190,14 @@ impl Hub {
         authenticator: impl Authenticator,
         sources: CredentialSources,
     ) -> Acceptor {
-        let (hub, guesses) = (Arc::downgrade(self.shared()), GuessLimiter::new());
-        let authenticator = SharedAuthenticator::new(authenticator);
-        let bytes_max = self.shared().settings.limits.room_name_bytes_max;
-        let sources = sources.room_name_bytes_max(bytes_max);
-        acceptor.admission(Guard { hub, authenticator, sources, guesses })
+        let asking = Asking::new(self, SharedAuthenticator::new(authenticator), sources);
+        acceptor.admission(Guard { hub: Arc::downgrade(self.shared()), asking })
+    }
+
+    /// The answer to who may not come in, which is counted.
+    pub(crate) fn turn_away(&self, error: &AuthError) -> Response<Bytes> {
+        self.shared().metrics.count_rejected(rejection(error));
+        error.to_response()
     }
 
     /// Serves with the token from `Authorization: Bearer`, the subprotocol `bearer.TOKEN` or the query's

@@ -16,7 +16,6 @@ use super::registry::Place;
 use super::report::{Except, Reporting};
 use super::room::Room;
 use super::shared::{EVERYBODY, Shared};
-use super::worker::Job;
 
 /// All rooms of a server, and who is connected. Cloning counts a reference; with the last one its
 /// workers end.
@@ -119,7 +118,8 @@ impl Hub {
     /// dropped.
     ///
     /// # Errors
-    /// When the hub is full or shutting down, or a default room is full.
+    /// When the hub is full or shutting down, or a default room is full. What to close the connection with
+    /// says [`RegisterError::close_code`], and so it is counted.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -141,18 +141,15 @@ impl Hub {
         place: Option<Place>,
         taken: Taken,
     ) -> Result<Registration, RegisterError> {
-        let worker = self.shared.worker(sender.id());
-        let peer = Peer::new(sender.clone(), &self.shared, worker, profile);
-        self.shared.registry.add(&peer)?;
+        let peer = self.shared.enter(sender, profile)?;
         // From here on dropping it undoes everything.
         self.shared.metrics.count_accepted();
         self.shared.metrics.count_opened();
         let ended = Mutex::new(CloseCode::Abnormal);
         let hub = self.shared.clone();
         let registration = Registration { hub, peer, ended, _place: place, _taken: taken };
-        let peer = &registration.peer;
-        peer.worker().push(Job::Join { room: EVERYBODY, sender: sender.clone() });
-        peer.begin(&self.shared)?;
+        let begun = registration.peer.begin(&self.shared).map_err(RegisterError::from);
+        begun.inspect_err(|error| registration.ended_with(error.close_code()))?;
         Ok(registration)
     }
 
@@ -294,7 +291,7 @@ impl Drop for Registration {
         }
         self.hub.metrics.count_closed(code);
         self.peer.end();
-        self.peer.worker().push(Job::Leave { room: EVERYBODY, id });
+        self.peer.worker().leave(EVERYBODY, id);
         self.hub.registry.remove(&self.peer);
     }
 }

@@ -37,7 +37,8 @@
 //!
 //! **Jobs.** A broadcast, a join and a leave are a job each. When as many wait as there may, a
 //! broadcast is refused with [`BroadcastError`], so the queue should hold the burst after which you would
-//! rather refuse than be late, and [`Room::poll_ready`] holds publishers back at half of it.
+//! rather refuse than be late, and [`Room::poll_ready`] holds publishers back at half of it. Joins have
+//! 65,536 places more: who floods a worker with them is refused with [`JoinError::Busy`].
 
 pub mod limits;
 pub mod metrics;
@@ -46,6 +47,8 @@ mod builder;
 mod clock;
 mod counting;
 mod doors;
+#[cfg(feature = "app")]
+mod entry;
 mod error;
 #[cfg(feature = "auth")]
 mod guarded;
@@ -55,6 +58,7 @@ mod history;
 mod hub;
 mod members;
 mod peer;
+mod presence;
 mod registry;
 mod report;
 mod room;
@@ -63,12 +67,20 @@ mod shared;
 mod shutdown;
 mod worker;
 
+#[cfg(feature = "app")]
+pub(crate) use entry::Held;
+#[cfg(feature = "app")]
+pub(crate) use guarded::Asking;
+#[cfg(feature = "app")]
+pub(crate) use serve::{Ticket, refusal};
+
 pub use builder::{HUB_MESSAGE_BYTES_MAX, HubBuilder, HubError};
-pub use error::{BroadcastError, JoinError, RegisterError};
+pub use error::{BroadcastError, JoinError, MetadataError, RegisterError};
 pub use handlers::{Handlers, HubHandler, PeerConnection};
 pub use history::{History, HistoryConfig, Page, Said};
 pub use hub::{Hub, Registration};
 pub use peer::{Peer, Profile};
+pub use presence::{PresenceChange, PresenceKind};
 pub use report::{Except, Report, Reporting};
 pub use room::{Membership, Room};
 pub use shutdown::{Shutdown, ShutdownReport};

@@ -14,7 +14,7 @@ use crate::protocol::Message;
 use crate::sync::{Arc, Mutex};
 
 use super::clock::Due;
-use super::error::JoinError;
+use super::error::{JoinError, MetadataError};
 use super::hub::Hub;
 use super::limits::check_room_name;
 use super::room::{Membership, Room};
@@ -22,7 +22,7 @@ use super::shared::Shared;
 use super::worker::Jobs;
 
 /// What is known of a connection when it is registered.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Profile {
     user: Option<Arc<str>>,
     pub(super) address: Option<IpAddr>,
@@ -33,6 +33,11 @@ pub struct Profile {
 
 type Extensions = Vec<(TypeId, Arc<dyn Any + Send + Sync>)>;
 
+/// What a pair of metadata counts for: its bytes, and what storing it takes.
+const fn pair_bytes(key: &str, value: &str) -> usize {
+    key.len() + value.len() + 64
+}
+
 /// Whether a connection may join a room.
 #[derive(Clone)]
 pub(super) struct OnJoin(pub(super) Arc<MayJoin>);
@@ -42,6 +47,18 @@ type MayJoin = dyn Fn(&Peer, &str) -> bool + Send + Sync;
 impl std::fmt::Debug for OnJoin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OnJoin").finish_non_exhaustive()
+    }
+}
+
+/// What is noted in the place of what is to be noted.
+#[derive(Clone)]
+pub(super) struct OnMetadata(pub(super) Arc<Clean>);
+
+type Clean = dyn Fn(&Peer, &str, String) -> Option<String> + Send + Sync;
+
+impl std::fmt::Debug for OnMetadata {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OnMetadata").finish_non_exhaustive()
     }
 }
 
@@ -204,8 +221,30 @@ impl Peer {
     }
 
     /// Notes something under a key; returns what was there before.
-    pub fn set_metadata(&self, key: impl Into<String>, value: impl Into<String>) -> Option<String> {
-        self.0.inner.lock().metadata.insert(key.into(), value.into())
+    ///
+    /// # Errors
+    /// When the application [says no](super::HubBuilder::on_metadata), or as much is noted as
+    /// [may be](super::limits::Limits::metadata_bytes_max): then nothing has changed.
+    pub fn set_metadata(
+        &self,
+        key: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Result<Option<String>, MetadataError> {
+        let (key, mut value) = (key.into(), value.into());
+        // Of a hub that has ended nobody is left to ask.
+        let Some(hub) = self.0.hub.upgrade() else { return Ok(None) };
+        if let Some(OnMetadata(clean)) = &hub.settings.on_metadata {
+            // Before the lock: the application may ask the peer anything.
+            value = clean(self, &key, value).ok_or(MetadataError::Refused)?;
+        }
+        let bytes_max = hub.settings.limits.metadata_bytes_max;
+        let mut inner = self.0.inner.lock();
+        let others = inner.metadata.iter().filter(|(known, _)| **known != key);
+        let others: usize = others.map(|(key, value)| pair_bytes(key, value)).sum();
+        if others + pair_bytes(&key, &value) > bytes_max && !hub.settings.limits.dry_run {
+            return Err(MetadataError::Full { bytes_max });
+        }
+        Ok(inner.metadata.insert(key, value))
     }
 
     /// Forgets what is noted under a key.
@@ -247,11 +286,14 @@ impl Peer {
         }
         let room = hub.room(name);
         inner.rooms.push(room.join_with(self.0.sender.clone(), self.0.worker.clone())?);
+        self.entered(hub.shared(), &room);
+        drop(inner);
+        hub.shared().tell_presence();
         Ok(room)
     }
 
     /// What the application says to it. A name against the rules is refused for that, later.
-    fn may_join(&self, hub: &Shared, name: &str) -> bool {
+    pub(super) fn may_join(&self, hub: &Shared, name: &str) -> bool {
         let Some(OnJoin(may_join)) = &hub.settings.on_join else { return true };
         let is_lawful = check_room_name(name, hub.settings.limits.room_name_bytes_max).is_ok();
         !is_lawful || self.in_room(name) || may_join(self, name)
@@ -264,8 +306,11 @@ impl Peer {
             return false;
         };
         let membership = inner.rooms.swap_remove(index);
+        let room = membership.room().clone();
+        self.left(room.hub(), &room);
         drop(inner);
         drop(membership);
+        room.hub().tell_presence();
         true
     }
 
@@ -344,8 +389,15 @@ impl Peer {
             inner.forget_due(&hub, self.id(), |_| true);
         }
         let rooms = std::mem::take(&mut inner.rooms);
+        let hub = rooms.first().map(|membership| membership.room().clone());
+        for membership in &rooms {
+            self.left(membership.room().hub(), membership.room());
+        }
         drop(inner);
         drop(rooms);
+        if let Some(room) = hub {
+            room.hub().tell_presence();
+        }
     }
 }
 

@@ -38,7 +38,7 @@ impl Except {
         matches!(self.0, Left::Nobody)
     }
 
-    pub(super) fn has(&self, id: u64) -> bool {
+    pub(crate) fn has(&self, id: u64) -> bool {
         match &self.0 {
             Left::Nobody => false,
             Left::One(left) => *left == id,

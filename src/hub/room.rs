@@ -9,8 +9,8 @@ use crate::sync::{Arc, Ordering};
 use super::error::{BroadcastError, JoinError};
 use super::limits::check_room_name;
 use super::report::{Except, Reporting};
-use super::shared::State;
-use super::worker::{Job, Jobs};
+use super::shared::{Shared, State};
+use super::worker::Jobs;
 
 /// A room: a set of senders under a name. Cloning counts a reference.
 #[derive(Clone, Debug)]
@@ -25,15 +25,21 @@ impl Room {
 
     /// Joins a connection. It leaves when the membership is dropped.
     ///
-    /// A broadcast that the caller makes after this reaches the new member.
+    /// A broadcast that the caller makes after this reaches the new member. Where the connection is
+    /// registered, the application is [asked](super::HubBuilder::on_join) as by [`Peer::join`](super::Peer::join).
     ///
     /// # Errors
-    /// When the name may not be used or the room is full.
+    /// When the name may not be used, the room is full, the application says no, or too many joins wait.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn join(&self, sender: Sender) -> Result<Membership, JoinError> {
-        let worker = self.state.hub.worker(sender.id());
+        let hub = &self.state.hub;
+        if !hub.may_join(sender.id(), self.name()) {
+            hub.metrics.count_join_refused(JoinError::Refused.refusal());
+            return Err(JoinError::Refused);
+        }
+        let worker = hub.worker(sender.id());
         self.join_with(sender, worker)
     }
 
@@ -49,7 +55,11 @@ impl Room {
         let entered = entered.and_then(|()| self.state.enter());
         entered.inspect_err(|error| hub.metrics.count_join_refused(error.refusal()))?;
         let id = sender.id();
-        worker.push(Job::Join { room: self.state.key, sender });
+        let joined = worker.join(self.state.key, sender);
+        joined.inspect_err(|error| {
+            self.state.exit();
+            hub.metrics.count_join_refused(error.refusal());
+        })?;
         Ok(Membership { room: self.clone(), worker, id })
     }
 
@@ -73,6 +83,14 @@ impl Room {
     /// As [`broadcast`](Self::broadcast).
     pub fn broadcast_prepared(&self, message: &PreparedMessage) -> Result<(), BroadcastError> {
         self.publish(message, &Except::nobody())
+    }
+
+    pub(super) fn key(&self) -> u64 {
+        self.state.key
+    }
+
+    pub(super) fn hub(&self) -> &Shared {
+        &self.state.hub
     }
 
     pub(super) fn publish(
@@ -124,10 +142,12 @@ impl Room {
         std::future::poll_fn(|cx| self.poll_ready(cx)).await;
     }
 
-    /// Its members' connections, as they are when the jobs asked for before are done.
+    /// Its members' connections, as they are when the jobs asked for before are done. Waits while the job
+    /// queue is more than half full.
     ///
     /// Cancel safety: dropping the future changes nothing.
     pub async fn members(&self) -> Vec<u64> {
+        self.ready().await;
         self.state.hub.list(self.state.key).await
     }
 
@@ -169,7 +189,7 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.room.state.members.fetch_sub(1, Ordering::Relaxed);
-        self.worker.push(Job::Leave { room: self.room.state.key, id: self.id });
+        self.room.state.exit();
+        self.worker.leave(self.room.state.key, self.id);
     }
 }

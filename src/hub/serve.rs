@@ -14,7 +14,7 @@ use crate::net::{Acceptor, Admission, NetStream, Pass, Request, Server, WebSocke
 use crate::sync::Arc;
 
 use super::doors::Taken;
-use super::error::{JoinError, RegisterError};
+use super::error::RegisterError;
 use super::handlers::Handlers;
 use super::hub::{Hub, Registration};
 use super::metrics::Rejection;
@@ -32,7 +32,7 @@ struct Gate {
 }
 
 /// What a connection was let in with.
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     pub(super) place: Option<Place>,
     pub(super) taken: Taken,
     pub(super) profile: Profile,
@@ -80,16 +80,7 @@ impl Admission for Gate {
     }
 }
 
-/// How a connection is closed that was let in and cannot be taken in after all.
-const fn close_code(error: &RegisterError) -> u16 {
-    use JoinError::{Name, Refused, TooManyRooms};
-    match error {
-        RegisterError::Room(Refused | Name { .. } | TooManyRooms { .. }) => 1008,
-        _ => 1013,
-    }
-}
-
-pub(super) fn refusal(error: &RegisterError) -> Response<Bytes> {
+pub(crate) fn refusal(error: &RegisterError) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(error.to_string()));
     *response.status_mut() = match error.rejection() {
         Rejection::AddressFull | Rejection::UserFull | Rejection::HandshakeRate => {
@@ -208,11 +199,11 @@ impl Hub {
             async move {
                 match registered {
                     Ok(registration) => drop(on_socket(socket, registration, request).await),
-                    // A default room is full, or the hub is ending.
+                    // A room of its first is full, say, or the hub is ending.
                     Err(error) => {
                         let mut socket = socket;
                         // It ends either way.
-                        let _ = socket.close(close_code(&error), &error.to_string()).await;
+                        let _ = socket.close(error.close_code().into(), &error.to_string()).await;
                     }
                 }
             }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 
+use crate::outbox::Sender;
 use crate::protocol::{PreparedMessage, SharedObserver};
 use crate::sync::{Arc, AtomicU64, AtomicUsize, Mutex, Ordering};
 
@@ -17,6 +18,8 @@ use super::doors::Doors;
 use super::error::{BroadcastError, JoinError, RegisterError};
 use super::members::Publication;
 use super::metrics::{JoinRefusal, Metrics};
+use super::peer::{Peer, Profile};
+use super::presence::Presence;
 use super::registry::{Place, Registry};
 use super::report::{Except, Reporting};
 use super::worker::{Bounds, Jobs, Worker};
@@ -29,6 +32,7 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) registry: Registry,
     pub(super) clock: Clock,
+    pub(super) presence: Presence,
     pub(super) metrics: Arc<Metrics>,
     pub(super) doors: Doors,
     pub(super) began: Instant,
@@ -59,6 +63,7 @@ impl Shared {
             settings,
             registry: Registry::default(),
             clock: Clock::default(),
+            presence: Presence::default(),
             rooms: Mutex::default(),
             workers: Mutex::default(),
             next_room: AtomicU64::new(EVERYBODY + 1),
@@ -68,6 +73,24 @@ impl Shared {
     /// Takes a place for a connection.
     pub(super) fn reserve(&self) -> Result<Place, RegisterError> {
         self.registry.reserve(self.settings.limits.connections_max)
+    }
+
+    /// Makes a connection one of all; or counts that it is none.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        sender: &Sender,
+        profile: Profile,
+    ) -> Result<Peer, RegisterError> {
+        let id = sender.id();
+        let worker = self.worker(id);
+        let peer = Peer::new(sender.clone(), self, worker.clone(), profile);
+        let entered = worker.join(EVERYBODY, sender.clone()).map_err(RegisterError::from);
+        let entered = entered.and_then(|()| {
+            let added = self.registry.add(&peer);
+            added.inspect_err(|_| worker.leave(EVERYBODY, id))
+        });
+        entered.inspect_err(|error| self.metrics.count_rejected(error.rejection()))?;
+        Ok(peer)
     }
 
     pub(super) fn room(self: &Arc<Self>, name: &str) -> Arc<State> {
@@ -81,6 +104,15 @@ impl Shared {
         let state = Arc::new(State { hub, name: name.clone(), key, members: AtomicUsize::new(0) });
         rooms.insert(name, Arc::downgrade(&state));
         state
+    }
+
+    /// What the application says to a connection that is to join a room; of one that is not registered it
+    /// is not asked.
+    pub(super) fn may_join(&self, id: u64, name: &str) -> bool {
+        if self.settings.on_join.is_none() {
+            return true;
+        }
+        self.registry.get(id).is_none_or(|peer| peer.may_join(self, name))
     }
 
     /// The worker for a connection of this runtime; it is begun when it is not there.
@@ -151,7 +183,7 @@ impl Shared {
     pub(super) fn list(&self, room: u64) -> impl Future<Output = Vec<u64>> + Send + use<> {
         let (ids, mut lists) = tokio::sync::mpsc::unbounded_channel();
         for (_, jobs) in self.workers.lock().iter() {
-            jobs.push(super::worker::Job::List { room, ids: ids.clone() });
+            jobs.list(room, ids.clone());
         }
         drop(ids);
         async move {
@@ -197,6 +229,11 @@ impl State {
             return Ok(());
         }
         full
+    }
+
+    /// Gives the place back.
+    pub(super) fn exit(&self) {
+        self.members.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Shutdown {
     reason: String,
     spread: Duration,
     reconnect_within: Option<Duration>,
-    deadline: Duration,
+    pub(super) deadline: Duration,
 }
 
 /// How a shutdown went.

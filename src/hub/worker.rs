@@ -7,9 +7,9 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::outbox::Sender;
-use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, Mutex, MutexGuard, Ordering};
 
-use super::error::BroadcastError;
+use super::error::{BroadcastError, JoinError};
 use super::members::{Batch, Members, Outcome, Publication};
 use super::metrics::Metrics;
 
@@ -21,6 +21,14 @@ const BATCHES_PER_POLL: usize = 8;
 
 /// Messages of one batch.
 const BATCH_MESSAGES_MAX: usize = 256;
+
+/// Joins that may wait for one worker, beside as many broadcasts as may: more than all connections of a
+/// large server that come back at once, and a few megabytes. Whoever leaves has joined, so leaves are
+/// bounded by them and the members.
+const JOINS_WAITING_MAX: usize = 65_536;
+
+/// Places for jobs that a worker keeps whatever happened.
+const JOBS_KEPT: usize = 4096;
 
 /// Places for rooms that a worker keeps whatever happened.
 const ROOMS_KEPT: usize = 64;
@@ -83,13 +91,38 @@ impl Jobs {
         (state.jobs.len(), state.bytes)
     }
 
-    /// Joins and leaves are always taken: they are bounded by the connections.
-    pub(super) fn push(&self, job: Job) {
-        let mut state = self.state.lock();
+    /// A connection joins a room, unless too many wait for that.
+    pub(super) fn join(&self, room: u64, sender: Sender) -> Result<(), JoinError> {
+        let state = self.state.lock();
+        let jobs = state.jobs.len();
+        if jobs >= self.bounds.jobs_max.saturating_add(JOINS_WAITING_MAX) {
+            return Err(JoinError::Busy { jobs });
+        }
+        self.push(state, Job::Join { room, sender });
+        Ok(())
+    }
+
+    /// A connection leaves a room that it has joined. Always taken.
+    pub(super) fn leave(&self, room: u64, id: u64) {
+        self.push(self.state.lock(), Job::Leave { room, id });
+    }
+
+    /// Asks who is in a room. Always taken: whoever asks has been [held back](Self::poll_ready).
+    pub(super) fn list(&self, room: u64, ids: UnboundedSender<Vec<u64>>) {
+        self.push(self.state.lock(), Job::List { room, ids });
+    }
+
+    fn push(&self, mut state: MutexGuard<'_, State>, job: Job) {
         if state.is_over {
-            return;
+            // What it holds may ask for the lock when it goes.
+            drop(state);
+            return drop(job);
         }
         state.jobs.push(job);
+        let Bounds { jobs_max, bytes_max } = self.bounds;
+        if state.jobs.len() > jobs_max / 2 || state.bytes > bytes_max / 2 {
+            self.is_busy.store(true, Ordering::Relaxed);
+        }
         let waker = state.worker.take();
         drop(state);
         waker.into_iter().for_each(Waker::wake);
@@ -109,18 +142,10 @@ impl Jobs {
     /// Takes a broadcast for which [`check_room`](Self::check_room) found room.
     pub(super) fn publish(&self, room: u64, publication: Publication) {
         let mut state = self.state.lock();
-        if state.is_over {
-            return;
+        if !state.is_over {
+            state.bytes += publication.message.frame().len();
         }
-        state.bytes += publication.message.frame().len();
-        state.jobs.push(Job::Publish { room, publication });
-        let Bounds { jobs_max, bytes_max } = self.bounds;
-        if state.jobs.len() > jobs_max / 2 || state.bytes > bytes_max / 2 {
-            self.is_busy.store(true, Ordering::Relaxed);
-        }
-        let waker = state.worker.take();
-        drop(state);
-        waker.into_iter().for_each(Waker::wake);
+        self.push(state, Job::Publish { room, publication });
     }
 
     /// Pending while the queue is more than half full.
@@ -160,6 +185,8 @@ impl Jobs {
             return Taken::Over;
         }
         if state.jobs.is_empty() {
+            give_back(&mut state.jobs);
+            give_back(into);
             state.worker = Some(waker.clone());
             return Taken::Nothing;
         }
@@ -170,6 +197,13 @@ impl Jobs {
         drop(state);
         publishers.into_iter().for_each(Waker::wake);
         Taken::Some
+    }
+}
+
+/// Memory of a burst is given back.
+fn give_back(empty: &mut Vec<Job>) {
+    if empty.capacity() > JOBS_KEPT {
+        *empty = Vec::new();
     }
 }
 

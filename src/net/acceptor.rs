@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
@@ -19,6 +19,7 @@ use crate::protocol::{Config, Role};
 use crate::sync::Arc;
 
 use super::admission::Admission;
+use super::caught::caught;
 use super::head::read_head;
 use super::line::ByteStream;
 use super::request::{Answer, Request};
@@ -132,7 +133,7 @@ impl Acceptor {
     /// status, or answer with a page. Requests that are no valid upgrade but a plain GET reach it too
     /// (see [`Request::is_upgrade`]); accepting one of those answers 426.
     ///
-    /// Without a hook every valid upgrade is accepted.
+    /// A hook that panics answers 500 ([`Error::Panicked`]). Without a hook every valid upgrade is accepted.
     #[must_use]
     pub fn on_request<F, Fut>(self, hook: F) -> Self
     where
@@ -151,6 +152,12 @@ impl Acceptor {
         self.with(|settings| settings.admission = Some(admission))
     }
 
+    /// Other limits of its connections, which several acceptors may share.
+    #[must_use]
+    pub fn with_config(self, config: Arc<Config>) -> Self {
+        self.with(|settings| settings.config = config)
+    }
+
     /// The limits of its connections.
     #[must_use]
     pub fn config(&self) -> &Arc<Config> {
@@ -161,7 +168,8 @@ impl Acceptor {
     ///
     /// # Errors
     /// [`Error::Handshake`] when the request was refused, [`Error::Answered`] when the hook answered
-    /// itself, [`Error::WebSocketNotEnabled`] when it accepted a request that is no upgrade, [`Error::Io`] when the stream failed.
+    /// itself, [`Error::WebSocketNotEnabled`] when it accepted a request that is no upgrade, [`Error::Panicked`] when
+    /// it panicked, [`Error::Io`] when the stream failed.
     ///
     /// Cancel safety: dropping the future drops the stream.
     pub async fn accept<S: ByteStream>(
@@ -274,11 +282,15 @@ impl Acceptor {
         };
         let request = Request::new(head, upgrade.as_ref().ok(), client);
         if let (Some(admission), Ok(_)) = (&self.settings.admission, &upgrade) {
-            let admitted = admission.admit(&request).await;
+            let admitted = caught(async { admission.admit(&request).await }).await;
+            let admitted = admitted.ok_or(Refusal::Panicked)?;
             request.set_pass(admitted.map_err(|answer| Refusal::NotAdmitted(final_only(answer)))?);
         }
         let answer = match &self.settings.hook {
-            Some(hook) => hook(request.clone()).await,
+            Some(hook) => {
+                let answer = caught(async { hook(request.clone()).await }).await;
+                answer.ok_or(Refusal::Panicked)?
+            }
             None => Answer::accept(),
         };
         let acceptance = match answer {
@@ -350,6 +362,14 @@ fn final_only(mut response: Response<Bytes>) -> Response<Bytes> {
     response
 }
 
+fn internal_error() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(b"internal error"));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
+
 async fn within<T>(
     deadline: Instant,
     step: impl Future<Output = Result<T, Refusal>>,
@@ -367,6 +387,8 @@ enum Refusal {
     Respond(Response<Bytes>),
     /// The hook accepted what is no upgrade.
     NotEnabled(HandshakeError),
+    /// The hook, or the admission.
+    Panicked,
     Io(std::io::Error),
     Tls(std::io::Error),
 }
@@ -385,6 +407,7 @@ impl Refusal {
                 (Error::Answered(response.status()), Some(response))
             }
             Self::NotEnabled(error) => (Error::WebSocketNotEnabled, Some(error.to_response())),
+            Self::Panicked => (Error::Panicked, Some(internal_error())),
             Self::Io(error) => (Error::Io(error), None),
             Self::Tls(error) => (Error::Tls(error), None),
         }

@@ -15,7 +15,8 @@ use super::request::Request;
 /// A hub implements it; [`Acceptor::admission`](super::Acceptor::admission) sets it.
 pub trait Admission: Send + Sync + 'static {
     /// Admits a request, or says what it is answered. What is admitted with is kept with the request
-    /// ([`Request::take_pass`]) and is dropped with it, also when the handshake fails after all.
+    /// ([`Request::take_pass`]) and is dropped with it, also when the handshake fails after all. A panic is
+    /// answered with 500, and [told](Self::refused).
     fn admit<'a>(
         &'a self,
         request: &'a Request,

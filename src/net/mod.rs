@@ -10,6 +10,7 @@
 mod acceptor;
 mod admission;
 mod bytes;
+mod caught;
 mod clock;
 mod conn;
 mod driver;

@@ -11,7 +11,7 @@
 mod error;
 mod item;
 mod keeping;
-#[cfg_attr(not(feature = "session"), expect(dead_code, reason = "for sessions"))]
+#[cfg_attr(not(any(feature = "session", sockeye_loom)), expect(dead_code, reason = "for sessions"))]
 mod kept;
 mod ledger;
 #[cfg(all(test, sockeye_loom))]
@@ -19,7 +19,7 @@ mod models;
 mod pings;
 mod policy;
 mod queue;
-#[cfg_attr(not(feature = "session"), expect(dead_code, reason = "for sessions"))]
+#[cfg_attr(not(any(feature = "session", sockeye_loom)), expect(dead_code, reason = "for sessions"))]
 mod relay;
 mod run;
 mod sender;

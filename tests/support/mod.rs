@@ -1,5 +1,7 @@
 //! What several test binaries share.
 
+#[cfg(feature = "app")]
+pub(crate) mod app;
 pub(crate) mod client;
 pub(crate) mod deflate;
 pub(crate) mod gate;

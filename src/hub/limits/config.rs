@@ -35,6 +35,9 @@ pub struct Limits {
     /// Longest name of a room, 1 to 1,024 bytes (default 128). What else a name may not have says
     /// [`check_room_name`](super::check_room_name).
     pub room_name_bytes_max: usize,
+    /// Most that may be noted about one connection, at least 1 (default 16 KiB): the bytes of its metadata's
+    /// keys and values, and 64 for each pair. What is beyond is not noted.
+    pub metadata_bytes_max: usize,
     /// Most messages from one connection (default: no limit). More: close 1008.
     pub messages_per_connection: Option<Rate>,
     /// Most payload bytes from one connection (default: no limit); its burst must hold the longest
@@ -58,6 +61,7 @@ impl Default for Limits {
             room_members_max: None,
             rooms_per_connection_max: 64,
             room_name_bytes_max: ROOM_NAME_BYTES,
+            metadata_bytes_max: 16 * 1024,
             messages_per_connection: None,
             bytes_per_connection: None,
             life_max: None,
@@ -102,6 +106,7 @@ impl Limits {
             ("room_members_max", self.room_members_max == Some(0)),
             ("rooms_per_connection_max", self.rooms_per_connection_max == 0),
             ("room_name_bytes_max", self.room_name_bytes_max == 0),
+            ("metadata_bytes_max", self.metadata_bytes_max == 0),
             ("messages_per_connection", self.messages_per_connection.is_some_and(is_zero)),
             ("bytes_per_connection", self.bytes_per_connection.is_some_and(is_zero)),
             ("life_max", self.life_max == Some(Duration::ZERO)),

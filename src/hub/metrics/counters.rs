@@ -154,7 +154,7 @@ impl Metrics {
         self.round_trip_us.record(us);
     }
 
-    /// A handler panicked.
+    /// A handler panicked, or an accept hook or authenticator.
     pub fn count_handler_panic(&self) {
         add(&self.shard().handler_panics, 1);
     }

@@ -59,6 +59,10 @@ labels! {
         Forbidden = "forbidden",
         /// The application said no.
         Hook = "hook",
+        /// The accept hook or the authenticator panicked: 500.
+        Panic = "panic",
+        /// TLS could not be agreed on; nobody was answered.
+        Tls = "tls",
         /// The handshake took too long: 408.
         Timeout = "timeout",
         /// No descriptor or memory to accept with; the next try comes after a pause. Counted for each try.
@@ -79,6 +83,8 @@ labels! {
         Name = "name",
         /// The application said no.
         Hook = "hook",
+        /// Too many joins wait for the worker.
+        Busy = "busy",
         /// Anything else.
         Other = "other",
     }

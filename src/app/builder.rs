@@ -1,0 +1,382 @@
+//! An application, as it is set up.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use crate::auth::{AuthError, Authenticator, CredentialSources, SharedAuthenticator};
+use crate::handshake::Origins;
+use crate::hub::{HUB_MESSAGE_BYTES_MAX, Hub, HubBuilder};
+use crate::net::{Acceptor, Request, Server};
+use crate::protocol::{CloseOutcome, Config, Rate};
+use crate::sync::Arc;
+
+use super::context::Context;
+use super::entrance::Entrance;
+use super::error::AppError;
+use super::event::Codec;
+use super::next::{Middleware, Next};
+use super::reply::{IntoReply, Reply};
+use super::route::Route;
+use super::routes::Routes;
+use super::running::Running;
+use super::settings::Settings;
+use super::shared::Shared;
+use super::site::{Page, Site};
+use super::visitor::Visitor;
+use crate::session::{SessionConfig, Sessions};
+
+/// An application: what it listens on, who may come in, and what is done with their events.
+///
+/// Its own route is at [`path`](Self::path); what is set up with [`on`](Self::on), [`codec`](Self::codec),
+/// [`guard`](Self::guard) and the like is set up there. Others are added with [`route`](Self::route).
+#[must_use]
+pub struct App {
+    host: String,
+    port: u16,
+    servers: Vec<Server>,
+    path: String,
+    own: Route,
+    routes: Vec<(String, Route)>,
+    middleware: Vec<Arc<Middleware>>,
+    hub: HubBuilder,
+    sessions: SessionConfig,
+    authenticator: Option<SharedAuthenticator>,
+    sources: CredentialSources,
+    requires_auth: bool,
+    acceptor: Option<Acceptor>,
+    origins: Option<Origins>,
+    subprotocol: Option<&'static str>,
+    pages: HashMap<String, Page>,
+    settings: Settings,
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl App {
+    /// An application at `ws://localhost:8080/ws` without handlers.
+    pub fn new() -> Self {
+        // Between the longest event and this, one is refused and its connection kept.
+        let message_bytes_max = 4 * HUB_MESSAGE_BYTES_MAX;
+        let config = Config { message_bytes_max, ..Config::default() };
+        Self {
+            host: "localhost".to_owned(),
+            port: 8080,
+            servers: Vec::new(),
+            path: "/ws".to_owned(),
+            own: Route::events(),
+            routes: Vec::new(),
+            middleware: Vec::new(),
+            hub: Hub::builder().config(config),
+            sessions: SessionConfig::default(),
+            authenticator: None,
+            sources: CredentialSources::new(),
+            requires_auth: false,
+            acceptor: None,
+            origins: None,
+            subprotocol: None,
+            pages: HashMap::new(),
+            settings: Settings::default(),
+        }
+    }
+
+    // Where.
+
+    /// The host it listens on (default `localhost`).
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.host = host.into();
+        self
+    }
+
+    /// The port (default 8080); with 0 the system chooses one, see [`Running::local_addrs`].
+    pub const fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Listens here instead of on host and port: with TLS, say, or on a listener of one's own. May be called
+    /// several times. The server's own acceptor is not used.
+    pub fn listen(mut self, server: Server) -> Self {
+        self.servers.push(server);
+        self
+    }
+
+    /// The path of its own route (default `/ws`).
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// One more route. The path may have parameters, `/ws/game/{table}`, and end in a rest, `/files/{*path}`.
+    pub fn route(mut self, path: impl Into<String>, route: Route) -> Self {
+        self.routes.push((path.into(), route));
+        self
+    }
+
+    /// A page at a path: shown to those who come there without a WebSocket.
+    pub fn page(
+        mut self,
+        path: impl Into<String>,
+        content_type: &'static str,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        self.pages.insert(path.into(), Page::Static { content_type, body: body.into() });
+        self
+    }
+
+    /// The browser client at a path, `/sockeye.js` say, for pages to import.
+    pub fn browser_client(self, path: impl Into<String>) -> Self {
+        self.page(path, "text/javascript; charset=utf-8", super::protocol::BROWSER_CLIENT)
+    }
+
+    /// Says `ok` at a path, `/healthz` say, while it runs.
+    pub fn health(mut self, path: impl Into<String>) -> Self {
+        self.pages.insert(path.into(), Page::Health);
+        self
+    }
+
+    /// Shows the hub's metrics in Prometheus' text format at a path, to whom this lets; others get 403.
+    pub fn metrics<F>(mut self, path: impl Into<String>, may_scrape: F) -> Self
+    where
+        F: Fn(&Request) -> bool + Send + Sync + 'static,
+    {
+        self.pages.insert(path.into(), Page::Metrics(Arc::new(may_scrape)));
+        self
+    }
+
+    // Who.
+
+    /// Asks this who somebody is, before the upgrade. Credentials that are wrong are refused; who has none comes in
+    /// as nobody, unless [`require_auth`](Self::require_auth) or a guard says no.
+    pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
+        self.authenticator = Some(SharedAuthenticator::new(authenticator));
+        self
+    }
+
+    /// Where credentials are looked for (default: `Authorization` and subprotocols, not the query).
+    pub const fn credential_sources(mut self, sources: CredentialSources) -> Self {
+        self.sources = sources;
+        self
+    }
+
+    /// Refuses whoever the authenticator does not know with 401, on all routes.
+    pub const fn require_auth(mut self) -> Self {
+        self.requires_auth = true;
+        self
+    }
+
+    /// Which origins a browser may come from (default: the host it asks for).
+    pub fn origins(mut self, origins: Origins) -> Self {
+        self.origins = Some(origins);
+        self
+    }
+
+    /// A subprotocol that is chosen where it is offered: a browser that sends its token as one has to offer another
+    /// beside it. Without this there is `sockeye.v1`, which the browser client offers.
+    pub const fn subprotocol(mut self, name: &'static str) -> Self {
+        self.subprotocol = Some(name);
+        self
+    }
+
+    /// How handshakes are done: head limits, deadlines, proxies. Config, admission and hook are set by the
+    /// application.
+    pub fn acceptor(mut self, acceptor: Acceptor) -> Self {
+        self.acceptor = Some(acceptor);
+        self
+    }
+
+    // What.
+
+    /// As [`Route::on`], on its own route.
+    pub fn on<F, Fut, P, R, M>(self, event: &str, handler: F) -> Self
+    where
+        F: Fn(Context, P) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        P: DeserializeOwned + 'static,
+        R: IntoReply<M> + 'static,
+        M: 'static,
+    {
+        self.with_own(|route| route.on(event, handler))
+    }
+
+    /// As [`Route::on_authenticated`], on its own route.
+    pub fn on_authenticated<F, Fut, P, R, M>(self, event: &str, handler: F) -> Self
+    where
+        F: Fn(Context, P) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        P: DeserializeOwned + 'static,
+        R: IntoReply<M> + 'static,
+        M: 'static,
+    {
+        self.with_own(|route| route.on_authenticated(event, handler))
+    }
+
+    /// As [`Route::codec`], on its own route.
+    pub fn codec(self, codec: Codec) -> Self {
+        self.with_own(|route| route.codec(codec))
+    }
+
+    /// As [`Route::guard`], on its own route.
+    pub fn guard<F>(self, guard: F) -> Self
+    where
+        F: Fn(&Visitor) -> Result<(), AuthError> + Send + Sync + 'static,
+    {
+        self.with_own(|route| route.guard(guard))
+    }
+
+    /// As [`Route::on_open`], on its own route.
+    pub fn on_open<F, Fut>(self, call: F) -> Self
+    where
+        F: Fn(Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.with_own(|route| route.on_open(call))
+    }
+
+    /// As [`Route::on_close`], on its own route.
+    pub fn on_close<F>(self, call: F) -> Self
+    where
+        F: Fn(&Context, &CloseOutcome) + Send + Sync + 'static,
+    {
+        self.with_own(|route| route.on_close(call))
+    }
+
+    /// Puts something around the handlers of all routes: see [`Next`]. Several are nested, the first outermost.
+    pub fn middleware<F, Fut>(mut self, middleware: F) -> Self
+    where
+        F: Fn(Next) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply, Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        self.middleware.push(Arc::new(move |next| Box::pin(middleware(next))));
+        self
+    }
+
+    /// Calls this with every error that a client does not see: those that a handler returned and that are no
+    /// [`EventError`](super::EventError), panics, handlers that took too long.
+    pub fn on_error<F>(mut self, call: F) -> Self
+    where
+        F: Fn(&Context, &(dyn Error + Send + Sync + 'static)) + Send + Sync + 'static,
+    {
+        self.settings.on_error = Some(Arc::new(call));
+        self
+    }
+
+    /// Keeps a value for the handlers, one of each type: see [`Context::state`].
+    pub fn state<T: Any + Send + Sync>(mut self, value: T) -> Self {
+        self.settings.state.insert(TypeId::of::<T>(), Arc::new(value));
+        self
+    }
+
+    // How much.
+
+    /// The hub: limits, default rooms, the config of connections. By default [`Hub::builder`] with messages of up to
+    /// 256 KiB.
+    pub fn hub(mut self, hub: HubBuilder) -> Self {
+        self.hub = hub;
+        self
+    }
+
+    /// How long sessions outlive their connections, and what is kept for them.
+    pub fn sessions(mut self, config: SessionConfig) -> Self {
+        self.sessions = config;
+        self
+    }
+
+    /// How long a handler may take (default 30 s), from when it first waits: then it is dropped, and the client told
+    /// 408.
+    pub const fn handler_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.handler_timeout = timeout;
+        self
+    }
+
+    /// The longest event, in bytes (default 64 KiB): a longer one is refused with 413. What is longer than the
+    /// connection's messages may be closes it with 1009.
+    pub const fn event_bytes_max(mut self, bytes: usize) -> Self {
+        self.settings.event_bytes_max = bytes;
+        self
+    }
+
+    /// How many events a connection may send (default: any): others are refused with 429, and who goes on is closed
+    /// with 1008.
+    pub const fn event_rate(mut self, rate: Rate) -> Self {
+        self.settings.event_rate = Some(rate);
+        self
+    }
+
+    // On.
+
+    /// Listens, and serves until it is [stopped](Running::stop) or dropped.
+    ///
+    /// # Errors
+    /// When an address cannot be had, or something that was set up makes no sense: two handlers of one event, two
+    /// routes of one path, a limit of zero.
+    pub async fn start(self) -> Result<Running, AppError> {
+        let hub = self.hub.build()?;
+        let routes = Arc::new(build(self.own, self.path, self.routes, &self.middleware)?);
+        let mut servers = self.servers;
+        if servers.is_empty() {
+            servers.push(Server::bind((self.host.as_str(), self.port)).await?);
+        }
+        let asking =
+            self.authenticator.map(|asked| crate::hub::Asking::new(&hub, asked, self.sources));
+        let (site_routes, requires_auth) = (routes.clone(), self.requires_auth);
+        let entrance = Entrance { hub: hub.clone(), routes, asking, requires_auth };
+        let site = Arc::new(Site {
+            hub: hub.clone(),
+            routes: site_routes,
+            pages: self.pages,
+            subprotocol: self.subprotocol,
+        });
+        let mut acceptor = self.acceptor.unwrap_or_default().with_config(hub.config().clone());
+        if let Some(origins) = self.origins {
+            acceptor = acceptor.origins(origins);
+        }
+        let acceptor = acceptor
+            .admission(entrance)
+            .on_request(move |request| std::future::ready(site.answer(&request)));
+        let shared = Shared::new(hub, Sessions::new(self.sessions), self.settings);
+        Running::start(Arc::new(shared), servers, &acceptor)
+    }
+
+    fn with_own(mut self, change: impl FnOnce(Route) -> Route) -> Self {
+        self.own = change(self.own);
+        self
+    }
+}
+
+fn build(
+    own: Route,
+    path: String,
+    mut routes: Vec<(String, Route)>,
+    middleware: &[Arc<Middleware>],
+) -> Result<Routes, AppError> {
+    if !own.is_empty() || routes.is_empty() {
+        routes.push((path, own));
+    }
+    let mut router = matchit::Router::new();
+    for (path, route) in routes {
+        let entry = Arc::new(route.build(middleware, &path)?);
+        let inserted = router.insert(path.clone(), entry);
+        inserted.map_err(|error| AppError::Route { path, reason: error.to_string() })?;
+    }
+    Ok(Routes(router))
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let paths = self.routes.iter().map(|(path, _)| path);
+        f.debug_struct("App")
+            .field("path", &self.path)
+            .field("own", &self.own)
+            .field("routes", &paths.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

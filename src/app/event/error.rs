@@ -1,0 +1,121 @@
+//! What a client is told that something went wrong.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::malformed::MalformedEvent;
+
+/// An error that the client is shown, as the event `sys.error`: what a handler or a middleware returns to show
+/// something. Every other error is masked: the client sees [`internal`](Self::internal), the application's
+/// `on_error` the real one.
+///
+/// ```
+/// use sockeye::app::event::{EventError, FieldError};
+///
+/// let full = EventError::new(4090, "this table is full").with_reason("full");
+/// let short = EventError::invalid(FieldError::new("/name", "minLength", "at least 3 letters"));
+/// assert_eq!((full.code, short.code), (4090, 422));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventError {
+    /// What it is: a number of the application's choice. The protocol has 400 to 500 as HTTP has them.
+    pub code: i32,
+    /// For people.
+    pub message: String,
+    /// Whether the client may go on as it is, or try again. True unless
+    /// [said otherwise](Self::unrecoverable).
+    pub recoverable: bool,
+    /// What it is, as a name.
+    pub reason: Option<String>,
+    /// The fields that did not fit.
+    pub errors: Vec<FieldError>,
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FieldError {
+    /// Where it is in the payload, as a JSON pointer; empty for all of it. Source: RFC 6901.
+    pub field: String,
+    /// The rule that it breaks: `required`, `type`, or one of the application's.
+    pub rule: Cow<'static, str>,
+    /// For people.
+    pub message: String,
+}
+
+impl FieldError {
+    /// An error of one field.
+    pub fn new(
+        field: impl Into<String>,
+        rule: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { field: field.into(), rule: rule.into(), message: message.into() }
+    }
+}
+
+impl EventError {
+    /// An error with a code and a text that the client is shown. Recoverable.
+    #[must_use]
+    pub fn new(code: i32, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { code, message, recoverable: true, reason: None, errors: Vec::new() }
+    }
+
+    /// 422: a field does not fit. More of them with [`with_field`](Self::with_field).
+    #[must_use]
+    pub fn invalid(field: FieldError) -> Self {
+        Self::new(422, "validation failed").with_field(field)
+    }
+
+    /// What stands for every error that is nobody's business: 500, not recoverable.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(500, "Internal server error").unrecoverable()
+    }
+
+    /// With another text.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into();
+        self
+    }
+
+    /// With a name for what it is.
+    #[must_use]
+    pub fn with_reason(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// With one more field.
+    #[must_use]
+    pub fn with_field(mut self, field: FieldError) -> Self {
+        self.errors.push(field);
+        self
+    }
+
+    /// Trying again does not help.
+    #[must_use]
+    pub const fn unrecoverable(mut self) -> Self {
+        self.recoverable = false;
+        self
+    }
+}
+
+impl fmt::Display for EventError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({})", self.message, self.code)
+    }
+}
+
+impl std::error::Error for EventError {}
+
+impl From<MalformedEvent> for EventError {
+    fn from(error: MalformedEvent) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}

@@ -1,0 +1,174 @@
+//! An application that runs.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, timeout_at};
+
+use crate::frame::CloseCode;
+use crate::hub::{Hub, Shutdown, ShutdownReport};
+use crate::net::{Acceptor, Server};
+use crate::session::Sessions;
+use crate::sync::Arc;
+
+use super::audience::{Audience, To};
+use super::error::AppError;
+use super::event::Codec;
+use super::member::SessionOf;
+use super::serving::serve;
+use super::shared::Shared;
+
+/// How often expired sessions are ended and acknowledgements sent.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// An application that runs. Made by [`App::start`](super::App::start). Dropping it drops its connections, its
+/// sessions and the handlers that are at work.
+#[derive(Debug)]
+#[must_use = "an application ends when this is dropped"]
+pub struct Running {
+    shared: Handle,
+    addrs: Vec<SocketAddr>,
+    phase: watch::Sender<Phase>,
+    servers: JoinSet<io::Result<()>>,
+    /// Ends with this.
+    _sweeper: JoinSet<()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    /// No more connections are taken.
+    Draining,
+    /// All have been told to go, and have had their time.
+    Drained,
+}
+
+/// What is shared, which others may keep beyond the end.
+struct Handle(Arc<Shared>);
+
+impl Running {
+    pub(super) fn start(
+        shared: Arc<Shared>,
+        servers: Vec<Server>,
+        acceptor: &Acceptor,
+    ) -> Result<Self, AppError> {
+        let addrs = servers.iter().map(Server::local_addr).collect::<Result<_, _>>()?;
+        let phase = watch::Sender::new(Phase::Serving);
+        let mut tasks = JoinSet::new();
+        for server in servers {
+            let app = shared.clone();
+            let run = move |socket, request| serve(app.clone(), socket, request);
+            let (draining, drained) = (phase.subscribe(), phase.subscribe());
+            let reached = reach(draining, Phase::Draining);
+            let drain = async move |()| reach(drained, Phase::Drained).await;
+            tasks.spawn(server.acceptor(acceptor.clone()).serve_draining(run, reached, drain));
+        }
+        let mut sweeper = JoinSet::new();
+        sweeper.spawn(sweep(shared.clone()));
+        Ok(Self { shared: Handle(shared), addrs, phase, servers: tasks, _sweeper: sweeper })
+    }
+
+    /// The addresses it listens on.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// The hub: rooms, connections, metrics.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.shared.0.hub
+    }
+
+    /// The sessions, with and without a connection.
+    #[must_use]
+    pub fn sessions(&self) -> &Sessions {
+        &self.shared.0.sessions
+    }
+
+    /// To speak to a room, in this codec.
+    pub fn to_room(&self, room: &str, codec: Codec) -> Audience {
+        Audience::new(self.hub().clone(), codec, To::Room(room.to_owned()), None)
+    }
+
+    /// To speak to all sessions, in this codec.
+    pub fn to_all(&self, codec: Codec) -> Audience {
+        Audience::new(self.hub().clone(), codec, To::All, None)
+    }
+
+    /// To speak to all sessions of a user, in this codec.
+    pub fn to_user(&self, user: &str, codec: Codec) -> Audience {
+        Audience::new(self.hub().clone(), codec, To::User(user.to_owned()), None)
+    }
+
+    /// Takes no more connections, tells those that are there to go, and waits for them and for the handlers that
+    /// are at work, up to the deadline. Sessions end with it.
+    ///
+    /// # Errors
+    /// When the close frame of the shutdown cannot be sent: everything ends all the same, with 1001.
+    ///
+    /// Cancel safety: dropping the future drops what is left.
+    pub async fn stop(mut self, shutdown: Shutdown) -> Result<ShutdownReport, AppError> {
+        let shared = self.shared.0.clone();
+        let deadline = Instant::now().checked_add(shutdown.deadline());
+        shared.begin_stop();
+        self.phase.send_replace(Phase::Draining);
+        self.end_suspended();
+        let report = shared.hub.shutdown(shutdown).await;
+        let mut orphans = shared.take_orphans();
+        let ended = async { while orphans.join_next().await.is_some() {} };
+        match deadline {
+            // What is left is dropped with the set.
+            Some(deadline) => drop(timeout_at(deadline, ended).await),
+            None => ended.await,
+        }
+        self.phase.send_replace(Phase::Drained);
+        while let Some(ended) = self.servers.join_next().await {
+            ended.map_err(io::Error::other)??;
+        }
+        Ok(report?)
+    }
+
+    /// Nobody can come back to what is suspended.
+    fn end_suspended(&self) {
+        let shared = &self.shared.0;
+        for peer in shared.hub.peers() {
+            let id = peer.extension::<SessionOf>();
+            let session = id.and_then(|id| shared.sessions.get(&id.0));
+            if let Some(session) = session.filter(crate::session::Session::is_suspended) {
+                shared.end(&session, CloseCode::GoingAway.into(), "");
+            }
+        }
+    }
+}
+
+async fn reach(mut phases: watch::Receiver<Phase>, phase: Phase) {
+    // An application that is dropped ends its servers itself.
+    let _ = phases.wait_for(|reached| *reached >= phase).await;
+}
+
+async fn sweep(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        shared.sweep();
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.begin_stop();
+        // A JoinSet that is dropped ends its tasks.
+        drop(self.0.take_orphans());
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}

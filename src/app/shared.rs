@@ -1,0 +1,108 @@
+//! What the connections of an application share.
+
+use std::error::Error;
+use std::sync::Weak;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::hub::Hub;
+use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
+
+use super::context::Context;
+use super::handle::Work;
+use super::link::Link;
+use super::member::Member;
+use super::settings::Settings;
+use crate::session::{Session, Sessions};
+
+pub(super) struct Shared {
+    pub(super) hub: Hub,
+    pub(super) sessions: Sessions,
+    pub(super) settings: Settings,
+    pub(super) began: Instant,
+    is_stopping: AtomicBool,
+    /// Connections that owe their client an acknowledgement.
+    due: Mutex<Vec<Weak<Link>>>,
+    /// Handlers whose connection has fallen.
+    orphans: Mutex<JoinSet<()>>,
+}
+
+impl Shared {
+    pub(super) fn new(hub: Hub, sessions: Sessions, settings: Settings) -> Self {
+        Self {
+            hub,
+            sessions,
+            settings,
+            began: Instant::now(),
+            is_stopping: AtomicBool::new(false),
+            due: Mutex::default(),
+            orphans: Mutex::default(),
+        }
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        crate::protocol::millis(self.began.elapsed())
+    }
+
+    /// Tells the application of an error that the client does not see.
+    pub(super) fn report(&self, context: &Context, error: &(dyn Error + Send + Sync + 'static)) {
+        if let Some(hook) = &self.settings.on_error {
+            hook(context, error);
+        }
+    }
+
+    /// A connection owes an acknowledgement within about a second.
+    pub(super) fn owe(&self, link: &Arc<Link>) {
+        self.due.lock().push(Arc::downgrade(link));
+    }
+
+    /// What there is to do about once a second.
+    pub(super) fn sweep(&self) {
+        for session in self.sessions.sweep() {
+            forget(&session);
+        }
+        let due = std::mem::take(&mut *self.due.lock());
+        for link in due.iter().filter_map(Weak::upgrade) {
+            link.acknowledge();
+        }
+        let mut orphans = self.orphans.lock();
+        while orphans.try_join_next().is_some() {}
+    }
+
+    /// Ends a session for good.
+    pub(super) fn end(&self, session: &Session, code: u16, reason: &str) {
+        self.sessions.end(session, code, reason);
+        forget(session);
+    }
+
+    /// Lets a handler go on without its connection, until the application ends.
+    pub(super) fn adopt(&self, work: Work) {
+        // A runtime that ends takes its handlers with it.
+        if let Ok(runtime) = Handle::try_current() {
+            self.orphans.lock().spawn_on(work, &runtime);
+        }
+    }
+
+    /// All that was adopted, to be waited for.
+    pub(super) fn take_orphans(&self) -> JoinSet<()> {
+        std::mem::take(&mut self.orphans.lock())
+    }
+
+    /// From now on a session ends with its connection.
+    pub(super) fn begin_stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// A session is over.
+fn forget(session: &Session) {
+    if let Some(member) = session.attached::<Member>() {
+        member.end();
+    }
+}
