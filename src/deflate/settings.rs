@@ -23,7 +23,13 @@ use super::deflater::MEMORY_LEVEL;
 /// Our own context is earned by four messages, kept by 1,024 connections of a process at most, and
 /// given back when nothing was compressed from one ping of the keepalive to the next; a server promises
 /// 1,024 peers at most that they may keep theirs. What every thread has once: 47 KiB for an inflater,
-/// 32 KiB for the coder of small messages, 290 KiB for a deflater. Source: RFC 7692 7.1.
+/// 32 KiB for the coder of small messages, 290 KiB for a deflater.
+///
+/// A broadcast or another shared message is compressed once for all, without context, and costs each
+/// connection that keeps one what it has learned: the next message of its own is compressed by itself up
+/// to 4 KiB, the second in a row (and a longer one) with a deflater that begins anew. Where shared and
+/// own messages take turns a context brings nothing, so [`no_context`](Self::no_context) is right there.
+/// Source: RFC 7692 7.1.
 ///
 /// ```
 /// use sockeye::deflate::Deflate;
