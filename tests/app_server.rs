@@ -403,6 +403,22 @@ async fn a_dropped_application_leaves_nothing() {
     within(gone).await;
 }
 
+/// BY-27, AU-13: TLS on a listener of one's own.
+#[cfg(feature = "ring")]
+#[tokio::test]
+async fn by_27_an_application_speaks_tls() {
+    let authority = support::tls::Authority::new();
+    let server = Server::bind("127.0.0.1:0").await.unwrap().tls(authority.here());
+    let running = chat().listen(server).start().await.unwrap();
+    let url = format!("wss://127.0.0.1:{}/ws", running.local_addrs()[0].port());
+    let connector = sockeye::Connector::new(support::pair::quiet()).tls(authority.connector());
+    let mut client =
+        support::app::AppClient { socket: within(connector.connect(&url)).await.unwrap() };
+    client.created().await;
+    client.ask("room.join", json!({"roomId": "lobby"}), "c1").await;
+    assert_eq!(client.expect("room.joined").await, json!({"roomId": "lobby"}));
+}
+
 /// A stop whose deadline is short drops handlers that are at work.
 #[tokio::test]
 async fn a_stop_has_a_deadline() {
