@@ -41,8 +41,10 @@ impl<'a> Received<'a> {
     }
 }
 
+/// An error may be one, too: the client cannot do what it is asked.
 fn is_answer(event: &EventRef<'_>) -> bool {
-    event.correlation_id().is_some_and(|id| id.starts_with(requests::PREFIX))
+    let may_be = !event.is_system() || event.name() == system::ERROR;
+    may_be && event.correlation_id().is_some_and(|id| id.starts_with(requests::PREFIX))
 }
 
 impl Link {
@@ -81,11 +83,11 @@ impl Link {
             Received::Bad { error, correlation_id } => {
                 self.refuse(error.clone(), correlation_id.as_deref())
             }
-            Received::Event(event) if event.is_system() => self.handle_system(event),
             Received::Event(event) if is_answer(event) => {
                 self.member.requests.answer(event.to_event());
                 None
             }
+            Received::Event(event) if event.is_system() => self.handle_system(event),
             Received::Event(event) if !self.is_within_rate() => {
                 self.refuse(EventError::new(429, "too many events"), event.correlation_id())
             }
