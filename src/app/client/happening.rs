@@ -9,7 +9,7 @@ pub enum Happening {
     /// An event of the server.
     Event(Event),
     /// A question of the server, for [`EventClient::answer`](super::EventClient::answer) or
-    /// [`refuse`](super::EventClient::refuse). One that nobody knows is refused with 404.
+    /// [`refuse`](super::EventClient::refuse). Whoever does not know it refuses it with 404.
     Request(Question),
     /// Something went wrong with an event that was no request.
     Error(EventError),

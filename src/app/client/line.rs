@@ -101,7 +101,7 @@ impl Line {
 
 /// Writes what waits and acknowledges what has come, until the end is wanted and everything is written.
 async fn write(shared: &Shared, sender: &Sender) {
-    // Of a restored session the first tells the server that its new token has come.
+    // Of a restored session the first tells the server that its new token has come; of a new one it is nothing new.
     let mut ack_at = Some(Instant::now());
     loop {
         let is_ack_due = match shared.owed() {

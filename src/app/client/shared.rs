@@ -219,7 +219,7 @@ impl Shared {
     fn judge(&self, book: &mut Book, event: &EventRef<'_>) -> Option<Happening> {
         let id = event.correlation_id().unwrap_or_default();
         let is_error = event.name() == self.codec.error_name();
-        let failure = || event.payload::<Failure>().map(event_error);
+        let failure = || event.payload::<Failure>().map(EventError::from);
         if let Some(number) = id.strip_prefix(&self.id_prefix) {
             let number = number.parse().ok()?;
             let answer = match is_error {
@@ -388,11 +388,6 @@ impl Session {
         let Created { session_id, user_id, token, .. } = created;
         Self { public: ClientSession { id: session_id, user: user_id }, token }
     }
-}
-
-fn event_error(failure: Failure) -> EventError {
-    let Failure { code, message, recoverable, reason, errors } = failure;
-    EventError { code, message, recoverable, reason, errors }
 }
 
 /// Neither the token nor what waits.
