@@ -79,9 +79,9 @@ impl Relay {
         self.mode.send_replace(mode);
     }
 
-    /// Something of the client was swallowed.
-    pub(crate) async fn has_swallowed(&self) {
-        self.swallowed.subscribe().wait_for(|bytes| *bytes > 0).await.unwrap();
+    /// So many bytes of the client were swallowed.
+    pub(crate) async fn has_swallowed(&self, least: usize) {
+        self.swallowed.subscribe().wait_for(|bytes| *bytes >= least).await.unwrap();
     }
 
     pub(crate) fn said(&self) -> String {

@@ -19,11 +19,16 @@ pub(super) struct Pending {
 
 impl Pending {
     /// A new question's number.
-    pub(super) fn ask(&mut self) -> (u64, oneshot::Receiver<Answer>) {
-        let (sender, receiver) = oneshot::channel();
+    pub(super) fn next_number(&mut self) -> u64 {
         self.last += 1;
-        self.waiting.insert(self.last, sender);
-        (self.last, receiver)
+        self.last
+    }
+
+    /// What the answer to a question comes through.
+    pub(super) fn wait(&mut self, number: u64) -> oneshot::Receiver<Answer> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.insert(number, sender);
+        receiver
     }
 
     /// An answer came; of one that nobody waits for nobody hears.

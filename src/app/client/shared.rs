@@ -97,16 +97,11 @@ impl Shared {
         payload: &P,
     ) -> Result<(u64, oneshot::Receiver<Answer>), QueueError> {
         self.check_name(name)?;
-        let (number, answer) = self.book.lock().pending.ask();
-        let text = self.write(name, payload, Some(&format!("{}{number}", self.id_prefix)));
+        let number = self.book.lock().pending.next_number();
+        let text = self.write(name, payload, Some(&format!("{}{number}", self.id_prefix)))?;
         let mut book = self.book.lock();
-        let queued = text.map_err(QueueError::from).and_then(|text| {
-            self.push(&mut book, Entry { text, kind: EntryKind::Request(number) })
-        });
-        if queued.is_err() {
-            book.pending.forget(number);
-        }
-        queued.map(|()| (number, answer))
+        self.push(&mut book, Entry { text, kind: EntryKind::Request(number) })?;
+        Ok((number, book.pending.wait(number)))
     }
 
     /// Nobody waits for this answer any more.
