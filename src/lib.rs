@@ -30,6 +30,7 @@
 //!
 //! - a client: [`connect`], or a [`Connector`] with headers and deadlines
 //! - an application with events: `app::App`
+//! - a client of one: `app::client::EventClient`
 //! - a server: [`Server`], with an [`Acceptor`] that decides who gets in
 //! - messages: [`WebSocket::recv`] and [`send`](WebSocket::send) are convenient,
 //!   [`WebSocket::recv_ref`] borrows, [`WebSocket::run`] with a [`Handler`] is the fastest,

@@ -40,6 +40,7 @@
 //! them. A panic is the client's error 500 and ends nothing; a handler that takes too long is dropped, and its client
 //! told 408. The handler of a connection that falls goes on to its end.
 
+pub mod client;
 pub mod event;
 pub mod protocol;
 

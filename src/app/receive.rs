@@ -41,8 +41,10 @@ impl<'a> Received<'a> {
     }
 }
 
+/// An error may be one, too: the client cannot do what it is asked.
 fn is_answer(event: &EventRef<'_>) -> bool {
-    event.correlation_id().is_some_and(|id| id.starts_with(requests::PREFIX))
+    let may_be = !event.is_system() || event.name() == system::ERROR;
+    may_be && event.correlation_id().is_some_and(|id| id.starts_with(requests::PREFIX))
 }
 
 impl Link {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::frame::CloseCode;
 
-/// A connection that stood so long was a good one: the next wait is a short one again.
-const GOOD_AFTER: Duration = Duration::from_secs(60);
+/// A connection of a reconnecting client that stood so long was a good one.
+pub(super) const GOOD_AFTER: Duration = Duration::from_secs(60);
 
 /// The longest wait that a server may ask for: a mistake of its does not silence us for a day.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
@@ -16,31 +16,33 @@ const LATER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 
 /// Exponential, with full jitter: any time between nothing and a ceiling, which doubles up to a maximum.
 #[derive(Clone, Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     first: Duration,
     max: Duration,
+    good_after: Duration,
     failures: u32,
 }
 
 impl Backoff {
-    pub(super) const fn new(first: Duration, max: Duration) -> Self {
-        Self { first, max, failures: 0 }
+    /// A connection that stood for `good_after` was a good one: the next wait is a short one again.
+    pub(crate) const fn new(first: Duration, max: Duration, good_after: Duration) -> Self {
+        Self { first, max, good_after, failures: 0 }
     }
 
     /// A connection has ended after it stood so long.
-    pub(super) fn note_up(&mut self, up: Duration) {
-        if up >= GOOD_AFTER {
+    pub(crate) fn note_up(&mut self, up: Duration) {
+        if up >= self.good_after {
             self.failures = 0;
         }
     }
 
     /// Attempts that have failed, or connections that did not stand long, in a row.
-    pub(super) const fn failures(&self) -> u32 {
+    pub(crate) const fn failures(&self) -> u32 {
         self.failures
     }
 
     /// How long to wait after this error; `random` is evenly spread.
-    pub(super) fn next(&mut self, error: &Error, random: u64) -> Duration {
+    pub(crate) fn next(&mut self, error: &Error, random: u64) -> Duration {
         let ceiling = self.first.saturating_mul(1 << self.failures.min(31)).min(self.max);
         self.failures = self.failures.saturating_add(1);
         let jittered = share(ceiling, random);
@@ -73,7 +75,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn backoff() -> Backoff {
-        Backoff::new(SECOND, 60 * SECOND)
+        Backoff::new(SECOND, 60 * SECOND, GOOD_AFTER)
     }
 
     fn lost() -> Error {

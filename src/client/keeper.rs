@@ -40,7 +40,7 @@ pub(super) struct Keeper {
 
 impl Connector {
     /// What waits is kept above the connections, so each of them only holds it back.
-    pub(super) fn for_reconnecting(mut self) -> Self {
+    pub(crate) fn for_reconnecting(mut self) -> Self {
         self.config().overflow = Overflow::Block { timeout: ROOM_TIMEOUT };
         self
     }

@@ -36,6 +36,9 @@ pub(crate) use insecure::default_tls;
 #[cfg(feature = "tls")]
 pub(crate) use secure::default_tls;
 
+#[cfg(feature = "app")]
+pub(crate) use backoff::Backoff;
+
 pub use connector::{Connector, connect};
 pub use dial::{BoxFuture, Dial, SystemDial, Tls};
 pub use policy::Policy;

@@ -13,7 +13,7 @@ use crate::outbox::{SendError, Sender, Sent};
 use crate::protocol::Message;
 use crate::sync::Arc;
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, GOOD_AFTER};
 use super::connector::Connector;
 use super::keeper::Keeper;
 use super::settings::{IntoTimeout, more_than_zero};
@@ -100,7 +100,7 @@ impl Connector {
         Ok(Reconnecting {
             connector: self.clone(),
             url: url.to_owned(),
-            backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
+            backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60), GOOD_AFTER),
             failures_max: None,
             on_open: None,
         })
@@ -119,7 +119,7 @@ impl Reconnecting {
         max: impl IntoTimeout,
     ) -> Result<Self, SettingError> {
         let first = more_than_zero("first wait", first)?;
-        self.backoff = Backoff::new(first, more_than_zero("longest wait", max)?);
+        self.backoff = Backoff::new(first, more_than_zero("longest wait", max)?, GOOD_AFTER);
         Ok(self)
     }
 

@@ -10,6 +10,8 @@ pub(crate) mod hub;
 pub(crate) mod io;
 pub(crate) mod pair;
 pub(crate) mod programs;
+#[cfg(feature = "app")]
+pub(crate) mod relay;
 pub(crate) mod server;
 pub(crate) mod streams;
 #[cfg(feature = "ring")]

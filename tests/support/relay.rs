@@ -1,0 +1,143 @@
+//! A TCP relay that cuts connections at any byte.
+
+// Each test binary uses a part of it.
+#![allow(dead_code)]
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Evenly spread numbers of a seed.
+pub(crate) struct Chance(pub(crate) u64);
+
+impl Chance {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+/// What the relay does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Forward,
+    /// What the client says does not arrive.
+    Swallow,
+    /// No connection stands.
+    Cut,
+}
+
+/// Stands between a client and a server until it is dropped.
+pub(crate) struct Relay {
+    pub(crate) address: SocketAddr,
+    mode: watch::Sender<Mode>,
+    /// Bytes of the client that were swallowed.
+    swallowed: watch::Sender<usize>,
+    /// All that the server said.
+    said: Arc<Mutex<Vec<u8>>>,
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Clone)]
+struct Place {
+    mode: watch::Receiver<Mode>,
+    swallowed: watch::Sender<usize>,
+    said: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Relay {
+    /// Cuts the first connections, each after the next of these numbers of bytes in either direction.
+    pub(crate) async fn start(server: SocketAddr, cuts: Vec<(usize, usize)>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (mode, watched) = watch::channel(Mode::Forward);
+        let (swallowed, _) = watch::channel(0);
+        let said = Arc::default();
+        let place = Place { mode: watched, swallowed: swallowed.clone(), said: Arc::clone(&said) };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(listener, server, cuts, place));
+        Self { address, mode, swallowed, said, _tasks: tasks }
+    }
+
+    pub(crate) fn url(&self, target: &str) -> String {
+        format!("ws://{}{target}", self.address)
+    }
+
+    pub(crate) fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+
+    /// So many bytes of the client were swallowed.
+    pub(crate) async fn has_swallowed(&self, least: usize) {
+        self.swallowed.subscribe().wait_for(|bytes| *bytes >= least).await.unwrap();
+    }
+
+    pub(crate) fn said(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()
+    }
+}
+
+async fn serve(listener: TcpListener, server: SocketAddr, cuts: Vec<(usize, usize)>, place: Place) {
+    let mut cuts = cuts.into_iter();
+    // Aborted with this task.
+    let mut lines = JoinSet::new();
+    loop {
+        let (client, _) = listener.accept().await.unwrap();
+        if *place.mode.borrow() == Mode::Cut {
+            continue;
+        }
+        let budgets = cuts.next().unwrap_or((usize::MAX, usize::MAX));
+        lines.spawn(relay(client, server, budgets, place.clone()));
+    }
+}
+
+async fn relay(client: TcpStream, server: SocketAddr, budgets: (usize, usize), place: Place) {
+    let Ok(server) = TcpStream::connect(server).await else { return };
+    let mut mode = place.mode.clone();
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    tokio::select! {
+        () = up(from_client, to_server, budgets.0, &place) => {}
+        () = down(from_server, to_client, budgets.1, &place) => {}
+        _ = mode.wait_for(|mode| *mode == Mode::Cut) => {}
+    }
+}
+
+async fn up(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut budget: usize, place: &Place) {
+    let mut buf = [0; 4096];
+    while let Ok(len @ 1..) = from.read(&mut buf).await {
+        if *place.mode.borrow() == Mode::Swallow {
+            place.swallowed.send_modify(|bytes| *bytes += len);
+            continue;
+        }
+        let len = len.min(budget);
+        budget -= len;
+        if to.write_all(&buf[..len]).await.is_err() || budget == 0 {
+            return;
+        }
+    }
+}
+
+async fn down(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut budget: usize, place: &Place) {
+    let mut buf = [0; 4096];
+    while let Ok(len @ 1..) = from.read(&mut buf).await {
+        let len = len.min(budget);
+        budget -= len;
+        place.said.lock().unwrap().extend_from_slice(&buf[..len]);
+        if to.write_all(&buf[..len]).await.is_err() || budget == 0 {
+            return;
+        }
+    }
+}
