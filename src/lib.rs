@@ -106,6 +106,6 @@ pub use protocol::{
 };
 
 /// The programs of the README compile.
-#[cfg(all(doctest, feature = "hub", feature = "auth"))]
+#[cfg(all(doctest, feature = "app"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

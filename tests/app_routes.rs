@@ -5,7 +5,6 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::StatusCode;
 use serde::Deserialize;
@@ -231,5 +230,13 @@ async fn a_subprotocol_is_chosen_where_it_is_offered() {
     let socket = within(connector.connect(&url)).await.unwrap();
     assert_eq!(socket.subprotocol(), Some("chat"));
     assert_eq!(site.running.hub().user("ann").len(), 1);
-    tokio::time::timeout(Duration::from_secs(5), site.stop()).await.unwrap();
+    let site = AppSite::start(App::new().browser_client("/sockeye.js")).await;
+    let connector = sockeye::Connector::new(support::pair::quiet()).subprotocol("sockeye.v1");
+    let url = site.url("/ws");
+    let socket = within(connector.connect(&url)).await.unwrap();
+    assert_eq!(socket.subprotocol(), Some("sockeye.v1"));
+    let (status, content_type, body) = site.get("/sockeye.js").await;
+    assert!(
+        status == 200 && content_type.starts_with("text/javascript") && body.contains("export")
+    );
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sockeye::app::{App, AppError, Codec, Context, EventError, Next, Reply, Route};
+use sockeye::app::{App, AppError, Codec, Context, EventError, Next, Reply, RequestError, Route};
 use sockeye::auth::{AuthError, Credentials, Identity, authenticate_fn};
 use sockeye::hub::{Hub, Shutdown};
 use sockeye::{CloseCode, Server};
@@ -85,7 +85,8 @@ async fn the_first_program_of_the_seed_works() {
     assert_eq!(ann.expect("chat.message.ack").await, json!({"status": "sent"}));
     assert_eq!(bob.expect("chat.message").await, json!({"userId": null, "text": "hello"}));
     assert_eq!(site.running.hub().room("lobby").len(), 2);
-    assert_eq!(site.stop().await.told, 2);
+    let (report, _, _) = tokio::join!(site.stop(), ann.ended(), bob.ended());
+    assert_eq!((report.told, report.left), (2, 0));
 }
 
 /// AU-01, AU-04, ER-12, SV-01: who is known is; who must be is asked, by the server, and by one handler.
@@ -215,6 +216,11 @@ async fn a_handler_asks_its_client() {
             Ok(json!({"name": answer.payload::<Value>()?["name"]}))
         })
         .on("after", async |_: Context, payload: Value| payload)
+        .on("refused", async |context: Context, _: Value| -> Result<Value> {
+            let asked = context.request("may I?", &(), Duration::from_secs(10)).await;
+            let Err(RequestError::Refused(error)) = asked else { return Ok(json!({})) };
+            Ok(json!({"code": error.code, "message": error.message}))
+        })
         .on("late", async |context: Context, _: Value| -> Result<Value> {
             let asked = context.request("silence", &(), Duration::from_millis(20)).await;
             Ok(json!({"error": asked.unwrap_err().to_string()}))
@@ -235,6 +241,11 @@ async fn a_handler_asks_its_client() {
     for n in 0..3 {
         assert_eq!(client.expect("after.ack").await, json!({"n": n}));
     }
+    client.send("refused", json!({})).await;
+    let question = client.event().await;
+    let no = json!({"code": 404, "message": "no", "recoverable": true});
+    client.ask("sys.error", no, question["c"].as_str().unwrap()).await;
+    assert_eq!(client.expect("refused.ack").await, json!({"code": 404, "message": "no"}));
     client.send("late", json!({})).await;
     let question = client.event().await;
     assert_eq!(client.expect("late.ack").await["error"], "no answer within 20 ms");
@@ -363,6 +374,33 @@ async fn handlers_share_state_and_speak_to_users() {
     ann.send("tell", json!({"to": "bob"})).await;
     assert_eq!(bob.expect("told").await, json!({"by": "ann"}));
     assert_eq!(too.expect("told").await, json!({"by": "ann"}));
+}
+
+/// An application that is dropped takes its connections and the handlers that are at work with it.
+#[tokio::test]
+async fn a_dropped_application_leaves_nothing() {
+    let (begun, alive) = (Arc::new(Notify::new()), Arc::new(()));
+    let held = (begun.clone(), alive.clone());
+    let app = App::new().on("work", move |_: Context, _: Value| {
+        let (begun, alive) = held.clone();
+        async move {
+            begun.notify_one();
+            std::future::pending::<()>().await;
+            drop(alive);
+        }
+    });
+    let site = AppSite::start(app).await;
+    let mut client = site.connect("/ws").await;
+    client.send("work", json!({})).await;
+    within(begun.notified()).await;
+    drop(site);
+    client.ended().await;
+    let gone = async {
+        while Arc::strong_count(&alive) > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(gone).await;
 }
 
 /// A stop whose deadline is short drops handlers that are at work.

@@ -1,7 +1,7 @@
 //! The fuzz targets on stable: their corpora replayed, and arbitrary bytes for each of them.
 
-// All of them or none: the target of tokens needs them.
-#![cfg(feature = "auth")]
+// All of them or none: the targets of tokens and events need them.
+#![cfg(feature = "app")]
 
 #[path = "../fuzz/src/lib.rs"]
 mod targets;

@@ -226,7 +226,7 @@ mod tests {
         let (lines, left) = typed(b"one\ntwo\n\x1b[A\x1b[A\n\x10!\n");
         assert_eq!(
             (lines, left.as_str()),
-            (vec!["one", "two", "one", "one!"].iter().map(ToString::to_string).collect(), "")
+            (["one", "two", "one", "one!"].iter().map(ToString::to_string).collect(), "")
         );
         assert_eq!(typed(b"one\ndraft\x1b[A\x1b[A\x1b[B\x1b[B").1, "draft");
         assert_eq!(typed(b"\x1b[A\x1b[Bx").1, "x");

@@ -10,6 +10,7 @@ pub mod close_payload;
 pub mod decoder_cuts;
 pub mod deflate_params;
 pub mod deflate_small;
+pub mod envelope;
 pub mod forwarded;
 pub mod handshake_head;
 pub mod header;
@@ -34,7 +35,7 @@ mod wire_client;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Body); 17] = [
+pub const TARGETS: [(&str, Body); 18] = [
     ("header", header::run),
     ("decoder_cuts", decoder_cuts::run),
     ("handshake_head", handshake_head::run),
@@ -49,6 +50,7 @@ pub const TARGETS: [(&str, Body); 17] = [
     ("forwarded", forwarded::run),
     ("proxy_protocol", proxy_protocol::run),
     ("jwt", jwt::run),
+    ("envelope", envelope::run),
     ("url_duration", url_duration::run),
     ("socks", socks::run),
     ("http_body", http_body::run),

@@ -64,9 +64,9 @@ impl Default for App {
 impl App {
     /// An application at `ws://localhost:8080/ws` without handlers.
     pub fn new() -> Self {
-        let mut config = Config::default();
         // Between the longest event and this, one is refused and its connection kept.
-        config.message_bytes_max = 4 * HUB_MESSAGE_BYTES_MAX;
+        let message_bytes_max = 4 * HUB_MESSAGE_BYTES_MAX;
+        let config = Config { message_bytes_max, ..Config::default() };
         Self {
             host: "localhost".to_owned(),
             port: 8080,
@@ -132,6 +132,11 @@ impl App {
         self
     }
 
+    /// The browser client at a path, `/sockeye.js` say, for pages to import.
+    pub fn browser_client(self, path: impl Into<String>) -> Self {
+        self.page(path, "text/javascript; charset=utf-8", super::protocol::BROWSER_CLIENT)
+    }
+
     /// Says `ok` at a path, `/healthz` say, while it runs.
     pub fn health(mut self, path: impl Into<String>) -> Self {
         self.pages.insert(path.into(), Page::Health);
@@ -174,8 +179,8 @@ impl App {
         self
     }
 
-    /// The subprotocol that is chosen where it is offered: a browser that sends its token as one has to offer another
-    /// beside it.
+    /// A subprotocol that is chosen where it is offered: a browser that sends its token as one has to offer another
+    /// beside it. Without this there is `sockeye.v1`, which the browser client offers.
     pub const fn subprotocol(mut self, name: &'static str) -> Self {
         self.subprotocol = Some(name);
         self

@@ -139,12 +139,19 @@ impl Handler for LinkHandler {
 
     /// What was counted is handled to its end, connection or not.
     fn on_close(&mut self, outcome: &CloseOutcome) {
-        self.link.end(outcome);
+        self.link.leave();
         let work = self.work.take();
         let waiting = std::mem::take(&mut self.waiting);
-        if work.is_none() && waiting.is_empty() {
-            return;
+        if work.is_some() || !waiting.is_empty() {
+            // Before the session may end, for whoever stops the application waits for these afterwards.
+            self.adopt(work, waiting);
         }
+        self.link.end(outcome);
+    }
+}
+
+impl LinkHandler {
+    fn adopt(&self, work: Option<Work>, waiting: VecDeque<Message>) {
         let link = self.link.clone();
         self.link.app.adopt(Box::pin(async move {
             if let Some(work) = work {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::auth::Identity;
+use crate::frame::CloseFrame;
 use crate::hub::{Hub, JoinError, Peer};
 use crate::outbox::Sent;
 use crate::protocol::{CloseOutcome, Message};
@@ -18,6 +19,7 @@ use super::correlation::CorrelationId;
 use super::disconnect::Disconnect;
 use super::endpoint::Named;
 use super::error::{EventSendError, RequestError};
+use super::event::system::Failure;
 use super::event::{Event, EventError, Outgoing, PayloadKind};
 use super::fault::Fault;
 use super::link::Link;
@@ -146,7 +148,7 @@ impl Context {
     /// # Errors
     /// As [`reply`](Self::reply).
     pub fn error(&self, code: i32, message: impl Into<String>) -> Result<Sent, EventSendError> {
-        let failure = super::event::system::Failure::from(EventError::new(code, message));
+        let failure = Failure::from(EventError::new(code, message));
         self.reply(self.link.route.codec.error_name(), &failure)
     }
 
@@ -154,7 +156,7 @@ impl Context {
     /// question and its answer survive a reconnect.
     ///
     /// # Errors
-    /// [`RequestError::Timeout`] when no answer comes in time; when the question was not sent, the session ended or
+    /// [`RequestError::Timeout`] when no answer comes in time, [`RequestError::Refused`] when it is an error; when the question was not sent, the session ended or
     /// 256 questions of it wait.
     ///
     /// Cancel safety: dropping the future forgets the question; its answer is passed over.
@@ -167,13 +169,23 @@ impl Context {
         let asked = self.link.member.requests.ask()?;
         self.send_with(event, payload, Some(&asked.id()))?;
         let answer = tokio::time::timeout(timeout, asked.answer()).await;
-        answer.unwrap_or(Err(RequestError::Timeout { timeout }))
+        let answer = answer.unwrap_or(Err(RequestError::Timeout { timeout }))?;
+        if answer.name() == self.link.route.codec.error_name() {
+            // One that cannot be read is an error all the same.
+            let failure = answer.payload::<Failure>().map(EventError::from);
+            return Err(RequestError::Refused(failure.unwrap_or_else(|error| error)));
+        }
+        Ok(answer)
     }
 
-    /// Ends the session and its connection, behind what was sent.
+    /// Ends the session and its connection, behind what was sent. A reason that is longer than 123 bytes is left out,
+    /// and for a code that may not be sent it is 4000.
     pub fn disconnect(&self, why: Disconnect, reason: &str) {
-        self.link.member.note_closed(why.code().into());
-        self.link.app.end(&self.link.session, why.code(), reason);
+        let is_lawful = |code, reason| CloseFrame::new(code, reason).is_ok();
+        let reason = if is_lawful(4000, reason) { reason } else { "" };
+        let code = if is_lawful(why.code(), reason) { why.code() } else { 4000 };
+        self.link.member.note_closed(code.into());
+        self.link.app.end(&self.link.session, code, reason);
     }
 
     // To others.
@@ -192,19 +204,16 @@ impl Context {
     }
 
     /// To speak to a room. Its members should be of routes with this one's codec.
-    #[must_use]
     pub fn to_room(&self, room: &str) -> Audience {
         self.audience(To::Room(room.to_owned()))
     }
 
     /// To speak to all sessions.
-    #[must_use]
     pub fn to_all(&self) -> Audience {
         self.audience(To::All)
     }
 
     /// To speak to all sessions of a user.
-    #[must_use]
     pub fn to_user(&self, user: &str) -> Audience {
         self.audience(To::User(user.to_owned()))
     }

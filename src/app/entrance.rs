@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 
 use crate::auth::{AuthError, Identity};
 use crate::error::Error;
-use crate::hub::{Asking, Hub, Ticket};
+use crate::hub::{Asking, Hub, Ticket, refusal};
 use crate::net::{Admission, Answer, Pass, Request};
 use crate::sync::Arc;
 
@@ -33,7 +33,7 @@ pub(super) struct Admitted {
 impl Entrance {
     async fn let_in(&self, request: &Request) -> Result<Admitted, Response<Bytes>> {
         let Found { entry, params } = self.routes.find(request.path()).map_err(Lost::response)?;
-        let ticket = self.hub.ticket(request)?;
+        let ticket = self.hub.ticket(request).map_err(|error| refusal(&error))?;
         let (ticket, identity) = self.ask(request, ticket).await?;
         let visitor = Visitor::new(request.clone(), identity, params);
         for guard in &entry.guards {
@@ -55,8 +55,8 @@ impl Entrance {
         };
         match found {
             Ok((identity, room)) => {
-                let ticket = ticket.of_user(&self.hub, identity.clone(), room.as_deref())?;
-                Ok((ticket, Some(identity)))
+                let ticket = ticket.of_user(&self.hub, identity.clone(), room.as_deref());
+                Ok((ticket.map_err(|error| refusal(&error))?, Some(identity)))
             }
             Err(AuthError::Missing) if !self.requires_auth => Ok((ticket, None)),
             Err(error) => Err(self.hub.turn_away(&error)),

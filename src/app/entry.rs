@@ -45,7 +45,8 @@ impl Entering<'_> {
                 session.attach(Arc::new(Member::new(registration, route.clone())));
             }
             Err(error) => {
-                let no_entry = NoEntry { code: error.close_code().into(), reason: error.to_string() };
+                let no_entry =
+                    NoEntry { code: error.close_code().into(), reason: error.to_string() };
                 app.sessions.end(&session, no_entry.code, &no_entry.reason);
                 return Err(no_entry);
             }

@@ -7,7 +7,7 @@ use crate::frame::CloseFrameError;
 use crate::hub::{BroadcastError, HubError};
 use crate::outbox::SendError;
 
-use super::event::UnwritableEvent;
+use super::event::{EventError, UnwritableEvent};
 
 /// Why an application does not start or stop.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +63,9 @@ pub enum RequestError {
     /// It was not sent.
     #[error(transparent)]
     Send(#[from] EventSendError),
+    /// The client has answered with an error.
+    #[error("refused by the client: {0}")]
+    Refused(EventError),
     /// No answer came in time.
     #[error("no answer within {} ms", .timeout.as_millis())]
     Timeout {

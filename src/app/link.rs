@@ -145,9 +145,13 @@ impl Link {
         self.on_close.lock().push(call);
     }
 
+    /// Nothing leaves with the turns of this connection any more.
+    pub(super) fn leave(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
     /// The connection is over. The session is suspended, or ends with it when nobody comes back.
     pub(super) fn end(self: &Arc<Self>, outcome: &CloseOutcome) {
-        self.is_over.store(true, Ordering::Relaxed);
         let context = Context::of_link(self.clone());
         for call in &self.route.on_close {
             context.guarded(|| call(&context, outcome));

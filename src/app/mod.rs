@@ -3,8 +3,8 @@
 //!
 //! An [`App`] is set up, started, and then [`Running`]. A [`Route`] is a path whose connections speak
 //! [events](event) or, with a handler of their own, anything else. A handler gets a [`Context`]: who asks, and
-//! ways to answer, to ask the client in turn, and to speak to rooms. The protocol is in [`event`]: what a
-//! client has to know is its two shapes of a message and the events of the [system](event::system).
+//! ways to answer, to ask the client in turn, and to speak to rooms. What a client has to know is in
+//! [`protocol`].
 //!
 //! ```no_run
 //! use std::time::Duration;

@@ -81,11 +81,11 @@ impl Link {
             Received::Bad { error, correlation_id } => {
                 self.refuse(error.clone(), correlation_id.as_deref())
             }
-            Received::Event(event) if event.is_system() => self.handle_system(event),
             Received::Event(event) if is_answer(event) => {
                 self.member.requests.answer(event.to_event());
                 None
             }
+            Received::Event(event) if event.is_system() => self.handle_system(event),
             Received::Event(event) if !self.is_within_rate() => {
                 self.refuse(EventError::new(429, "too many events"), event.correlation_id())
             }

@@ -218,7 +218,7 @@ fn add(route: &mut EventRoute, endpoint: Endpoint) -> Result<(), AppError> {
         || name.chars().any(char::is_control)
     {
         "a name has 1 to 124 bytes and no control characters"
-    } else if name.starts_with("sys.") {
+    } else if name.starts_with("sys.") || name == route.codec.error_name() {
         "these names are the protocol's"
     } else if route.endpoints.insert(name.clone().into(), endpoint).is_some() {
         "it has a handler already"

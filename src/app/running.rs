@@ -161,9 +161,7 @@ async fn sweep(shared: Arc<Shared>) {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.begin_stop();
-        // A JoinSet that is dropped ends its tasks.
-        drop(self.0.take_orphans());
+        self.0.close();
     }
 }
 

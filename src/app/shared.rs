@@ -25,8 +25,8 @@ pub(super) struct Shared {
     is_stopping: AtomicBool,
     /// Connections that owe their client an acknowledgement.
     due: Mutex<Vec<Weak<Link>>>,
-    /// Handlers whose connection has fallen.
-    orphans: Mutex<JoinSet<()>>,
+    /// Handlers whose connection has fallen. `None`: the application is over, and nobody owns them.
+    orphans: Mutex<Option<JoinSet<()>>>,
 }
 
 impl Shared {
@@ -38,7 +38,7 @@ impl Shared {
             began: Instant::now(),
             is_stopping: AtomicBool::new(false),
             due: Mutex::default(),
-            orphans: Mutex::default(),
+            orphans: Mutex::new(Some(JoinSet::new())),
         }
     }
 
@@ -67,8 +67,9 @@ impl Shared {
         for link in due.iter().filter_map(Weak::upgrade) {
             link.acknowledge();
         }
-        let mut orphans = self.orphans.lock();
-        while orphans.try_join_next().is_some() {}
+        if let Some(orphans) = &mut *self.orphans.lock() {
+            while orphans.try_join_next().is_some() {}
+        }
     }
 
     /// Ends a session for good.
@@ -80,14 +81,23 @@ impl Shared {
     /// Lets a handler go on without its connection, until the application ends.
     pub(super) fn adopt(&self, work: Work) {
         // A runtime that ends takes its handlers with it.
-        if let Ok(runtime) = Handle::try_current() {
-            self.orphans.lock().spawn_on(work, &runtime);
+        let Ok(runtime) = Handle::try_current() else { return };
+        if let Some(orphans) = &mut *self.orphans.lock() {
+            orphans.spawn_on(work, &runtime);
         }
     }
 
     /// All that was adopted, to be waited for.
     pub(super) fn take_orphans(&self) -> JoinSet<()> {
-        std::mem::take(&mut self.orphans.lock())
+        self.orphans.lock().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The application is over: what was adopted ends, and nothing is adopted any more.
+    pub(super) fn close(&self) {
+        self.begin_stop();
+        let orphans = self.orphans.lock().take();
+        // A JoinSet that is dropped ends its tasks; not under the lock, for these may end connections.
+        drop(orphans);
     }
 
     /// From now on a session ends with its connection.

@@ -13,6 +13,9 @@ use crate::sync::Arc;
 
 use super::routes::Routes;
 
+/// What the browser client offers beside its token.
+const SUBPROTOCOL: &str = "sockeye.v1";
+
 type MayScrape = dyn Fn(&Request) -> bool + Send + Sync;
 
 /// What a path shows.
@@ -55,10 +58,11 @@ impl Site {
         }
     }
 
-    /// A browser that offers a subprotocol wants to hear one.
+    /// A browser that offers subprotocols wants to hear one of them.
     fn acceptance(&self, request: &Request) -> Acceptance {
         let is_offered = |name: &&str| request.subprotocols().iter().any(|offer| offer == name);
-        match self.subprotocol.filter(is_offered) {
+        let own = self.subprotocol.into_iter().chain([SUBPROTOCOL]);
+        match { own }.find(is_offered) {
             Some(name) => Acceptance::default().subprotocol(name),
             None => Acceptance::default(),
         }

@@ -13,7 +13,7 @@ use super::deflater::MEMORY_LEVEL;
 ///
 /// | preset | nothing sent yet | the peer has used its context | both have |
 /// |---|---|---|---|
-/// | [`no_context`](Self::no_context) | 43 bytes | 43 bytes | 43 bytes |
+/// | [`no_context`](Self::no_context) | 43 bytes | 73 bytes | 73 bytes |
 /// | [`context_takeover`](Self::context_takeover), window of 15 bits | 43 bytes | 47 KiB | 334 KiB |
 /// | the same, 12 bits | 43 bytes | 47 KiB | 222 KiB |
 /// | the same, 9 bits | 43 bytes | 47 KiB | 208 KiB |

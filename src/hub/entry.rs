@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::net::Request;
 use crate::outbox::Sender;
 
 use super::doors::Taken;
@@ -41,6 +42,11 @@ impl Shutdown {
 }
 
 impl Hub {
+    /// Takes a place for a request.
+    pub(crate) fn ticket(&self, request: &Request) -> Result<Ticket, RegisterError> {
+        Ticket::of(self.shared(), request)
+    }
+
     /// Takes in what outlives its connections: it takes no connection's place.
     pub(crate) fn register_placeless(
         &self,

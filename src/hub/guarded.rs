@@ -85,7 +85,7 @@ impl Ticket {
         hub: &Hub,
         identity: Identity,
         room: Option<&str>,
-    ) -> Result<Self, Response<Bytes>> {
+    ) -> Result<Self, RegisterError> {
         let mut profile = self.profile.expire_at(ends_at(&identity));
         if let Some(id) = identity.id() {
             profile = profile.user(id);
@@ -93,8 +93,7 @@ impl Ticket {
         if let Some(room) = room {
             profile = profile.room(room);
         }
-        let taken = hub.shared().doors.user(self.taken, profile.user_key());
-        let taken = taken.map_err(|error| refusal(&error))?;
+        let taken = hub.shared().doors.user(self.taken, profile.user_key())?;
         let profile = profile.extension(identity);
         Ok(Self { place: self.place, taken, profile })
     }
@@ -107,12 +106,13 @@ impl Admission for Guard {
     ) -> Pin<Box<dyn Future<Output = Result<Pass, Response<Bytes>>> + Send + 'a>> {
         Box::pin(async move {
             let hub = self.hub.upgrade().ok_or_else(|| refusal(&RegisterError::Stopped))?;
-            let hub = Hub::from_shared(hub);
             // A full server does no work for whom it cannot take.
-            let ticket = hub.ticket(request)?;
+            let ticket = Ticket::of(&hub, request).map_err(|error| refusal(&error))?;
+            let hub = Hub::from_shared(hub);
             let found = self.asking.identity(request, ticket.profile.address).await;
             let (identity, room) = found.map_err(|error| hub.turn_away(&error))?;
-            ticket.of_user(&hub, identity, room.as_deref()).map(Pass::new)
+            let admitted = ticket.of_user(&hub, identity, room.as_deref());
+            admitted.map(Pass::new).map_err(|error| refusal(&error))
         })
     }
 

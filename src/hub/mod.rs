@@ -72,7 +72,7 @@ pub(crate) use entry::Held;
 #[cfg(feature = "app")]
 pub(crate) use guarded::Asking;
 #[cfg(feature = "app")]
-pub(crate) use serve::Ticket;
+pub(crate) use serve::{Ticket, refusal};
 
 pub use builder::{HUB_MESSAGE_BYTES_MAX, HubBuilder, HubError};
 pub use error::{BroadcastError, JoinError, MetadataError, RegisterError};

@@ -67,8 +67,9 @@ impl Admission for Gate {
         &'a self,
         request: &'a Request,
     ) -> Pin<Box<dyn Future<Output = Result<Pass, Response<Bytes>>> + Send + 'a>> {
-        let hub = self.hub.upgrade().ok_or_else(|| refusal(&RegisterError::Stopped));
-        let admitted = hub.and_then(|hub| Hub::from_shared(hub).ticket(request)).map(Pass::new);
+        let hub = self.hub.upgrade().ok_or(RegisterError::Stopped);
+        let admitted = hub.and_then(|hub| Ticket::of(&hub, request)).map(Pass::new);
+        let admitted = admitted.map_err(|error| refusal(&error));
         Box::pin(std::future::ready(admitted))
     }
 
@@ -79,7 +80,7 @@ impl Admission for Gate {
     }
 }
 
-pub(super) fn refusal(error: &RegisterError) -> Response<Bytes> {
+pub(crate) fn refusal(error: &RegisterError) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(error.to_string()));
     *response.status_mut() = match error.rejection() {
         Rejection::AddressFull | Rejection::UserFull | Rejection::HandshakeRate => {
@@ -101,11 +102,6 @@ pub(super) fn refusal(error: &RegisterError) -> Response<Bytes> {
 }
 
 impl Hub {
-    /// Takes a place for a request, or says what it is answered.
-    pub(crate) fn ticket(&self, request: &Request) -> Result<Ticket, Response<Bytes>> {
-        Ticket::of(self.shared(), request).map_err(|error| refusal(&error))
-    }
-
     /// An acceptor with the hub's [config](Self::config) that lets in whom the hub has a place for;
     /// others get 503. Origins, a hook that serves a page and the rest are set on it as on any other.
     #[must_use]

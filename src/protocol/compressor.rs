@@ -1,6 +1,6 @@
 //! The deflating half of a connection.
 
-use crate::deflate::{ContextSlot, Deflate, DeflateParams, Deflater, deflate_alone};
+use crate::deflate::{ContextSlot, Deflate, DeflateParams, Deflater, SmallDeflater, deflate_alone};
 
 /// Messages that a connection compresses with the thread's coder before it gets a deflater of its own:
 /// most connections are never worth one.
@@ -32,9 +32,18 @@ pub(crate) struct Compressor {
 #[derive(Debug)]
 struct Own {
     deflater: Box<Deflater>,
-    /// The peer's window has moved on without it: another frame was compressed elsewhere.
-    is_stale: bool,
+    window: Window,
     _slot: ContextSlot,
+}
+
+/// How the peer's window is to the deflater's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Window {
+    Same,
+    /// It has moved on: another frame was compressed elsewhere.
+    Ahead,
+    /// The same, and the last message of our own was compressed by itself.
+    AheadTwice,
 }
 
 impl Compressor {
@@ -70,10 +79,9 @@ impl Compressor {
     /// goes out as it is, because it does not become shorter.
     pub(crate) fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
         self.is_used = true;
-        if let Some(own) = self.own_context() {
-            if std::mem::take(&mut own.is_stale) {
-                own.deflater.reset();
-            }
+        if let Some(own) = self.own_context()
+            && own.takes(payload.len())
+        {
             own.deflater.finish(payload, out);
             return true;
         }
@@ -86,7 +94,7 @@ impl Compressor {
     /// A frame that was compressed elsewhere goes to the peer.
     pub(crate) fn note_foreign_frame(&mut self) {
         if let Some(own) = &mut self.own {
-            own.is_stale = true;
+            own.window = Window::Ahead;
         }
     }
 
@@ -107,10 +115,26 @@ impl Compressor {
                     window_bits,
                     self.memory_level,
                 )),
-                is_stale: false,
+                window: Window::Same,
                 _slot: slot,
             });
         }
         self.own.as_mut()
+    }
+}
+
+impl Own {
+    /// Whether a message of so many bytes goes through the deflater, which is reset for it where it has to be.
+    /// Where own messages and shared ones take turns it would be for each, and that costs more than what is short:
+    /// such a message goes by itself, and the deflater begins anew with the second in a row.
+    fn takes(&mut self, len: usize) -> bool {
+        if self.window == Window::Ahead && len <= SmallDeflater::INPUT_BYTES_MAX {
+            self.window = Window::AheadTwice;
+            return false;
+        }
+        if std::mem::replace(&mut self.window, Window::Same) != Window::Same {
+            self.deflater.reset();
+        }
+        true
     }
 }

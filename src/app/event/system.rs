@@ -125,3 +125,10 @@ impl From<EventError> for Failure {
         Self { code, message, recoverable, reason, errors }
     }
 }
+
+impl From<Failure> for EventError {
+    fn from(failure: Failure) -> Self {
+        let Failure { code, message, recoverable, reason, errors } = failure;
+        Self { code, message, recoverable, reason, errors }
+    }
+}

@@ -1,0 +1,79 @@
+//! What an event costs in allocations, on its way in.
+//!
+//! One test, for the counters are those of the whole process.
+
+#![cfg(feature = "app")]
+
+#[path = "support/heap.rs"]
+mod heap;
+mod support;
+
+use serde::Deserialize;
+use serde_json::json;
+use sockeye::Message;
+use sockeye::app::event::Codec;
+use sockeye::app::{App, Context};
+
+use heap::Heap;
+use support::app::AppSite;
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only read")]
+struct Step {
+    x: i32,
+    y: i32,
+}
+
+/// How many allocations it takes to send these and to hear of the last.
+async fn allocations(heap: &mut Heap, site: &AppSite, event: &str, events: usize) -> usize {
+    let mut client = site.connect("/ws").await;
+    let text = json!({"v": "1.0", "e": event, "p": {"x": 1, "y": -2}, "c": "c1"}).to_string();
+    let last = Message::text(json!({"v": "1.0", "e": "last", "p": {}}).to_string());
+    for _ in 0..2 {
+        // The first round fills buffers that are kept.
+        heap.begin();
+        for _ in 0..events {
+            client.socket.feed_ref(&*text).unwrap();
+        }
+        client.socket.feed(last.clone()).unwrap();
+        client.socket.flush().await.unwrap();
+        while !client
+            .socket
+            .recv_ref()
+            .await
+            .unwrap()
+            .unwrap()
+            .as_text()
+            .unwrap()
+            .contains("last.ack")
+        {}
+    }
+    heap.allocated().0
+}
+
+/// Reading an event allocates nothing, and handling one allocates its future: once.
+#[tokio::test]
+async fn an_event_costs_one_allocation() {
+    let mut heap = Heap::turn().await;
+    for (codec, text) in [
+        (Codec::Envelope, r#"{"v":"1.0","e":"step","p":{"x":1,"y":2},"c":"c1","t":17}"#),
+        (Codec::Tagged, r#"{"type":"step","requestId":"c1","x":1,"y":2}"#),
+    ] {
+        heap.begin();
+        let event = codec.parse(text).unwrap();
+        let step: Step = event.payload().unwrap();
+        assert_eq!((step.x, event.name(), event.correlation_id()), (1, "step", Some("c1")));
+        assert_eq!(heap.allocated().0, 0, "{codec:?}");
+    }
+
+    let app = App::new()
+        .on("step", async |_: Context, _: Step| ())
+        .on("last", async |_: Context, _: serde_json::Value| json!({}));
+    let site = AppSite::start(app).await;
+    let few = allocations(&mut heap, &site, "step", 100).await;
+    let many = allocations(&mut heap, &site, "step", 1100).await;
+    let extra = many.saturating_sub(few);
+    println!("1,000 events more: {extra} allocations");
+    // Every sixteenth is acknowledged, which costs three or four.
+    assert!((1000..=1000 + 1000 / 16 * 5).contains(&extra), "{extra} allocations");
+}
