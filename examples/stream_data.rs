@@ -1,0 +1,140 @@
+//! Data that comes by itself, to those who want it, and what came before, in pages.
+//!
+//! ```text
+//! cargo run --release --example stream_data
+//! cargo run --release --example wscat -- ws://127.0.0.1:8080/ws/data
+//! {"type":"subscribe","channel":"wind","last":3}
+//! {"type":"get-history","channel":"wind","count":10,"requestId":"h1"}
+//! {"type":"get-history","channel":"wind","count":10,"requestId":"h2","before":31}
+//! {"type":"unsubscribe","channel":"wind"}
+//! ```
+//!
+//! `last` (none by default) has the last updates sent first, without a gap to what comes. A page of the history has
+//! a number on each update; `before` the first of these is the page before it. 100 updates of each channel are kept. A
+//! subscription ends with its session, so that there is nothing to clean up.
+
+#[path = "support/numbers.rs"]
+mod numbers;
+#[path = "support/stop.rs"]
+mod stop;
+
+use std::error::Error;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sockeye::app::{App, Codec, Context, Event, EventError, FieldError};
+use sockeye::hub::{History, HistoryConfig, Hub, Shutdown};
+use tokio::time::interval;
+
+const CHANNELS: [&str; 2] = ["wind", "rain"];
+
+#[derive(Deserialize, Serialize)]
+struct Update {
+    channel: String,
+    timestamp: u64,
+    data: u32,
+}
+
+#[derive(Deserialize)]
+struct Subscription {
+    channel: String,
+    #[serde(default)]
+    last: usize,
+}
+
+#[derive(Deserialize)]
+struct Request {
+    channel: String,
+    before: Option<u64>,
+    count: usize,
+}
+
+type Handled = Result<(), Box<dyn Error + Send + Sync>>;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let [port, every_ms] = numbers::numbers([("--port", 8080_u32), ("--every-ms", 1000)]);
+    let app = App::new().path("/ws/data").codec(Codec::Tagged);
+    let app = app
+        .on("subscribe", subscribe)
+        .on("unsubscribe", unsubscribe)
+        .on("get-history", get_history);
+    let running = app.port(port.try_into()?).start().await?;
+    println!("listening on ws://{}/ws/data", running.local_addrs()[0]);
+    tokio::select! {
+        () = stop::asked() => {}
+        measured = measure(running.hub(), Duration::from_millis(every_ms.max(1).into())) => measured?,
+    }
+    running.stop(Shutdown::new(Duration::from_secs(5))).await?;
+    Ok(())
+}
+
+async fn subscribe(context: Context, Subscription { channel, last }: Subscription) -> Handled {
+    check(&channel)?;
+    context.reply("subscribed", &json!({"channel": channel}))?;
+    history(context.hub()).join(context.peer(), &channel, last, |page, sender| {
+        // A client whose queue is full has its history later, from `get-history`.
+        let _ = page.send_to(sender);
+    })?;
+    Ok(())
+}
+
+async fn unsubscribe(context: Context, Subscription { channel, .. }: Subscription) -> Handled {
+    check(&channel)?;
+    context.leave(&channel);
+    context.reply("unsubscribed", &json!({"channel": channel}))?;
+    Ok(())
+}
+
+async fn get_history(context: Context, Request { channel, before, count }: Request) -> Handled {
+    check(&channel)?;
+    let page = history(context.hub()).before(&channel, before, count);
+    let mut data = Vec::with_capacity(page.messages.len());
+    for said in &page.messages {
+        let text = std::str::from_utf8(said.message.payload())?;
+        let update: Update = Codec::Tagged.parse(text)?.payload()?;
+        data.push(
+            json!({"number": said.number, "timestamp": update.timestamp, "data": update.data}),
+        );
+    }
+    let answer = json!({"channel": channel, "data": data, "hasMore": page.has_more});
+    context.reply("history-data", &answer)?;
+    Ok(())
+}
+
+/// No weather station: it counts.
+async fn measure(hub: &Hub, every: Duration) -> Result<(), Box<dyn Error>> {
+    let mut ticks = interval(every);
+    for data in 0.. {
+        ticks.tick().await;
+        for channel in CHANNELS {
+            let update = Update { channel: channel.to_owned(), timestamp: now_ms(), data };
+            let event = Codec::Tagged.encode(&Event::new("data-update", &update)?)?;
+            if let Err(error) = history(hub).broadcast(channel, &*event) {
+                eprintln!("{channel}: {error}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// It belongs to the hub, which is there when the application runs.
+fn history(hub: &Hub) -> &'static History {
+    static HISTORY: OnceLock<History> = OnceLock::new();
+    HISTORY.get_or_init(|| History::new(hub, HistoryConfig::default()))
+}
+
+fn check(channel: &str) -> Result<(), EventError> {
+    if CHANNELS.contains(&channel) {
+        return Ok(());
+    }
+    let there_are = format!("there are {}", CHANNELS.join(", "));
+    Err(EventError::invalid(FieldError::new("/channel", "enum", there_are)))
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
