@@ -181,7 +181,8 @@ async fn managed() {
     within(ann.socket.close(1001, "")).await.unwrap();
     let closed = within(program.out.next_line()).await.unwrap().unwrap();
     assert!(closed.starts_with(&format!("{id} closed: 1001")), "{closed}");
-    while of_type(&mut bob, "server-stats").await["activeConnections"] != 1 {}
+    within(async { while of_type(&mut bob, "server-stats").await["activeConnections"] != 1 {} })
+        .await;
 }
 
 async fn of_type(client: &mut AppClient, name: &str) -> Value {
@@ -264,7 +265,7 @@ async fn stream_data_begins_with_the_last() {
     let program = Program::start("stream_data", &["--every-ms", "3600000"]).await;
     let mut client = program.connect().await;
     // One comes at the start, and then none for an hour.
-    while numbers_of(&page(&mut client, "rain", None, 10).await) != [1] {}
+    within(async { while numbers_of(&page(&mut client, "rain", None, 10).await) != [1] {} }).await;
     client.json(json!({"type": "subscribe", "channel": "rain", "last": 3})).await;
     assert_eq!(client.event().await["type"], "subscribed");
     let update = client.event().await;
