@@ -563,3 +563,36 @@ async fn a_token_is_not_shown() {
     shown += &format!("{session:?} {sessions:?} {:?}", ask(&session, &token, 0));
     assert!(!shown.contains(&token), "{shown}");
 }
+
+/// Row 67: a connection that has a session which another cannot have any more loses it, too, and is closed.
+#[tokio::test]
+async fn a_session_whose_history_is_lost_ends_for_all() {
+    let mut config = SessionConfig::default();
+    config.kept_messages_max = 1;
+    let sessions = Sessions::new(config);
+    let (session, mut client) = begin(&sessions, None).await;
+    for text in ["one", "two"] {
+        session.sender().try_send(text).unwrap();
+        assert_eq!(client.text().await.unwrap(), text);
+    }
+    let resumed = resume(&sessions, &ask(&session, &client.token, 0)).await;
+    assert_eq!(resumed.err(), Some(ResumeError::HistoryLost));
+    assert_eq!(client.peer.close_code().await, Some(4001));
+}
+
+/// What a connection was told before its session began is told first.
+#[tokio::test]
+async fn what_waits_on_the_connection_leaves_before_the_session() {
+    let sessions = Sessions::new(SessionConfig::default());
+    let (socket, peer) = socket(&quiet());
+    let connection = socket.id();
+    socket.sender().try_send("before").unwrap();
+    let session = sessions.create(&socket.sender(), None, opening).unwrap();
+    session.sender().try_send("after").unwrap();
+    run(&sessions, &session, socket);
+    let mut client = Client { peer: RawPeer::client(peer), connection, token: String::new() };
+    assert_eq!(client.text().await.unwrap(), "before");
+    assert_eq!(client.open().await, (0, 0));
+    assert_eq!(client.text().await.unwrap(), "after");
+    left(&session, 1).await;
+}

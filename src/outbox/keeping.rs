@@ -12,8 +12,8 @@ use super::{Outbox, SendError, Sent};
 
 impl Outbox {
     /// From here on it serves a session: first the message that says so, which does not count, then
-    /// these, then what comes. What waits here from before is lost. An error gives back what it was given:
-    /// the connection is closing.
+    /// these, then what comes. What waits here from before is encoded first, and lost where it is of another
+    /// session. An error gives back what it was given: the connection is closing.
     pub(crate) fn begin_session(
         &self,
         first: Message,
@@ -24,7 +24,9 @@ impl Outbox {
         if state.check_open().is_err() {
             return Err((Box::new(kept), after));
         }
-        drop(state.kept.take());
+        if state.kept.take().is_none() {
+            state.refill();
+        }
         state.drop_queue();
         if state.check_open().is_err() {
             // In the middle of a message that will never be whole.

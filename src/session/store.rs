@@ -97,7 +97,7 @@ impl Sessions {
     /// A new session on this connection. What `first` makes is sent first and does not count; from there
     /// on everything that the connection sends counts, and is kept until it is acknowledged.
     ///
-    /// What waits in the connection's outbox before is lost: begin with this.
+    /// What waits in the connection's outbox leaves before, as much as it encodes at once (64 KiB); more is lost.
     ///
     /// # Errors
     /// When there are as many as there may be and all have a connection, or this one is closing.
@@ -159,8 +159,12 @@ impl Sessions {
         if let Err(HandOver::Gap(Gap::Ahead)) = checked {
             return Err(ResumeError::Ahead);
         }
+        let taken_over = CloseFrame::new(4001, "taken over by another connection");
+        let taken_over = taken_over.map_err(|_| ResumeError::Closed)?;
         if let Err(error) = checked {
             drop(state);
+            // Who has it still has no session from here on.
+            session.0.relay.end(Some(taken_over));
             tables.put_out(&session);
             return Err(of_hand_over(error));
         }
@@ -175,8 +179,6 @@ impl Sessions {
                 suspended_for: self.store.config.suspended_for,
             })
         };
-        let taken_over = CloseFrame::new(4001, "taken over by another connection");
-        let taken_over = taken_over.map_err(|_| ResumeError::Closed)?;
         if let Some(given_up) = resume.instead_of.filter(|other| other.id() != session.id()) {
             given_up.0.relay.end(None);
             tables.sessions.remove(given_up.id());

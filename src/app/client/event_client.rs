@@ -54,6 +54,10 @@ impl EventClient {
     ///
     /// # Errors
     /// [`Error::Url`], [`Error::NoRuntime`].
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "settings are given away, as the connector is"
+    )]
     pub fn connect(
         connector: Connector,
         url: &str,
