@@ -15,6 +15,15 @@ struct Say {
     text: String,
 }
 
+/// An envelope whose payload is known: what a parser can do at best.
+#[derive(Deserialize, Serialize)]
+struct Typed {
+    v: String,
+    e: String,
+    p: Say,
+    c: Option<String>,
+}
+
 /// Messages that are under way at a time.
 const BATCH: usize = 64;
 
@@ -39,6 +48,13 @@ fn reading_and_writing(criterion: &mut Criterion) {
     }
     // What a program does without the codecs.
     let text = event.to_json();
+    group.bench_function("read with payload/as a type", |bencher| {
+        bencher.iter(|| serde_json::from_str::<Typed>(black_box(&text)).unwrap());
+    });
+    let typed: Typed = serde_json::from_str(&text).unwrap();
+    group.bench_function("write/as a type", |bencher| {
+        bencher.iter(|| serde_json::to_string(black_box(&typed)).unwrap());
+    });
     group.bench_function("read with payload/as a value", |bencher| {
         bencher.iter(|| {
             let mut event: Value = serde_json::from_str(black_box(&text)).unwrap();

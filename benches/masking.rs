@@ -1,4 +1,5 @@
-//! Masking in place, by size, beside a copy of the same bytes and a XOR byte by byte.
+//! Masking in place, by size, beside a copy of the same bytes, a XOR of all with one byte, which has no key to turn,
+//! and a XOR byte by byte as it is specified.
 
 mod support;
 
@@ -21,11 +22,19 @@ fn masking(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("memcpy", bytes), |bencher| {
             bencher.iter(|| black_box(&mut copy).copy_from_slice(black_box(&payload)));
         });
+        group.bench_function(BenchmarkId::new("plain xor", bytes), |bencher| {
+            bencher.iter(|| plain_xor(black_box(&mut payload), black_box(KEY[0])));
+        });
         group.bench_function(BenchmarkId::new("by byte", bytes), |bencher| {
             bencher.iter(|| by_byte(black_box(&mut payload), black_box(KEY)));
         });
     }
     group.finish();
+}
+
+#[inline(never)]
+fn plain_xor(payload: &mut [u8], key: u8) {
+    payload.iter_mut().for_each(|byte| *byte ^= key);
 }
 
 /// RFC 6455 5.3 as it is written.

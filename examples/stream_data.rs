@@ -18,14 +18,14 @@ mod numbers;
 #[path = "support/stop.rs"]
 mod stop;
 
+use std::convert::Infallible;
 use std::error::Error;
-use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sockeye::app::{App, Codec, Context, Event, EventError, FieldError};
-use sockeye::hub::{History, HistoryConfig, Hub, Shutdown};
+use sockeye::app::{App, Codec, Context, EventError, FieldError, Running};
+use sockeye::hub::Shutdown;
 use tokio::time::interval;
 
 const CHANNELS: [&str; 2] = ["wind", "rain"];
@@ -65,7 +65,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on ws://{}/ws/data", running.local_addrs()[0]);
     tokio::select! {
         () = stop::asked() => {}
-        measured = measure(running.hub(), Duration::from_millis(every_ms.max(1).into())) => measured?,
+        never = measure(&running, Duration::from_millis(every_ms.max(1).into())) => match never {},
     }
     running.stop(Shutdown::new(Duration::from_secs(5))).await?;
     Ok(())
@@ -74,7 +74,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn subscribe(context: Context, Subscription { channel, last }: Subscription) -> Handled {
     check(&channel)?;
     context.reply("subscribed", &json!({"channel": channel}))?;
-    history(context.hub()).join(context.peer(), &channel, last, |page, sender| {
+    context.history().join(context.peer(), &channel, last, |page, sender| {
         // A client whose queue is full has its history later, from `get-history`.
         let _ = page.send_to(sender);
     })?;
@@ -90,7 +90,7 @@ async fn unsubscribe(context: Context, Subscription { channel, .. }: Subscriptio
 
 async fn get_history(context: Context, Request { channel, before, count }: Request) -> Handled {
     check(&channel)?;
-    let page = history(context.hub()).before(&channel, before, count);
+    let page = context.history().before(&channel, before, count);
     let mut data = Vec::with_capacity(page.messages.len());
     for said in &page.messages {
         let text = std::str::from_utf8(said.message.payload())?;
@@ -105,25 +105,19 @@ async fn get_history(context: Context, Request { channel, before, count }: Reque
 }
 
 /// No weather station: it counts.
-async fn measure(hub: &Hub, every: Duration) -> Result<(), Box<dyn Error>> {
+async fn measure(running: &Running, every: Duration) -> Infallible {
     let mut ticks = interval(every);
-    for data in 0.. {
+    for data in 0_u32.. {
         ticks.tick().await;
         for channel in CHANNELS {
             let update = Update { channel: channel.to_owned(), timestamp: now_ms(), data };
-            let event = Codec::Tagged.encode(&Event::new("data-update", &update)?)?;
-            if let Err(error) = history(hub).broadcast(channel, &*event) {
+            let listeners = running.to_room(channel, Codec::Tagged).keep();
+            if let Err(error) = listeners.send("data-update", &update) {
                 eprintln!("{channel}: {error}");
             }
         }
     }
-    Ok(())
-}
-
-/// It belongs to the hub, which is there when the application runs.
-fn history(hub: &Hub) -> &'static History {
-    static HISTORY: OnceLock<History> = OnceLock::new();
-    HISTORY.get_or_init(|| History::new(hub, HistoryConfig::default()))
+    std::future::pending().await
 }
 
 fn check(channel: &str) -> Result<(), EventError> {

@@ -11,6 +11,12 @@
 //! The last line is answered by an error with the field and the rule it breaks, and the connection stays. What
 //! is always so stands in the types of the payloads, lengths too ([`Text`]); what depends on more than the
 //! payload, as who is in which room, is checked by the handler, and answered in the same way.
+//!
+//! With the feature `schema` all messages are held against a JSON Schema before that, which clients can be given, too:
+//!
+//! ```text
+//! cargo run --release --features schema --example validated
+//! ```
 
 #[path = "support/numbers.rs"]
 mod numbers;
@@ -38,6 +44,20 @@ struct Message {
     content: Text<1000>,
 }
 
+/// What every message is like.
+#[cfg(feature = "schema")]
+fn message_schema() -> serde_json::Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "type": {"type": "string", "enum": ["join", "leave", "message"]},
+            "content": {"type": "string", "maxLength": 1000},
+            "roomId": {"type": "string"},
+        },
+        "required": ["type"],
+    })
+}
+
 /// A text of 1 to `MAX` characters.
 struct Text<const MAX: usize>(String);
 
@@ -59,6 +79,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let [port] = numbers::numbers([("--port", 8080)]);
     let app = App::new().path("/ws/validated").codec(Codec::Tagged).port(port);
     let app = app.on("join", join).on("leave", leave).on("message", message);
+    #[cfg(feature = "schema")]
+    let app = app.message_schema(&message_schema());
     let running = app.start().await?;
     println!("listening on ws://{}/ws/validated", running.local_addrs()[0]);
     stop::asked().await;

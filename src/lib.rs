@@ -4,6 +4,7 @@
 //!  11  app        events with typed handlers, routes, middleware    feature `app`
 //!  10  session    identities that survive their connections          feature `session`
 //!   9  hub        rooms and the workers that fan out to them          feature `hub`
+//!   8  pubsub     the byte bus between nodes: memory, Redis, NATS  feature `pubsub`
 //!   7  auth       HS256 tokens, room passwords, authenticators           feature `auth`
 //!   6  net        tokio: WebSocket, handler, split, server; client, on top of it
 //!  ------------------------------- no tokio below this line -------------------------------
@@ -14,8 +15,7 @@
 //!   1  frame      opcode, header, mask, utf-8, close codes, violations
 //! ```
 //!
-//! A module uses only modules below it. The missing numbers are floors to come
-//! (brokers).
+//! A module uses only modules below it.
 //!
 //! # The words
 //!
@@ -38,14 +38,18 @@
 //! - a stream and handshake of your own: [`WebSocket::from_stream`], or without tokio
 //!   [`protocol::Endpoint`]
 //!
+//! What one machine carries is in [`guide::capacity`], how several nodes are run in [`guide::deployment`].
+//!
 //! Every limit and deadline is in [`Config`] (connections), [`HeadLimits`](handshake::HeadLimits)
 //! (handshakes) and on [`Acceptor`].
 //!
 //! # Features
 //!
-//! `json`, `auth`, `hub` and `app` (all default) only add; floors 1 to 6 are always there. `tls` adds `wss` by rustls,
+//! `json`, `auth`, `hub` and `app` (all default) only add; floors 1 to 6 are always there. `schema` adds JSON Schema to `app`.
+//! `tls` adds `wss` by rustls,
 //! with roots (`tls-native-roots`, `tls-webpki-roots`) and a crypto provider (`ring`, `aws-lc-rs`) where the program has
-//! none; `full` is all of it with the system's roots and ring.
+//! none. `pubsub` is the bus between nodes and makes a hub a node of many, `redis` and `nats` bring brokers for it; `full` is
+//! all of it with the system's roots and ring.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -79,6 +83,9 @@ mod json;
 #[cfg(feature = "auth")]
 pub mod auth;
 
+#[cfg(all(feature = "pubsub", not(sockeye_loom)))]
+pub mod pubsub;
+
 #[cfg(all(feature = "hub", not(sockeye_loom)))]
 pub mod hub;
 
@@ -87,6 +94,9 @@ pub mod session;
 
 #[cfg(all(feature = "app", not(sockeye_loom)))]
 pub mod app;
+
+#[cfg(not(sockeye_loom))]
+pub mod guide;
 
 #[cfg(not(sockeye_loom))]
 pub use client::{Connector, connect};
@@ -107,6 +117,6 @@ pub use protocol::{
 };
 
 /// The programs of the README compile.
-#[cfg(all(doctest, feature = "app"))]
+#[cfg(all(doctest, feature = "app", feature = "redis"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

@@ -1,4 +1,4 @@
-//! What an event costs in allocations, on its way in.
+//! What an event costs in allocations, on its way in and on its way out.
 //!
 //! One test, for the counters are those of the whole process.
 
@@ -29,6 +29,7 @@ async fn allocations(heap: &mut Heap, site: &AppSite, event: &str, events: usize
     let mut client = site.connect("/ws").await;
     let text = json!({"v": "1.0", "e": event, "p": {"x": 1, "y": -2}, "c": "c1"}).to_string();
     let last = Message::text(json!({"v": "1.0", "e": "last", "p": {}}).to_string());
+    client.send("join", json!({})).await;
     for _ in 0..2 {
         // The first round fills buffers that are kept.
         heap.begin();
@@ -51,7 +52,8 @@ async fn allocations(heap: &mut Heap, site: &AppSite, event: &str, events: usize
     heap.allocated().0
 }
 
-/// Reading an event allocates nothing, and handling one allocates its future: once.
+/// BY-35: reading an event allocates nothing, and handling one allocates its future: once. One that is sent, to its
+/// own client or to a room, is its text and the few that lead it to its outbox.
 #[tokio::test]
 async fn an_event_costs_one_allocation() {
     let mut heap = Heap::turn().await;
@@ -68,6 +70,15 @@ async fn an_event_costs_one_allocation() {
 
     let app = App::new()
         .on("step", async |_: Context, _: Step| ())
+        .on("join", async |context: Context, _: serde_json::Value| {
+            context.join("lobby").unwrap();
+        })
+        .on("answer", async |context: Context, _: Step| {
+            context.send("moved", &json!(null)).unwrap();
+        })
+        .on("tell", async |context: Context, _: Step| {
+            context.to_room("lobby").send("moved", &json!(null)).unwrap();
+        })
         .on("last", async |_: Context, _: serde_json::Value| json!({}));
     let site = AppSite::start(app).await;
     let few = allocations(&mut heap, &site, "step", 100).await;
@@ -76,4 +87,12 @@ async fn an_event_costs_one_allocation() {
     println!("1,000 events more: {extra} allocations");
     // Every sixteenth is acknowledged, which costs three or four.
     assert!((1000..=1000 + 1000 / 16 * 5).contains(&extra), "{extra} allocations");
+    // So many more for each that is sent: its text, and what takes it to the outbox, or to the room and from there.
+    for (event, more) in [("answer", 3), ("tell", 5)] {
+        let few = allocations(&mut heap, &site, event, 100).await;
+        let many = allocations(&mut heap, &site, event, 1100).await;
+        let sent = many.saturating_sub(few).saturating_sub(extra);
+        println!("1,000 events more that {event}: {sent} allocations more");
+        assert!(sent <= 1000 * more + 100, "{event}: {sent} allocations");
+    }
 }

@@ -455,6 +455,7 @@ async fn row_75_names_in_metrics() {
     drop(peer);
     site.has(0).await;
     assert_eq!(site.hub.rooms(), []);
-    heap.assert_held(64 * KIB, "what is left of them");
+    // A worker keeps the places of its jobs: both lists that take turns may have grown by the five hundred.
+    heap.assert_held(128 * KIB, "what is left of them");
     site.end(gracefully()).await;
 }

@@ -1,7 +1,7 @@
 //! The fuzz targets on stable: their corpora replayed, and arbitrary bytes for each of them.
 
-// All of them or none: the targets of tokens and events need them.
-#![cfg(feature = "app")]
+// All of them or none: the targets of tokens, events, brokers and nodes need them.
+#![cfg(all(feature = "app", feature = "nats"))]
 
 #[path = "../fuzz/src/lib.rs"]
 mod targets;

@@ -45,8 +45,8 @@ const RESIDENT_BYTES_MAX: i64 = 1536;
 
 /// Bytes of the allocator a connection may cost: what is seen, and little more. A chat member has a
 /// place in its room as well.
-const ECHO_BYTES_MAX: i64 = 1017;
-const CHAT_BYTES_MAX: i64 = 1210;
+const ECHO_BYTES_MAX: i64 = 1001;
+const CHAT_BYTES_MAX: i64 = 1179;
 
 /// What a task may cost: tokio adds about a hundred bytes to the future and rounds up to 128.
 const TASK_BYTES_MAX: usize = 384;

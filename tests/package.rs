@@ -69,6 +69,36 @@ fn unsafe_code_is_forbidden() {
     assert!(read("Cargo.toml").contains("unsafe_code = \"forbid\""));
 }
 
+/// BY-22: in the files for deployment, what has to be longer than something else is.
+#[test]
+fn deployments_have_the_time_they_need() {
+    let seconds = |name: &str, before: &str| -> u64 {
+        let text = read(&format!("examples/{name}"));
+        let lines = text.lines().filter(|line| !line.trim().starts_with('#'));
+        let found = lines.filter_map(|line| line.split_once(before)).map(|(_, rest)| {
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().unwrap_or_else(|_| panic!("{name}: {before}{rest}"))
+        });
+        found.min().unwrap_or_else(|| panic!("{name}: no {before}"))
+    };
+    let ping = sockeye::Config::default().ping_interval.unwrap().as_secs();
+    for (name, before) in [
+        ("proxy/nginx.conf", "proxy_read_timeout "),
+        ("proxy/nginx.conf", "proxy_send_timeout "),
+        ("proxy/haproxy.cfg", "timeout tunnel "),
+        ("cluster/kubernetes.yaml", "proxy-read-timeout: \""),
+    ] {
+        assert!(seconds(name, before) > 2 * ping, "{name}: {before}");
+    }
+    let (pod, unit) = ("cluster/kubernetes.yaml", "cluster/sockeye@.service");
+    let drain = "\"--drain\", \"";
+    let stopping = seconds(pod, "\"sleep\", \"") + seconds(pod, drain);
+    assert!(seconds(pod, "terminationGracePeriodSeconds: ") > stopping);
+    assert!(seconds(unit, "TimeoutStopSec=") > seconds(unit, "--drain "));
+    let compose = "cluster/compose.yaml";
+    assert!(seconds(compose, "stop_grace_period: ") > seconds(compose, drain));
+}
+
 /// HB-14, HB-15: the tuning guide of the hub says why, and its numbers are those of the code.
 #[test]
 fn the_tuning_guide_is_right() {

@@ -1,17 +1,20 @@
 //! The metrics panel: how the server is, once a second, for those who have it open.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use sockeye::PreparedMessage;
+use sockeye::app::{Context, Event, EventError};
 use sockeye::hub::Hub;
 use sockeye::hub::metrics::{HistogramSnapshot, Snapshot};
-use sockeye::{PreparedMessage, Sender};
 use tokio::time::MissedTickBehavior;
 
-use super::protocol::ServerMessage;
+use super::protocol::Watch;
+
+/// Those who look at it. Longer than the name of a chat's room may be.
+pub(crate) const ROOM: &str = "the room of those who look at the metrics";
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -19,70 +22,44 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const INTERVALS_OF_DURATIONS: usize = 60;
 
 /// Numbers that wait for a slow client are replaced by newer ones: it never has more than one message
-/// of them in its queue.
+/// of them in its queue, and one that is away has one when it comes back.
 const LATEST: u64 = 0;
 
-/// Whoever looks at the metrics. Cloning counts a reference.
-#[derive(Clone)]
-pub(crate) struct Panel {
-    hub: Hub,
-    /// By connection, so as many as the hub lets in.
-    watchers: Arc<Mutex<HashMap<u64, Sender>>>,
+/// Whether the client is sent the numbers from now on.
+pub(crate) async fn watch(context: Context, watch: Watch) -> Result<(), EventError> {
+    if watch.on {
+        context.join(ROOM)?;
+    } else {
+        context.leave(ROOM);
+    }
+    Ok(())
 }
 
-impl Panel {
-    pub(crate) fn new(hub: Hub) -> Self {
-        Self { hub, watchers: Arc::default() }
-    }
-
-    /// The connection is sent the numbers until this is dropped.
-    pub(crate) fn watch(&self, sender: Sender) -> Watch {
-        let id = sender.id();
-        self.lock().insert(id, sender);
-        Watch { panel: self.clone(), id }
-    }
-
-    /// Measures once and encodes once, however many look at it.
-    pub(crate) async fn run(&self) -> Infallible {
-        let mut ticks = tokio::time::interval(INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut past = VecDeque::from([self.hub.metrics()]);
-        loop {
-            ticks.tick().await;
-            past.push_back(self.hub.metrics());
-            if past.len() > INTERVALS_OF_DURATIONS + 1 {
-                past.pop_front();
-            }
-            let Some(numbers) = Numbers::of(&past) else { continue };
-            let json = ServerMessage::Metrics(&numbers).to_json();
-            let message = PreparedMessage::new(&*json);
-            for sender in self.lock().values() {
-                // Whoever is closing needs no numbers.
-                let _ = sender.try_send_latest_prepared(LATEST, &message);
-            }
+/// Measures once and encodes once, however many look at it.
+pub(crate) async fn run(hub: &Hub) -> Infallible {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut past = VecDeque::from([hub.metrics()]);
+    loop {
+        ticks.tick().await;
+        past.push_back(hub.metrics());
+        if past.len() > INTERVALS_OF_DURATIONS + 1 {
+            past.pop_front();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Sender>> {
-        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// That a connection looks at the metrics.
-pub(crate) struct Watch {
-    panel: Panel,
-    id: u64,
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.panel.lock().remove(&self.id);
+        let Some(Ok(event)) = Numbers::of(&past).map(|now| Event::new("metrics", &now)) else {
+            continue;
+        };
+        let message = PreparedMessage::new(&*event.to_json());
+        for watcher in hub.room(ROOM).peers().await {
+            // Whoever is closing needs no numbers.
+            let _ = watcher.sender().try_send_latest_prepared(LATEST, &message);
+        }
     }
 }
 
 /// What the panel shows.
 #[derive(Serialize)]
-pub(crate) struct Numbers {
+struct Numbers {
     uptime_ms: u64,
     connections: u64,
     rooms: u64,
@@ -119,7 +96,8 @@ impl Numbers {
         Some(Self {
             uptime_ms: now.gauges.uptime_ms,
             connections: now.gauges.connections,
-            rooms: now.gauges.rooms,
+            // Whoever is shown this is in a room that is none of the chat's.
+            rooms: now.gauges.rooms.saturating_sub(1),
             queued_messages: now.gauges.queued_messages,
             queued_bytes: now.gauges.queued_bytes,
             messages_in: change.per_second(change.messages_received),

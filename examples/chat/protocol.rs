@@ -1,58 +1,79 @@
-//! What the page and the server say to each other: text messages with JSON.
+//! What the page asks for.
 
-use serde::{Deserialize, Serialize};
-use sockeye::MessageRef;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 
-use super::panel::Numbers;
-
-/// Longest text of a message, in characters.
-const TEXT_CHARS_MAX: usize = 2000;
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-pub(crate) enum ServerMessage<'a> {
-    /// The first message to a member. `id` is on its own messages too.
-    Joined { id: &'a str, room: &'a str, name: &'a str, people: usize, is_private: bool },
-    /// How many are in the room.
-    People { people: usize },
-    /// Somebody said something.
-    Message { id: &'a str, name: &'a str, text: &'a str },
-    /// Something happened.
-    Notice { text: &'a str },
-    /// How the server is, once a second, for those who asked.
-    Metrics(&'a Numbers),
+/// Into a room, under a name: the answer is `room.join.ack`.
+#[derive(Deserialize)]
+pub(crate) struct Join {
+    pub(crate) room: Label,
+    pub(crate) name: Label,
+    /// Of the room; an open room has none.
+    pub(crate) password: Option<Text<64>>,
+    /// A room that is not there begins, with this password.
+    #[serde(default)]
+    pub(crate) create: bool,
 }
 
-impl ServerMessage<'_> {
-    pub(crate) fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("strings and numbers are always JSON")
+/// To those in a room.
+#[derive(Deserialize)]
+pub(crate) struct Say {
+    pub(crate) room: String,
+    pub(crate) text: Said,
+}
+
+/// What was said in a room before that: `number` is the event's in the room's history.
+#[derive(Deserialize)]
+pub(crate) struct Before {
+    pub(crate) room: String,
+    pub(crate) number: u64,
+}
+
+/// Whether the client wants the metrics.
+#[derive(Deserialize)]
+pub(crate) struct Watch {
+    pub(crate) on: bool,
+}
+
+/// The name of a person or a room: 1 to 32 characters, none of them a control character, without the space around.
+pub(crate) struct Label(pub(crate) String);
+
+/// What is said: 1 to 2,000 characters, without the space around.
+pub(crate) struct Said(pub(crate) String);
+
+/// 1 to `MAX` characters.
+pub(crate) struct Text<const MAX: usize>(pub(crate) String);
+
+impl<'de> Deserialize<'de> for Label {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(reader)?;
+        let Text(text) = Text::<32>::new(text.trim())?;
+        if text.chars().any(char::is_control) {
+            return Err(D::Error::custom("a name has no control characters"));
+        }
+        Ok(Self(text))
     }
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-pub(crate) enum ClientMessage {
-    /// What a member says; here without the space around it.
-    Message { text: String },
-    /// Whether it wants the metrics.
-    Watch { on: bool },
+impl<'de> Deserialize<'de> for Said {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(reader)?;
+        Text::<2000>::new(text.trim()).map(|Text(text)| Self(text))
+    }
 }
 
-impl ClientMessage {
-    /// Errors: a reason to close the connection with.
-    pub(crate) fn parse(message: MessageRef<'_>) -> Result<Self, &'static str> {
-        let MessageRef::Text(json) = message else {
-            return Err("only text messages are understood");
-        };
-        match serde_json::from_str(json).map_err(|_| "not a message of this chat")? {
-            Self::Message { text } => {
-                let text = text.trim();
-                if !(1..=TEXT_CHARS_MAX).contains(&text.chars().count()) {
-                    return Err("a message has 1 to 2000 characters");
-                }
-                Ok(Self::Message { text: text.to_owned() })
-            }
-            watch @ Self::Watch { .. } => Ok(watch),
+impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        Self::new(&String::deserialize(reader)?)
+    }
+}
+
+impl<const MAX: usize> Text<MAX> {
+    fn new<E: serde::de::Error>(text: &str) -> Result<Self, E> {
+        let len = text.chars().count();
+        if (1..=MAX).contains(&len) {
+            return Ok(Self(text.to_owned()));
         }
+        Err(E::invalid_length(len, &&*format!("1 to {MAX} characters")))
     }
 }

@@ -19,6 +19,7 @@ pub(crate) fn answer(path: &str) -> Answer {
     let (content_type, body) = match path {
         "/" => ("text/html; charset=utf-8", include_str!("index.html")),
         "/monitor.js" => ("text/javascript; charset=utf-8", include_str!("monitor.js")),
+        "/base.css" => ("text/css; charset=utf-8", include_str!("../support/base.css")),
         "/monitor.css" => ("text/css; charset=utf-8", include_str!("monitor.css")),
         _ => return Answer::refuse(StatusCode::NOT_FOUND, "not found\n"),
     };

@@ -40,6 +40,8 @@ impl Samples {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = self.hub.metrics();
+        // The first point is one of those that a page is shown which begins later.
+        self.history.publish(&before);
         loop {
             ticks.tick().await;
             let now = self.hub.metrics();

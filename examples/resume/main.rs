@@ -50,6 +50,12 @@ fn app() -> App {
         .host("127.0.0.1")
         .page("/", "text/html; charset=utf-8", include_str!("index.html"))
         .page("/resume.css", "text/css; charset=utf-8", include_str!("resume.css"))
+        .page("/base.css", "text/css; charset=utf-8", include_str!("../support/base.css"))
+        .page(
+            "/network.js",
+            "text/javascript; charset=utf-8",
+            include_str!("../support/network.js"),
+        )
         .page("/resume.js", "text/javascript; charset=utf-8", include_str!("resume.js"))
         .browser_client("/sockeye.js")
         .state(Tallies::default())

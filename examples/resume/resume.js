@@ -1,65 +1,13 @@
 import { connect } from "/sockeye.js";
+import { CuttableSocket, network } from "/network.js";
 
 const CELLS = 150;               // numbers that are drawn
 const LOST_CELLS_MAX = 40;       // of a gap that may be longer than all of them
 const LATE_MS = 400;             // a number this much later than the quickest came after a cut
 const NOTE_MS = 500;             // between two notes to the server
-const UNNOTICED_MS = 400;        // a network that is cut looks well for a while
 
 const $ = (id) => document.getElementById(id);
 const count = new Intl.NumberFormat("en");
-
-// ---- A network that can be cut ---------------------------------------------------------------------------
-
-// The client is given this instead of the browser's WebSocket. While it is cut nothing passes in either direction, what is
-// under way is lost, and the server learns nothing of it.
-const network = {
-  cutUntil: 0,
-  sockets: new Set(),
-  get isCut() { return performance.now() < this.cutUntil; },
-
-  cut(seconds) {
-    this.cutUntil = performance.now() + seconds * 1e3;
-    for (const socket of this.sockets) setTimeout(() => socket.fall(), UNNOTICED_MS);
-    setTimeout(() => dispatchEvent(new Event("online")), seconds * 1e3 + 1);      // as a browser does
-    draw();
-  },
-};
-
-class CuttableSocket {
-  #socket = null;
-
-  constructor(url, protocols) {
-    if (network.isCut) {
-      setTimeout(() => this.onclose({ code: 1006, reason: "" }), 50);
-      return;
-    }
-    network.sockets.add(this);
-    this.#socket = new WebSocket(url, protocols);
-    this.#socket.onopen = (event) => network.isCut || this.onopen(event);
-    this.#socket.onmessage = (event) => network.isCut || this.onmessage(event);
-    this.#socket.onclose = (event) => network.sockets.delete(this) && this.onclose(event);
-  }
-
-  send(text) {
-    if (!network.isCut) this.#socket.send(text);
-  }
-
-  close(code) {
-    network.sockets.delete(this);
-    this.#socket?.close(code);
-  }
-
-  // What the page has is dead; the server still believes in it.
-  fall() {
-    if (!network.sockets.delete(this)) return;
-    this.#socket.onmessage = this.#socket.onclose = null;
-    const abandoned = this.#socket;
-    setTimeout(() => abandoned.close(4408), 60e3);    // the server has closed it long ago
-    this.#socket = null;
-    this.onclose({ code: 1006, reason: "the network is cut" });
-  }
-}
 
 // ---- The client ------------------------------------------------------------------------------------------
 
@@ -179,6 +127,7 @@ for (const button of document.querySelectorAll("[data-cut]")) {
   button.addEventListener("click", () => {
     $("gap").hidden = true;
     network.cut(Number(button.dataset.cut));
+    draw();
   });
 }
 draw();

@@ -7,6 +7,7 @@
 #![allow(unreachable_pub)]
 
 pub mod close_payload;
+pub mod cluster;
 pub mod decoder_cuts;
 pub mod deflate_params;
 pub mod deflate_small;
@@ -17,6 +18,7 @@ pub mod header;
 pub mod http_body;
 pub mod inflate;
 pub mod jwt;
+pub mod nats;
 pub mod protocol_ops;
 pub mod proxy_protocol;
 pub mod socks;
@@ -35,7 +37,7 @@ mod wire_client;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Body); 18] = [
+pub const TARGETS: [(&str, Body); 20] = [
     ("header", header::run),
     ("decoder_cuts", decoder_cuts::run),
     ("handshake_head", handshake_head::run),
@@ -54,4 +56,6 @@ pub const TARGETS: [(&str, Body); 18] = [
     ("url_duration", url_duration::run),
     ("socks", socks::run),
     ("http_body", http_body::run),
+    ("nats", nats::run),
+    ("cluster", cluster::run),
 ];

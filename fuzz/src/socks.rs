@@ -135,8 +135,15 @@ fn http(said: &[u8], seed: u8, has_login: bool) {
 
 /// The status of the first answer that is no interim one, by another parser, and where its head ends.
 fn final_head(said: &[u8]) -> Option<(u16, usize)> {
+    let mut said = said.to_vec();
     let mut at = 0;
     loop {
+        // The other parser knows no later minor version; ours takes one as 1.1 (RFC 9110 2.5).
+        if let Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9', ..]) =
+            said.get_mut(at..)
+        {
+            *minor = b'1';
+        }
         let mut headers = [httparse::EMPTY_HEADER; 128];
         let mut response = httparse::Response::new(&mut headers);
         let Ok(httparse::Status::Complete(len)) = response.parse(&said[at..]) else { return None };

@@ -2,21 +2,34 @@
 
 use serde::Serialize;
 
-use crate::hub::{Except, Hub};
+use crate::hub::Except;
+use crate::protocol::PreparedMessage;
+use crate::sync::Arc;
 
 use super::error::EventSendError;
 use super::event::{Codec, Outgoing};
+use super::shared::Shared;
 
 /// Those an event is for: a room, a user, everybody. It is written once.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "nothing is said before `send`"]
 pub struct Audience {
-    hub: Hub,
+    app: Arc<Shared>,
     codec: Codec,
     to: To,
     /// Who speaks, as the hub knows it.
     speaker: Option<u64>,
     except: Except,
+    keep: Keep,
+}
+
+/// Whether an event is for those, too, who come later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    Not,
+    All,
+    /// Only the latest of this key.
+    Latest(u64),
 }
 
 #[derive(Clone, Debug)]
@@ -27,8 +40,8 @@ pub(super) enum To {
 }
 
 impl Audience {
-    pub(super) const fn new(hub: Hub, codec: Codec, to: To, speaker: Option<u64>) -> Self {
-        Self { hub, codec, to, speaker, except: Except::nobody() }
+    pub(super) const fn new(app: Arc<Shared>, codec: Codec, to: To, speaker: Option<u64>) -> Self {
+        Self { app, codec, to, speaker, except: Except::nobody(), keep: Keep::Not }
     }
 
     /// All but who speaks.
@@ -43,11 +56,38 @@ impl Audience {
         self
     }
 
+    /// All but this user, too, wherever it is.
+    pub fn except_user(mut self, user: &str) -> Self {
+        self.except = self.except.and_user(user);
+        self
+    }
+
+    /// Keeps what is said to a room for those who come [later](super::Context::join_with_history), within the bounds of
+    /// the application's [history](super::App::history).
+    pub const fn keep(mut self) -> Self {
+        self.keep = Keep::All;
+        self
+    }
+
+    /// Keeps it in the place of what was kept in this room under the same key: a price, a position, a state.
+    pub const fn keep_latest(mut self, key: u64) -> Self {
+        self.keep = Keep::Latest(key);
+        self
+    }
+
+    /// Waits while the hub has much to do: a handler that waits for this before it speaks holds back its client, and
+    /// not everybody else.
+    ///
+    /// Cancel safety: dropping the future changes nothing.
+    pub async fn ready(&self) {
+        std::future::poll_fn(|cx| self.app.hub.poll_ready(cx)).await;
+    }
+
     /// Sends an event, and waits for nobody.
     ///
     /// # Errors
-    /// When it cannot be written, or the hub's job queue is full. What one of them misses is its own outbox's
-    /// business.
+    /// When it cannot be written, the hub's job queue is full, or it is to be kept and the audience is no room. What
+    /// one of them misses is its own outbox's business.
     pub fn send<P: Serialize + ?Sized>(
         &self,
         event: &str,
@@ -55,21 +95,32 @@ impl Audience {
     ) -> Result<(), EventSendError> {
         let outgoing = Outgoing { name: event, payload, correlation_id: None, timestamp: None };
         let json = outgoing.to_json(self.codec)?;
-        match &self.to {
-            To::All => self.hub.broadcast_except(&*json, self.except.clone())?,
-            To::Room(room) => {
-                self.hub.room(room).broadcast_except(&*json, self.except.clone())?;
+        let (hub, except) = (&self.app.hub, &self.except);
+        let message = || PreparedMessage::new(&*json);
+        match (&self.to, self.keep) {
+            (To::Room(room), Keep::Not) => hub.room(room).publish(&message(), except)?,
+            (To::Room(room), keep) => {
+                let key = if let Keep::Latest(key) = keep { Some(key) } else { None };
+                self.app.history.say(room, key, &message(), except)?;
             }
-            To::User(user) => {
-                let message = crate::protocol::PreparedMessage::new(&*json);
-                for peer in self.hub.user(user) {
-                    if !self.except.has(peer.id()) {
-                        // One session that misses it does not keep it from the others.
-                        let _ = peer.sender().try_send_prepared(&message);
-                    }
-                }
+            (_, Keep::All | Keep::Latest(_)) => return Err(EventSendError::NoRoom),
+            (To::All, Keep::Not) => hub.broadcast_except(&*json, except.clone())?,
+            (To::User(user), Keep::Not) => {
+                // One session that misses it does not keep it from the others.
+                let _ = hub.send_prepared_to_user(user, &message(), except);
             }
         }
         Ok(())
+    }
+}
+
+impl std::fmt::Debug for Audience {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Audience")
+            .field("codec", &self.codec)
+            .field("to", &self.to)
+            .field("except", &self.except)
+            .field("keep", &self.keep)
+            .finish_non_exhaustive()
     }
 }

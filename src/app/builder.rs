@@ -3,14 +3,18 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::error::Error;
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::auth::{AuthError, Authenticator, CredentialSources, SharedAuthenticator};
 use crate::handshake::Origins;
-use crate::hub::{HUB_MESSAGE_BYTES_MAX, Hub, HubBuilder};
+use crate::hub::{HUB_MESSAGE_BYTES_MAX, HistoryConfig, Hub, HubBuilder, PresenceChange, Wiring};
 use crate::net::{Acceptor, Request, Server};
 use crate::protocol::{CloseOutcome, Config, Rate};
 use crate::sync::Arc;
@@ -20,15 +24,16 @@ use super::entrance::Entrance;
 use super::error::AppError;
 use super::event::Codec;
 use super::next::{Middleware, Next};
+use super::presence::Presence;
 use super::reply::{IntoReply, Reply};
 use super::route::Route;
 use super::routes::Routes;
 use super::running::Running;
 use super::settings::Settings;
 use super::shared::Shared;
-use super::site::{Page, Site};
+use super::site::{Page, Site, page_headers};
 use super::visitor::Visitor;
-use crate::session::{SessionConfig, Sessions};
+use crate::session::SessionConfig;
 
 /// An application: what it listens on, who may come in, and what is done with their events.
 ///
@@ -38,12 +43,13 @@ use crate::session::{SessionConfig, Sessions};
 pub struct App {
     host: String,
     port: u16,
-    servers: Vec<Server>,
+    listeners: Vec<Listener>,
     path: String,
     own: Route,
     routes: Vec<(String, Route)>,
     middleware: Vec<Arc<Middleware>>,
     hub: HubBuilder,
+    pub(super) wiring: Option<Wiring>,
     sessions: SessionConfig,
     authenticator: Option<SharedAuthenticator>,
     sources: CredentialSources,
@@ -52,6 +58,9 @@ pub struct App {
     origins: Option<Origins>,
     subprotocol: Option<&'static str>,
     pages: HashMap<String, Page>,
+    page_headers: HeaderMap,
+    presence: Option<Presence>,
+    history: HistoryConfig,
     settings: Settings,
 }
 
@@ -70,12 +79,13 @@ impl App {
         Self {
             host: "localhost".to_owned(),
             port: 8080,
-            servers: Vec::new(),
+            listeners: Vec::new(),
             path: "/ws".to_owned(),
             own: Route::events(),
             routes: Vec::new(),
             middleware: Vec::new(),
             hub: Hub::builder().config(config),
+            wiring: None,
             sessions: SessionConfig::default(),
             authenticator: None,
             sources: CredentialSources::new(),
@@ -84,6 +94,9 @@ impl App {
             origins: None,
             subprotocol: None,
             pages: HashMap::new(),
+            page_headers: page_headers(),
+            presence: None,
+            history: HistoryConfig::default(),
             settings: Settings::default(),
         }
     }
@@ -104,8 +117,27 @@ impl App {
 
     /// Listens here instead of on host and port: with TLS, say, or on a listener of one's own. May be called
     /// several times. The server's own acceptor is not used.
+    ///
+    /// ```no_run
+    /// use sockeye::Server;
+    /// use sockeye::app::App;
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let app = App::new()
+    ///     .listen(Server::bind("[::1]:8080").await?)
+    ///     .listen(Server::bind("127.0.0.1:8080").await?)
+    ///     .listen_unix("/run/chat/chat.sock");
+    /// # drop(app);
+    /// # Ok(()) }
+    /// ```
     pub fn listen(mut self, server: Server) -> Self {
-        self.servers.push(server);
+        self.listeners.push(Listener::Bound(Box::new(server)));
+        self
+    }
+
+    /// The same for a Unix socket at this path: see [`Server::bind_unix`]. It is there from [`start`](Self::start) on.
+    pub fn listen_unix(mut self, path: impl Into<PathBuf>) -> Self {
+        self.listeners.push(Listener::Unix(path.into()));
         self
     }
 
@@ -121,7 +153,9 @@ impl App {
         self
     }
 
-    /// A page at a path: shown to those who come there without a WebSocket.
+    /// A page at a path: shown to those who come there without a WebSocket. It is sent with headers that let nothing
+    /// run, load or connect in it but what is from this host (and `data:` images), nothing inline among it, unless
+    /// [`page_header`](Self::page_header) says otherwise.
     pub fn page(
         mut self,
         path: impl Into<String>,
@@ -129,6 +163,12 @@ impl App {
         body: impl Into<Bytes>,
     ) -> Self {
         self.pages.insert(path.into(), Page::Static { content_type, body: body.into() });
+        self
+    }
+
+    /// A header of all pages, in the place of the one that they have: `Content-Security-Policy`, `Cache-Control`.
+    pub fn page_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.page_headers.insert(name, value);
         self
     }
 
@@ -259,6 +299,37 @@ impl App {
         self
     }
 
+    /// Tells the members of a room who joins and who leaves it: an event of this name, with what this makes of the
+    /// change as its payload; nothing (`None`) is not told. Whoever it is about is not told; a session that waits for
+    /// its client is still there. In the place of the [hub's own](HubBuilder::on_presence).
+    ///
+    /// ```
+    /// use serde_json::json;
+    /// use sockeye::app::App;
+    /// use sockeye::hub::PresenceKind;
+    ///
+    /// let app = App::new().presence("room.presence", |change| {
+    ///     json!({"user": change.user.as_deref(), "isHere": change.kind == PresenceKind::Joined})
+    /// });
+    /// # drop(app);
+    /// ```
+    ///
+    /// In a cluster those on other nodes are told of, too: users, not guests, with no peer in the change and in the codec of
+    /// the application's own route.
+    ///
+    /// Who is in a room: [`Room::users`](crate::hub::Room::users), [`Room::peers`](crate::hub::Room::peers). Where the hub
+    /// has too much to do for it, it is told later, in order. Whoever joins and then asks who is there is told of all that
+    /// changes from the join on, so the answer may have what a change says before or after it: a change is what is true
+    /// from then on, and one that says what is known already is nothing new.
+    pub fn presence<F, P>(mut self, event: &str, payload: F) -> Self
+    where
+        F: Fn(&PresenceChange) -> P + Send + Sync + 'static,
+        P: Serialize,
+    {
+        self.presence = Some(Presence::new(event.to_owned(), payload));
+        self
+    }
+
     /// Calls this with every error that a client does not see: those that a handler returned and that are no
     /// [`EventError`](super::EventError), panics, handlers that took too long.
     pub fn on_error<F>(mut self, call: F) -> Self
@@ -290,6 +361,12 @@ impl App {
         self
     }
 
+    /// How much is kept of what is [said to rooms to be kept](super::Audience::keep).
+    pub const fn history(mut self, config: HistoryConfig) -> Self {
+        self.history = config;
+        self
+    }
+
     /// How long a handler may take (default 30 s), from when it first waits: then it is dropped, and the client told
     /// 408.
     pub const fn handler_timeout(mut self, timeout: Duration) -> Self {
@@ -317,13 +394,39 @@ impl App {
     ///
     /// # Errors
     /// When an address cannot be had, or something that was set up makes no sense: two handlers of one event, two
-    /// routes of one path, a limit of zero.
-    pub async fn start(self) -> Result<Running, AppError> {
-        let hub = self.hub.build()?;
+    /// routes of one path, a limit of zero, a schema that is none.
+    ///
+    /// Cancel safety: dropping the future ends what has begun.
+    pub async fn start(mut self) -> Result<Running, AppError> {
+        if self.listeners.is_empty() {
+            self.listeners.push(Listener::Tcp);
+        }
+        self.attach().await
+    }
+
+    /// The same without host and port: it listens where it was [told to](Self::listen), nowhere perhaps, and takes
+    /// connections of another HTTP server, as hyper or axum, at its [door](Running::door).
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    ///
+    /// Cancel safety: dropping the future ends what has begun.
+    pub async fn attach(self) -> Result<Running, AppError> {
+        let codec = self.own.events_codec();
+        let presence = self.presence.map(|told| Arc::new(told.with_codec(codec)));
+        let hub = match presence.clone() {
+            Some(presence) => self.hub.on_presence(move |change| presence.tell(change)),
+            None => self.hub,
+        };
+        let hub = match self.wiring {
+            Some(wiring) => hub.wired(wiring),
+            None => hub,
+        };
+        let hub = hub.build()?;
         let routes = Arc::new(build(self.own, self.path, self.routes, &self.middleware)?);
-        let mut servers = self.servers;
-        if servers.is_empty() {
-            servers.push(Server::bind((self.host.as_str(), self.port)).await?);
+        let mut servers = Vec::with_capacity(self.listeners.len());
+        for listener in self.listeners {
+            servers.push(listener.bind(&self.host, self.port).await?);
         }
         let asking =
             self.authenticator.map(|asked| crate::hub::Asking::new(&hub, asked, self.sources));
@@ -333,6 +436,7 @@ impl App {
             hub: hub.clone(),
             routes: site_routes,
             pages: self.pages,
+            headers: self.page_headers,
             subprotocol: self.subprotocol,
         });
         let mut acceptor = self.acceptor.unwrap_or_default().with_config(hub.config().clone());
@@ -342,13 +446,37 @@ impl App {
         let acceptor = acceptor
             .admission(entrance)
             .on_request(move |request| std::future::ready(site.answer(&request)));
-        let shared = Shared::new(hub, Sessions::new(self.sessions), self.settings);
-        Running::start(Arc::new(shared), servers, &acceptor)
+        let shared = Arc::new(Shared::new(hub, self.history, self.sessions, self.settings));
+        if let Some(moving) = &shared.moving {
+            moving.begin(&shared);
+        }
+        if let Some(presence) = presence {
+            presence.begin(&shared);
+        }
+        Running::start(shared, servers, acceptor)
     }
 
-    fn with_own(mut self, change: impl FnOnce(Route) -> Route) -> Self {
+    pub(super) fn with_own(mut self, change: impl FnOnce(Route) -> Route) -> Self {
         self.own = change(self.own);
         self
+    }
+}
+
+/// Where it listens.
+enum Listener {
+    /// On host and port.
+    Tcp,
+    Unix(PathBuf),
+    Bound(Box<Server>),
+}
+
+impl Listener {
+    async fn bind(self, host: &str, port: u16) -> io::Result<Server> {
+        match self {
+            Self::Tcp => Server::bind((host, port)).await,
+            Self::Unix(path) => Server::bind_unix(path).await,
+            Self::Bound(server) => Ok(*server),
+        }
     }
 }
 

@@ -1,17 +1,20 @@
 //! The handler of an application's connection.
 
 use std::collections::VecDeque;
-use std::task::{Context as TaskContext, Poll};
+use std::future::pending;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll, ready};
 
 use crate::hub::{Held, Profile};
 use crate::net::{Connection, Handler};
-use crate::outbox::Sender;
 use crate::protocol::{CloseOutcome, Message, MessageRef};
+use crate::session::ResumeError;
 use crate::sync::Arc;
 
 use super::context::Context;
 use super::entry::Entering;
 use super::event::EventRef;
+use super::event::system::Reconnect;
 use super::handle::Work;
 use super::link::Link;
 
@@ -19,12 +22,23 @@ use super::link::Link;
 const WAITING_MAX: usize = 64;
 const WAITING_BYTES_MAX: usize = 256 * 1024;
 
+/// What is known of a session that was asked for, when it is.
+type Coming = Pin<Box<dyn Future<Output = Came> + Send>>;
+
+struct Came {
+    request: Option<Reconnect>,
+    brought: Result<(), ResumeError>,
+    profile: Profile,
+}
+
 /// One connection: its events are handled one after the other.
 pub(super) struct LinkHandler {
     link: Arc<Link>,
     /// What a new session would be made of, until the first message has come.
     first: Option<Box<Profile>>,
     work: Option<Work>,
+    /// It asks for a session that is on another node.
+    coming: Option<Coming>,
     /// Counted, and not handled: they came while a handler asked its client.
     waiting: VecDeque<Message>,
     waiting_bytes: usize,
@@ -38,6 +52,7 @@ impl LinkHandler {
             link,
             first: first.map(Box::new),
             work: None,
+            coming: None,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             _held: held,
@@ -61,20 +76,29 @@ impl LinkHandler {
         }
     }
 
-    /// The first message asks for an old session: the new one is given up for it.
-    fn resume(&mut self, connection: &Sender, asked: &EventRef<'_>, profile: Profile) {
-        let given_up = self.link.clone();
-        let Link { app, route, visitor, session, .. } = &*given_up;
-        let instead_of = Some(session);
-        let entering = Entering { app, route, visitor, connection, instead_of };
-        match entering.resume(asked, profile) {
+    /// The first message asks for an old session: the new one is given up for it, when the old one is here.
+    fn ask_back(&mut self, asked: &EventRef<'_>, profile: Profile) {
+        let request = asked.payload::<Reconnect>().ok();
+        if self.link.app.moving.is_none() {
+            return self.resume(Came { request, brought: Ok(()), profile });
+        }
+        let link = self.link.clone();
+        self.coming = Some(Box::pin(async move {
+            let brought = entering(&link).bring(request.as_ref(), &profile, pending()).await;
+            Came { request, brought, profile }
+        }));
+    }
+
+    fn resume(&mut self, came: Came) {
+        let (given_up, Came { request, brought, profile }) = (self.link.clone(), came);
+        match entering(&given_up).resume(request.as_ref(), brought, profile) {
             Ok(link) => {
                 self.link = link;
                 self.begin();
             }
             Err(no_entry) => {
                 // The codes are ours, and the reasons short.
-                let _ = connection.close(no_entry.code, &no_entry.reason);
+                let _ = given_up.connection.close(no_entry.code, &no_entry.reason);
             }
         }
     }
@@ -101,12 +125,12 @@ impl LinkHandler {
 }
 
 impl Handler for LinkHandler {
-    fn on_message(&mut self, connection: &mut Connection<'_>, message: MessageRef<'_>) {
+    fn on_message(&mut self, _: &mut Connection<'_>, message: MessageRef<'_>) {
         let received = self.link.read(message);
         if let Some(profile) = self.first.take()
             && let Some(asked) = received.reconnect()
         {
-            return self.resume(&connection.sender(), asked, *profile);
+            return self.ask_back(asked, *profile);
         }
         if !self.link.counts(&received) {
             return;
@@ -123,6 +147,11 @@ impl Handler for LinkHandler {
     }
 
     fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        if let Some(coming) = &mut self.coming {
+            let came = ready!(coming.as_mut().poll(cx));
+            self.coming = None;
+            self.resume(came);
+        }
         loop {
             if let Some(work) = &mut self.work {
                 if work.as_mut().poll(cx).is_pending() {
@@ -166,4 +195,10 @@ impl LinkHandler {
             }
         }));
     }
+}
+
+/// The way in of a connection that gives up its session for another.
+fn entering(link: &Link) -> Entering<'_> {
+    let Link { app, route, visitor, session, connection, .. } = link;
+    Entering { app, route, visitor, connection, instead_of: Some(session) }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::auth::Identity;
 use crate::frame::CloseFrame;
-use crate::hub::{Hub, JoinError, Peer};
+use crate::hub::{History, Hub, JoinError, Page, Peer};
 use crate::outbox::Sent;
 use crate::protocol::{CloseOutcome, Message};
 use crate::sync::Arc;
@@ -198,6 +198,21 @@ impl Context {
         self.peer().join(room).map(drop)
     }
 
+    /// Joins a room, and gives as many of the last events that were [kept](Audience::keep) in it: what is in the page was
+    /// said before, and what comes was said after it, however late the answer is. To somebody who is in the room
+    /// already what was said last may come as well.
+    ///
+    /// A page may be returned, for it serialises: `{"events":[{"number":7,"ageMs":1500,"event":{...}}],"hasMore":true,
+    /// "epoch":1}`. The page before it is `context.history().before(room, Some(7), 50)`.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub fn join_with_history(&self, room: &str, count: usize) -> Result<Page, JoinError> {
+        let mut last = Page::default();
+        self.history().join(self.peer(), room, count, |page, _| last = page.clone())?;
+        Ok(last)
+    }
+
     /// Leaves a room. False: it was not in it.
     pub fn leave(&self, room: &str) -> bool {
         self.peer().leave(room)
@@ -219,7 +234,7 @@ impl Context {
     }
 
     fn audience(&self, to: To) -> Audience {
-        Audience::new(self.hub().clone(), self.link.route.codec, to, Some(self.peer().id()))
+        Audience::new(self.link.app.clone(), self.link.route.codec, to, Some(self.peer().id()))
     }
 
     // The application.
@@ -228,6 +243,12 @@ impl Context {
     #[must_use]
     pub fn hub(&self) -> &Hub {
         &self.link.app.hub
+    }
+
+    /// What was [kept](Audience::keep) in rooms, in pages.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.link.app.history
     }
 
     /// What the application [keeps](super::App::state) of this type.

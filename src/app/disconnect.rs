@@ -49,7 +49,7 @@ pub enum Reconnect {
     WithBackoff,
     /// Once more; when it ends so again, no.
     Once,
-    /// Yes, after 5 s at the least.
+    /// Yes, after 5 to 30 s at the least: those who were sent away together do not come back together.
     Later,
     /// With a new token.
     AfterLogin,
@@ -103,9 +103,9 @@ impl Disconnect {
     #[must_use]
     pub const fn advice(self) -> Reconnect {
         match self {
-            Self::GoingAway | Self::Lost | Self::Restart | Self::TimedOut => Reconnect::WithBackoff,
+            Self::GoingAway | Self::Lost | Self::TimedOut => Reconnect::WithBackoff,
             Self::Internal => Reconnect::Once,
-            Self::Busy => Reconnect::Later,
+            Self::Restart | Self::Busy => Reconnect::Later,
             Self::IdentityEnded => Reconnect::AfterLogin,
             Self::Done | Self::Policy | Self::Ended | Self::TakenOver | Self::Forbidden => {
                 Reconnect::Never

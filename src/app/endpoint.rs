@@ -2,6 +2,10 @@
 
 use crate::sync::Arc;
 
+use serde_json::Value;
+
+use super::check::{self, Check};
+use super::event::EventError;
 use super::handle::Handle;
 
 /// What is behind the name of an event in that of its answer.
@@ -11,7 +15,18 @@ pub(super) const ACK: &str = ".ack";
 pub(super) struct Endpoint {
     pub(super) named: Arc<Named>,
     pub(super) access: Access,
+    pub(super) check: Option<Box<dyn Check>>,
     pub(super) handle: Box<dyn Handle>,
+}
+
+impl Endpoint {
+    /// That the payload is as it must be.
+    pub(super) fn check(
+        &self,
+        payload: impl FnOnce() -> Result<Value, EventError>,
+    ) -> Result<(), EventError> {
+        self.check.as_deref().map_or(Ok(()), |check| check::payload(check, &payload()?))
+    }
 }
 
 /// Who may send an event.

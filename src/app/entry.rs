@@ -7,7 +7,7 @@ use crate::sync::Arc;
 
 use super::ack::ACK_EVERY;
 use super::event::system::{self, Created, Reconnect, Restored};
-use super::event::{Codec, EventRef, Outgoing};
+use super::event::{Codec, Outgoing};
 use super::link::{Link, Parts};
 use super::member::{Member, SessionOf};
 use super::routes::EventRoute;
@@ -39,7 +39,7 @@ impl Entering<'_> {
         let first = |opening: &Opening<'_>| message(codec, system::CREATED, &created(opening));
         let session = app.sessions.create(connection, visitor.user_id(), first);
         let session = session.map_err(|error| NoEntry { code: 1013, reason: error.to_string() })?;
-        let profile = profile.extension(SessionOf(session.id().to_string()));
+        let profile = profile.extension(SessionOf { id: session.id().to_string(), codec });
         match app.hub.register_placeless(session.sender(), profile) {
             Ok(registration) => {
                 session.attach(Arc::new(Member::new(registration, route.clone())));
@@ -54,20 +54,25 @@ impl Entering<'_> {
         self.link(session, false)
     }
 
-    /// The session that the client asks for; a new one where it cannot have it.
+    /// The session that the client asks for, which may have been [on another node](Self::bring); a new one where it cannot
+    /// have it.
     pub(super) fn resume(
         &self,
-        asked: &EventRef<'_>,
+        request: Option<&Reconnect>,
+        brought: Result<(), ResumeError>,
         profile: Profile,
     ) -> Result<Arc<Link>, NoEntry> {
-        let resumed = asked.payload::<Reconnect>().map_err(|_| ResumeError::Unknown);
-        let resumed = resumed.and_then(|request| self.take_over(&request));
+        let resumed = brought.and_then(|()| request.ok_or(ResumeError::Unknown));
+        let resumed = resumed.and_then(|request| self.take_over(request));
         if let Some(given_up) = self.instead_of {
             // No code: the connection stays, and has no session now, or another one.
             self.app.end(given_up, 0, "");
         }
         let reason = match resumed {
             Ok(link) => return link,
+            Err(error @ ResumeError::TakenOver) => {
+                return Err(NoEntry { code: 4001, reason: error.to_string() });
+            }
             Err(ResumeError::Expired) => "expired",
             Err(ResumeError::Unknown) => "unknown",
             Err(_) => "history_lost",
@@ -76,6 +81,21 @@ impl Entering<'_> {
         // Whoever is gone already needs no answer.
         let _ = self.connection.try_send(message(self.route.codec, system::RESTORED, &restored));
         self.begin(profile)
+    }
+
+    /// Brings the session that the client asks for here, if it is on another node.
+    ///
+    /// Cancel safety: see [`Moving::bring`](super::Moving::bring).
+    pub(super) async fn bring(
+        &self,
+        request: Option<&Reconnect>,
+        profile: &Profile,
+        gone: impl Future<Output = ()>,
+    ) -> Result<(), ResumeError> {
+        match (&self.app.moving, request) {
+            (Some(moving), Some(request)) => moving.bring(self, request, profile, gone).await,
+            _ => Ok(()),
+        }
     }
 
     fn take_over(&self, request: &Reconnect) -> Result<Result<Arc<Link>, NoEntry>, ResumeError> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::auth::AuthError;
 use crate::frame::CloseFrameError;
 use crate::hub::{BroadcastError, HubError};
 use crate::outbox::SendError;
@@ -36,6 +37,15 @@ pub enum AppError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A schema that cannot be used: it is none, refers to something outside of itself, or is of an event without a handler
+    /// or with another schema.
+    #[error("schema of {of}: {reason}")]
+    Schema {
+        /// What it is of.
+        of: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The close frame of a shutdown cannot be sent.
     #[error(transparent)]
     Close(#[from] CloseFrameError),
@@ -54,6 +64,27 @@ pub enum EventSendError {
     /// The hub did not take it.
     #[error(transparent)]
     Broadcast(#[from] BroadcastError),
+    /// It was to be kept, and only what is said to a room can be.
+    #[error("only what is said to a room is kept")]
+    NoRoom,
+}
+
+/// What a client is told, where a handler's error is an [`EventError`]: the status of the refusal, 401, 403, 429 and
+/// the like, and its text.
+impl From<AuthError> for EventError {
+    fn from(error: AuthError) -> Self {
+        Self::new(error.status().as_u16().into(), error.to_string())
+    }
+}
+
+/// The same: 503 where there is no place for the event now, else the server's fault.
+impl From<EventSendError> for EventError {
+    fn from(error: EventSendError) -> Self {
+        match error {
+            EventSendError::Send(_) | EventSendError::Broadcast(_) => Self::new(503, "too busy"),
+            EventSendError::Unwritable(_) | EventSendError::NoRoom => Self::internal(),
+        }
+    }
 }
 
 /// Why a question to a client has no answer.

@@ -4,6 +4,7 @@ use crate::frame::CloseCode;
 use crate::hub::{Peer, Registration};
 use crate::sync::{Arc, Mutex};
 
+use super::event::Codec;
 use super::requests::Requests;
 use super::routes::EventRoute;
 
@@ -18,13 +19,22 @@ pub(super) struct Member {
 }
 
 /// The session of a registered peer.
-pub(super) struct SessionOf(pub(super) String);
+pub(super) struct SessionOf {
+    pub(super) id: String,
+    /// How its events are written.
+    pub(super) codec: Codec,
+}
 
 impl Member {
     pub(super) fn new(registration: Registration, route: Arc<EventRoute>) -> Self {
+        Self::moved(registration, route, 0)
+    }
+
+    /// The same of a session that was on another node, where its client was asked so many questions.
+    pub(super) fn moved(registration: Registration, route: Arc<EventRoute>, asked: u64) -> Self {
         let peer = registration.peer().clone();
         let registration = Mutex::new(Some(registration));
-        Self { peer, requests: Arc::default(), route, registration }
+        Self { peer, requests: Arc::new(Requests::after(asked)), route, registration }
     }
 
     /// Notes how a connection of it ended.

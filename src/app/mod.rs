@@ -47,6 +47,7 @@ pub mod protocol;
 mod ack;
 mod audience;
 mod builder;
+mod check;
 mod connection;
 mod context;
 mod correlation;
@@ -60,20 +61,35 @@ mod guard;
 mod handle;
 mod link;
 mod member;
+#[cfg(feature = "pubsub")]
+mod moving;
 mod next;
+mod page;
+mod presence;
+#[cfg(feature = "pubsub")]
+mod pubsub;
 mod receive;
 mod reply;
 mod requests;
 mod route;
 mod routes;
 mod running;
+#[cfg(feature = "schema")]
+mod schema;
 mod scratch;
 mod serving;
 mod settings;
 mod shared;
 mod site;
+#[cfg(not(feature = "pubsub"))]
+mod staying;
 mod visitor;
 mod watched;
+
+#[cfg(feature = "pubsub")]
+pub(in crate::app) use moving::Moving;
+#[cfg(not(feature = "pubsub"))]
+pub(in crate::app) use staying::Moving;
 
 pub use audience::Audience;
 pub use builder::App;

@@ -87,6 +87,7 @@ impl Next {
     fn call(self) -> Result<Called, EventError> {
         let link = self.context.link().clone();
         let endpoint = link.endpoint(self.event.name()).inspect_err(|_| link.note_bad())?;
+        endpoint.check(|| self.event.payload())?;
         endpoint.handle.call(self.context.of(&endpoint.named), &self.event)
     }
 

@@ -139,21 +139,30 @@ impl Link {
     /// The work of an event's handler. Where there is none the client was told, unless there was no room.
     fn work(self: &Arc<Self>, event: &EventRef<'_>) -> Result<Work, Option<Message>> {
         let correlation_id = event.correlation_id();
+        // A payload's own code may panic, too.
+        match catch_unwind(AssertUnwindSafe(|| self.begin(event))) {
+            Ok(begun) => begun.map_err(|error| match error.code {
+                404 => self.refuse(error, correlation_id),
+                _ => self.fail(error, correlation_id),
+            }),
+            Err(panic) => {
+                let context = Context::new(self.clone(), Named::new(event.name()), correlation_id);
+                Err(context.fault(&Fault::of_panic(&*panic)))
+            }
+        }
+    }
+
+    fn begin(self: &Arc<Self>, event: &EventRef<'_>) -> Result<Work, EventError> {
+        self.route.check(event)?;
+        let correlation_id = event.correlation_id();
         if !self.route.middleware.is_empty() {
             let context = Context::new(self.clone(), Named::new(event.name()), correlation_id);
             return Ok(Next::new(context, event.to_event()).work());
         }
-        let endpoint = self.endpoint(event.name()).map_err(|error| match error.code {
-            404 => self.refuse(error, correlation_id),
-            _ => self.fail(error, correlation_id),
-        })?;
+        let endpoint = self.endpoint(event.name())?;
+        endpoint.check(|| event.payload())?;
         let context = Context::new(self.clone(), endpoint.named.clone(), correlation_id);
-        // A payload's own code may panic, too.
-        let begun = catch_unwind(AssertUnwindSafe(|| endpoint.handle.work(context.clone(), event)));
-        match begun {
-            Ok(work) => work.map_err(|error| self.fail(error, correlation_id)),
-            Err(panic) => Err(context.fault(&Fault::of_panic(&*panic))),
-        }
+        endpoint.handle.work(context, event)
     }
 
     /// Sends what there was no room for when there is.

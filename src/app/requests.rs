@@ -38,6 +38,19 @@ pub(super) struct Asked {
 }
 
 impl Requests {
+    /// Those of a session in which so many were asked before: their numbers are not used again.
+    pub(super) fn after(asked: u64) -> Self {
+        let this = Self::default();
+        this.state.lock().last = asked;
+        this
+    }
+
+    /// How many were asked.
+    #[allow(dead_code, reason = "without feature `pubsub` no other node has to know")]
+    pub(super) fn asked(&self) -> u64 {
+        self.state.lock().last
+    }
+
     /// Takes a place for a question.
     pub(super) fn ask(self: &Arc<Self>) -> Result<Asked, RequestError> {
         let (sender, answer) = oneshot::channel();
@@ -48,7 +61,7 @@ impl Requests {
         if state.waiting.len() >= REQUESTS_MAX {
             return Err(RequestError::TooMany { requests_max: REQUESTS_MAX });
         }
-        state.last += 1;
+        state.last = state.last.wrapping_add(1);
         let number = state.last;
         state.waiting.insert(number, sender);
         self.len.store(state.waiting.len(), Ordering::Relaxed);

@@ -11,6 +11,7 @@ use crate::net::{NetStream, WebSocket};
 use crate::protocol::CloseOutcome;
 use crate::sync::Arc;
 
+use super::check;
 use super::context::Context;
 use super::endpoint::{ACK, Access, Endpoint, Named};
 use super::error::AppError;
@@ -47,6 +48,7 @@ pub struct Route {
     on_socket: Option<Arc<OnSocket>>,
     codec: Codec,
     endpoints: Vec<Endpoint>,
+    pub(super) checks: Vec<check::SetUp>,
     middleware: Vec<Arc<Middleware>>,
     on_open: Option<Box<OnOpen>>,
     on_close: Vec<Box<OnClose>>,
@@ -60,6 +62,7 @@ impl Route {
             on_socket: None,
             codec: Codec::default(),
             endpoints: Vec::new(),
+            checks: Vec::new(),
             middleware: Vec::new(),
             on_open: None,
             on_close: Vec::new(),
@@ -91,6 +94,10 @@ impl Route {
     pub const fn codec(mut self, codec: Codec) -> Self {
         self.codec = codec;
         self
+    }
+
+    pub(super) const fn events_codec(&self) -> Codec {
+        self.codec
     }
 
     /// Handles an event. The payload is read into the type of the handler's second argument: one that does not fit
@@ -127,7 +134,7 @@ impl Route {
         M: 'static,
     {
         let handle = Box::new(Typed::<F, P, M>::new(handler));
-        self.endpoints.push(Endpoint { named: Named::new(event), access, handle });
+        self.endpoints.push(Endpoint { named: Named::new(event), access, check: None, handle });
         self
     }
 
@@ -177,11 +184,13 @@ impl Route {
 
     /// Whether nothing is set up.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { guards, on_socket, codec, endpoints, middleware, on_open, on_close } = self;
+        let Self { guards, on_socket, codec, endpoints, checks, middleware, on_open, on_close } =
+            self;
         guards.is_empty()
             && on_socket.is_none()
             && *codec == Codec::default()
             && endpoints.is_empty()
+            && checks.is_empty()
             && middleware.is_empty()
             && on_open.is_none()
             && on_close.is_empty()
@@ -192,8 +201,10 @@ impl Route {
         let Some(on_socket) = self.on_socket else {
             let middleware = before.iter().cloned().chain(self.middleware).collect();
             let mut route = EventRoute {
+                name: format!("{:?} {path}", self.codec),
                 codec: self.codec,
                 endpoints: Default::default(),
+                check: None,
                 middleware,
                 on_open: self.on_open,
                 on_close: self.on_close,
@@ -201,10 +212,17 @@ impl Route {
             for endpoint in self.endpoints {
                 add(&mut route, endpoint)?;
             }
+            for check in self.checks {
+                add_check(&mut route, check, path)?;
+            }
             return Ok(Entry { guards: self.guards, kind: Kind::Events(Arc::new(route)) });
         };
         let has_events = !self.endpoints.is_empty() || !self.middleware.is_empty();
-        if has_events || self.on_open.is_some() || !self.on_close.is_empty() {
+        if has_events
+            || !self.checks.is_empty()
+            || self.on_open.is_some()
+            || !self.on_close.is_empty()
+        {
             let reason = "a raw route has guards only".to_owned();
             return Err(AppError::Route { path: path.to_owned(), reason });
         }
@@ -226,6 +244,24 @@ fn add(route: &mut EventRoute, endpoint: Endpoint) -> Result<(), AppError> {
         return Ok(());
     };
     Err(AppError::Event { name, reason })
+}
+
+fn add_check(
+    route: &mut EventRoute,
+    (event, check): check::SetUp,
+    path: &str,
+) -> Result<(), AppError> {
+    let of = event.as_ref().map_or(format!("messages at {path}"), |event| format!("event {event}"));
+    let refusal = |reason: String| AppError::Schema { of: of.clone(), reason };
+    let place = match &event {
+        None => Some(&mut route.check),
+        Some(event) => route.endpoints.get_mut(&**event).map(|endpoint| &mut endpoint.check),
+    };
+    let place = place.ok_or_else(|| refusal("it has no handler".to_owned()))?;
+    match place.replace(check.map_err(refusal)?) {
+        None => Ok(()),
+        Some(_) => Err(AppError::Schema { of, reason: "there is one already".to_owned() }),
+    }
 }
 
 impl std::fmt::Debug for Route {

@@ -10,9 +10,10 @@ use crate::net::{NetStream, WebSocket};
 use crate::protocol::CloseOutcome;
 use crate::sync::Arc;
 
+use super::check::{self, Check};
 use super::context::Context;
 use super::endpoint::Endpoint;
-use super::event::Codec;
+use super::event::{Codec, EventError, EventRef};
 use super::guard::Guard;
 use super::handle::Work;
 use super::next::Middleware;
@@ -26,11 +27,24 @@ pub(super) type OnSocket = dyn Fn(WebSocket<NetStream>, Visitor, Peer) -> Pin<Bo
 
 /// A route whose connections speak events.
 pub(super) struct EventRoute {
+    /// The same on all nodes: its codec and path.
+    #[allow(dead_code, reason = "without feature `pubsub` there is no other node")]
+    pub(super) name: String,
     pub(super) codec: Codec,
     pub(super) endpoints: HashMap<Box<str>, Endpoint>,
+    /// Of every message.
+    pub(super) check: Option<Box<dyn Check>>,
     pub(super) middleware: Vec<Arc<Middleware>>,
     pub(super) on_open: Option<Box<OnOpen>>,
     pub(super) on_close: Vec<Box<OnClose>>,
+}
+
+impl EventRoute {
+    /// That a message is as all of this route must be.
+    pub(super) fn check(&self, event: &EventRef<'_>) -> Result<(), EventError> {
+        let check = self.check.as_deref();
+        check.map_or(Ok(()), |check| check::message(check, self.codec, event))
+    }
 }
 
 /// What is done on the connections of a route.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, sleep, timeout, timeout_at};
 
-use crate::frame::CloseCode;
-use crate::hub::{Hub, Shutdown, ShutdownReport};
-use crate::net::{Acceptor, Server};
+use crate::frame::{CloseCode, CloseFrameError};
+use crate::hub::{History, Hub, Shutdown, ShutdownReport};
+use crate::net::{Acceptor, AttachedServer, Door, Server};
 use crate::session::Sessions;
 use crate::sync::Arc;
 
@@ -24,6 +24,9 @@ use super::shared::Shared;
 /// How often expired sessions are ended and acknowledgements sent.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether all sessions have gone to other nodes.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
+
 /// An application that runs. Made by [`App::start`](super::App::start). Dropping it drops its connections, its
 /// sessions and the handlers that are at work.
 #[derive(Debug)]
@@ -33,6 +36,7 @@ pub struct Running {
     addrs: Vec<SocketAddr>,
     phase: watch::Sender<Phase>,
     servers: JoinSet<io::Result<()>>,
+    attached: AttachedServer,
     /// Ends with this.
     _sweeper: JoinSet<()>,
 }
@@ -53,9 +57,10 @@ impl Running {
     pub(super) fn start(
         shared: Arc<Shared>,
         servers: Vec<Server>,
-        acceptor: &Acceptor,
+        acceptor: Acceptor,
     ) -> Result<Self, AppError> {
-        let addrs = servers.iter().map(Server::local_addr).collect::<Result<_, _>>()?;
+        let with_address = servers.iter().filter(|server| server.unix_path().is_none());
+        let addrs = with_address.map(Server::local_addr).collect::<Result<_, _>>()?;
         let phase = watch::Sender::new(Phase::Serving);
         let mut tasks = JoinSet::new();
         for server in servers {
@@ -68,19 +73,42 @@ impl Running {
         }
         let mut sweeper = JoinSet::new();
         sweeper.spawn(sweep(shared.clone()));
-        Ok(Self { shared: Handle(shared), addrs, phase, servers: tasks, _sweeper: sweeper })
+        let app = shared.clone();
+        let run = move |socket, request| serve(app.clone(), socket, request);
+        let attached = AttachedServer::new(acceptor, run);
+        Ok(Self {
+            shared: Handle(shared),
+            addrs,
+            phase,
+            servers: tasks,
+            attached,
+            _sweeper: sweeper,
+        })
     }
 
-    /// The addresses it listens on.
+    /// The addresses it listens on, without Unix sockets.
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addrs
+    }
+
+    /// Where another HTTP server, as hyper or axum, brings requests for this application: those of its routes, and
+    /// of its pages.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        self.attached.door()
     }
 
     /// The hub: rooms, connections, metrics.
     #[must_use]
     pub fn hub(&self) -> &Hub {
         &self.shared.0.hub
+    }
+
+    /// What was [kept](Audience::keep) in rooms, in pages.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.shared.0.history
     }
 
     /// The sessions, with and without a connection.
@@ -91,17 +119,17 @@ impl Running {
 
     /// To speak to a room, in this codec.
     pub fn to_room(&self, room: &str, codec: Codec) -> Audience {
-        Audience::new(self.hub().clone(), codec, To::Room(room.to_owned()), None)
+        Audience::new(self.shared.0.clone(), codec, To::Room(room.to_owned()), None)
     }
 
     /// To speak to all sessions, in this codec.
     pub fn to_all(&self, codec: Codec) -> Audience {
-        Audience::new(self.hub().clone(), codec, To::All, None)
+        Audience::new(self.shared.0.clone(), codec, To::All, None)
     }
 
     /// To speak to all sessions of a user, in this codec.
     pub fn to_user(&self, user: &str, codec: Codec) -> Audience {
-        Audience::new(self.hub().clone(), codec, To::User(user.to_owned()), None)
+        Audience::new(self.shared.0.clone(), codec, To::User(user.to_owned()), None)
     }
 
     /// Takes no more connections, tells those that are there to go, and waits for them and for the handlers that
@@ -126,10 +154,46 @@ impl Running {
             None => ended.await,
         }
         self.phase.send_replace(Phase::Drained);
-        while let Some(ended) = self.servers.join_next().await {
-            ended.map_err(io::Error::other)??;
-        }
+        let (servers, attached) = (&mut self.servers, self.attached);
+        let ended = async {
+            while let Some(ended) = servers.join_next().await {
+                ended.map_err(io::Error::other)??;
+            }
+            Ok::<_, io::Error>(())
+        };
+        let (ended, ()) = tokio::join!(ended, attached.stop());
+        ended?;
         Ok(report?)
+    }
+
+    /// [Stops](Self::stop) a node of a cluster so that its clients notice no more than a new connection: takes no more
+    /// connections, tells those that are there to go, and then up to the deadline other nodes may have their sessions,
+    /// whose clients come back there. Sessions for which nobody has come by then end. Clients come back within a second
+    /// after 1001, which is the default, and later after 1012, so the deadline should be a few seconds at least. Without
+    /// other nodes this is the same as stopping.
+    ///
+    /// # Errors
+    /// As [`stop`](Self::stop).
+    ///
+    /// Cancel safety: dropping the future drops what is left.
+    pub async fn drain(self, shutdown: Shutdown) -> Result<ShutdownReport, AppError> {
+        let shared = self.shared.0.clone();
+        let began = Instant::now();
+        let others = shared.moving.as_ref().filter(|moving| moving.has_others());
+        if let Some(moving) = others {
+            self.phase.send_replace(Phase::Draining);
+            let gone = async {
+                shared.hub.dismiss(&shutdown).await?;
+                while !shared.sessions.is_empty() && moving.has_others() {
+                    sleep(DRAIN_INTERVAL).await;
+                }
+                Ok::<_, CloseFrameError>(())
+            };
+            // Whoever has not come by then is told by the stop, which takes some time itself.
+            timeout(shutdown.deadline() / 10 * 9, gone).await.unwrap_or(Ok(()))?;
+        }
+        let left = shutdown.deadline().saturating_sub(began.elapsed());
+        self.stop(shutdown.within(left)).await
     }
 
     /// Nobody can come back to what is suspended.
@@ -137,7 +201,7 @@ impl Running {
         let shared = &self.shared.0;
         for peer in shared.hub.peers() {
             let id = peer.extension::<SessionOf>();
-            let session = id.and_then(|id| shared.sessions.get(&id.0));
+            let session = id.and_then(|id| shared.sessions.get(&id.id));
             if let Some(session) = session.filter(crate::session::Session::is_suspended) {
                 shared.end(&session, CloseCode::GoingAway.into(), "");
             }

@@ -1,5 +1,6 @@
 //! What becomes of a connection that was let in.
 
+use std::future::pending;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -7,12 +8,13 @@ use tokio::time::timeout;
 use crate::hub::Ticket;
 use crate::net::{NetStream, Request, WebSocket};
 use crate::protocol::Message;
+use crate::session::ResumeError;
 use crate::sync::Arc;
 
 use super::connection::LinkHandler;
 use super::entrance::Admitted;
 use super::entry::{Entering, NoEntry};
-use super::event::system;
+use super::event::system::{self, Reconnect};
 use super::routes::{EventRoute, Kind, OnSocket};
 use super::shared::Shared;
 use super::visitor::Visitor;
@@ -71,10 +73,18 @@ async fn events(
         let text = first.as_text().unwrap_or_default();
         match route.codec.parse(text) {
             Ok(asked) if asked.name() == system::RECONNECT => {
-                entering.resume(&asked, profile).map(|link| LinkHandler::new(link, held, None))
+                let request = asked.payload::<Reconnect>().ok();
+                let mut early = None;
+                let gone = gone(&mut socket, &mut early);
+                let brought = entering.bring(request.as_ref(), &profile, gone).await;
+                if brought == Err(ResumeError::Closed) {
+                    return;
+                }
+                let entered = entering.resume(request.as_ref(), brought, profile);
+                entered.map(|link| with_first(link, held, early.as_ref()))
             }
             // It is a message as any other.
-            _ => entering.begin(profile).map(|link| with_first(link, held, &first)),
+            _ => entering.begin(profile).map(|link| with_first(link, held, Some(&first))),
         }
     } else {
         let first = Some(profile.clone());
@@ -89,12 +99,22 @@ async fn events(
     }
 }
 
+/// Until the client is gone. It has nothing to say before it is answered; what it says all the same comes afterwards.
+async fn gone(socket: &mut WebSocket<NetStream>, early: &mut Option<Message>) {
+    while let Ok(Some(message)) = socket.recv().await {
+        if message.as_data().is_some() {
+            *early = Some(message);
+            return pending().await;
+        }
+    }
+}
+
 fn with_first(
     link: Arc<super::link::Link>,
     held: crate::hub::Held,
-    first: &Message,
+    first: Option<&Message>,
 ) -> LinkHandler {
     let mut handler = LinkHandler::new(link, held, None);
-    handler.take(first);
+    first.into_iter().for_each(|first| handler.take(first));
     handler
 }

@@ -7,19 +7,23 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::hub::Hub;
+use crate::hub::{History, HistoryConfig, Hub};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 
+use super::Moving;
 use super::context::Context;
 use super::handle::Work;
 use super::link::Link;
 use super::member::Member;
 use super::settings::Settings;
-use crate::session::{Session, Sessions};
+use crate::session::{Session, SessionConfig, Sessions};
 
 pub(super) struct Shared {
     pub(super) hub: Hub,
+    pub(super) history: History,
     pub(super) sessions: Sessions,
+    /// Where the hub is a node of a cluster.
+    pub(super) moving: Option<Moving>,
     pub(super) settings: Settings,
     pub(super) began: Instant,
     is_stopping: AtomicBool,
@@ -30,10 +34,19 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(hub: Hub, sessions: Sessions, settings: Settings) -> Self {
+    pub(super) fn new(
+        hub: Hub,
+        history: HistoryConfig,
+        sessions: SessionConfig,
+        settings: Settings,
+    ) -> Self {
+        let moving = Moving::of(&hub);
+        let place = moving.as_ref().map(Moving::place).unwrap_or_default();
         Self {
+            history: History::new(&hub, history),
             hub,
-            sessions,
+            sessions: Sessions::placed(sessions, &place),
+            moving,
             settings,
             began: Instant::now(),
             is_stopping: AtomicBool::new(false),

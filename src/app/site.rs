@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::handshake::Acceptance;
 use crate::hub::Hub;
@@ -16,6 +19,19 @@ use super::routes::Routes;
 /// What the browser client offers beside its token.
 const SUBPROTOCOL: &str = "sockeye.v1";
 
+/// What pages are sent with, unless it is set otherwise: nothing runs, loads or connects but what is from here.
+const HEADERS: [(http::HeaderName, &str); 4] = [
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'",
+    ),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "no-referrer"),
+    // A page and its script of different versions do not fit.
+    (CACHE_CONTROL, "no-cache"),
+];
+
 type MayScrape = dyn Fn(&Request) -> bool + Send + Sync;
 
 /// What a path shows.
@@ -26,10 +42,17 @@ pub(super) enum Page {
     Metrics(Arc<MayScrape>),
 }
 
+/// The headers of pages that say nothing else.
+pub(super) fn page_headers() -> HeaderMap {
+    HEADERS.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect()
+}
+
 pub(super) struct Site {
     pub(super) hub: Hub,
     pub(super) routes: Arc<Routes>,
     pub(super) pages: HashMap<String, Page>,
+    /// Of the pages.
+    pub(super) headers: HeaderMap,
     pub(super) subprotocol: Option<&'static str>,
 }
 
@@ -48,7 +71,11 @@ impl Site {
         };
         match page {
             Page::Static { content_type, body } => {
-                Answer::respond(StatusCode::OK, content_type, body.clone())
+                let answer = Answer::respond(StatusCode::OK, content_type, body.clone());
+                let headers = self.headers.iter();
+                headers.fold(answer, |answer, (name, value)| {
+                    answer.header(name.clone(), value.clone())
+                })
             }
             Page::Health => Answer::respond(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
             Page::Metrics(may_scrape) if may_scrape(request) => {

@@ -41,11 +41,16 @@ impl Backoff {
         self.failures
     }
 
-    /// How long to wait after this error; `random` is evenly spread.
-    pub(crate) fn next(&mut self, error: &Error, random: u64) -> Duration {
+    /// How long to wait after one more failure that says nothing itself; `random` is evenly spread.
+    pub(crate) fn jittered(&mut self, random: u64) -> Duration {
         let ceiling = self.first.saturating_mul(1 << self.failures.min(31)).min(self.max);
         self.failures = self.failures.saturating_add(1);
-        let jittered = share(ceiling, random);
+        share(ceiling, random)
+    }
+
+    /// How long to wait after this error; `random` is evenly spread.
+    pub(crate) fn next(&mut self, error: &Error, random: u64) -> Duration {
+        let jittered = self.jittered(random);
         if let Error::Handshake(refusal) = error
             && let Some(after) = refusal.retry_after()
         {

@@ -36,8 +36,12 @@ pub(crate) use insecure::default_tls;
 #[cfg(feature = "tls")]
 pub(crate) use secure::default_tls;
 
-#[cfg(feature = "app")]
+#[cfg(any(feature = "app", feature = "pubsub"))]
 pub(crate) use backoff::Backoff;
+#[cfg(feature = "nats")]
+pub(crate) use {
+    race::connect as connect_to_any, route::addresses, route::wrap, target::user_information,
+};
 
 pub use connector::{Connector, connect};
 pub use dial::{BoxFuture, Dial, SystemDial, Tls};

@@ -28,7 +28,7 @@ type Attempt<'a> = BoxFuture<'a, io::Result<NetStream>>;
 /// that failed, the families in turn. The others are dropped. The error is that of the first attempt.
 ///
 /// Source: RFC 8305 4, 5.
-pub(super) async fn connect(dial: &dyn Dial, addresses: &[SocketAddr]) -> io::Result<NetStream> {
+pub(crate) async fn connect(dial: &dyn Dial, addresses: &[SocketAddr]) -> io::Result<NetStream> {
     let mut waiting = in_turn(addresses).into_iter().take(ATTEMPTS_MAX).peekable();
     let mut attempts: Vec<Attempt<'_>> = Vec::new();
     let mut first_error = None;

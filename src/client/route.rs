@@ -1,5 +1,6 @@
 //! From a target to an open stream.
 
+use std::io;
 use std::net::SocketAddr;
 
 use url::Host;
@@ -8,7 +9,7 @@ use crate::error::{Error, ProxyError};
 use crate::net::NetStream;
 
 use super::connector::Connector;
-use super::dial::Tls;
+use super::dial::{Dial, Tls};
 use super::proxy::{Proxy, ProxyKind};
 use super::race;
 use super::target::{Place, Target};
@@ -34,7 +35,7 @@ impl Connector {
         };
         match tls {
             None => Ok(stream),
-            Some(tls) => wrap(&**tls, host, stream).await,
+            Some(tls) => wrap(&**tls, host, stream).await.map_err(Error::Tls),
         }
     }
 
@@ -64,27 +65,41 @@ impl Connector {
             let unsupported =
                 ProxyError::Unsupported("https needs TLS, and this connector has none");
             let tls = self.tls.as_ref().ok_or(unsupported)?;
-            stream = wrap(&**tls, &proxy.host, stream).await?;
+            stream = wrap(&**tls, &proxy.host, stream).await.map_err(Error::Tls)?;
         }
         through(proxy, &mut stream, &asked, port).await?;
         Ok(stream)
     }
 
     async fn addresses(&self, host: &Host<String>, port: u16) -> Result<Vec<SocketAddr>, Error> {
-        match host {
-            Host::Ipv4(address) => Ok(vec![(*address, port).into()]),
-            Host::Ipv6(address) => Ok(vec![(*address, port).into()]),
-            Host::Domain(name) => self.dial.resolve(name, port).await.map_err(Error::Connect),
-        }
+        addresses(&*self.dial, host, port).await.map_err(Error::Connect)
     }
 }
 
-async fn wrap(tls: &dyn Tls, host: &Host<String>, stream: NetStream) -> Result<NetStream, Error> {
+/// What a host leads to.
+pub(crate) async fn addresses(
+    dial: &dyn Dial,
+    host: &Host<String>,
+    port: u16,
+) -> io::Result<Vec<SocketAddr>> {
+    match host {
+        Host::Ipv4(address) => Ok(vec![(*address, port).into()]),
+        Host::Ipv6(address) => Ok(vec![(*address, port).into()]),
+        Host::Domain(name) => dial.resolve(name, port).await,
+    }
+}
+
+/// TLS with a host on a stream to it.
+pub(crate) async fn wrap(
+    tls: &dyn Tls,
+    host: &Host<String>,
+    stream: NetStream,
+) -> io::Result<NetStream> {
     let name = match host {
         Host::Domain(name) => name.clone(),
         // Without brackets.
         Host::Ipv4(address) => address.to_string(),
         Host::Ipv6(address) => address.to_string(),
     };
-    tls.connect(&name, stream).await.map_err(Error::Tls)
+    tls.connect(&name, stream).await
 }

@@ -175,7 +175,7 @@ impl fmt::Debug for Target {
 }
 
 /// User and password of a URL, decoded.
-pub(super) fn user_information(url: &Url) -> Result<Option<(String, String)>, Error> {
+pub(crate) fn user_information(url: &Url) -> Result<Option<(String, String)>, Error> {
     if url.username().is_empty() && url.password().is_none() {
         return Ok(None);
     }

@@ -188,7 +188,7 @@ impl ClientHandshake {
         {
             return Err(HandshakeError::ResponseUpgrade);
         }
-        if !list_names(headers, CONNECTION, "upgrade") {
+        if !list_names(headers, &CONNECTION, "upgrade") {
             return Err(HandshakeError::ResponseConnection);
         }
         if only(headers, SEC_WEBSOCKET_ACCEPT)

@@ -60,15 +60,20 @@ impl ForwardedHeader {
 /// let proxies = TrustedProxies::parse(["10.0.0.0/8", "fd00::/8", "192.0.2.7"])?;
 /// let mut headers = http::HeaderMap::new();
 /// headers.insert("x-forwarded-for", "6.6.6.6, 203.0.113.9, 10.0.0.2".parse().unwrap());
-/// let peer = "10.0.0.1".parse().unwrap();
+/// let peer = "10.0.0.1".parse().ok();
 /// let client = proxies.client_address(ForwardedHeader::XForwardedFor, &headers, peer);
-/// assert_eq!(client.to_string(), "203.0.113.9");
+/// assert_eq!(client, "203.0.113.9".parse().ok());
 /// # Ok::<(), sockeye::handshake::NetworkError>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Vec<Network>,
+    /// Peers without an address.
+    unix: bool,
 }
+
+/// What stands among networks for peers without an address.
+const UNIX: &str = "unix:";
 
 /// `address` has no bit after the first `prefix_bits`, and is no IPv4 address written as IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +98,8 @@ pub enum NetworkError {
 }
 
 impl TrustedProxies {
-    /// Reads networks as `10.0.0.0/8` and `fd00::/8`, and single addresses.
+    /// Reads networks as `10.0.0.0/8` and `fd00::/8`, and single addresses. `unix:` is who has no address: the proxy in
+    /// front of a server that listens at a Unix socket only.
     ///
     /// IPv4 and IPv6 are apart: `::/0` holds no IPv4 address, and an IPv4 address that is written as
     /// IPv6 (`::ffff:192.0.2.7`) is IPv4.
@@ -101,8 +107,14 @@ impl TrustedProxies {
     /// # Errors
     /// The first text that is none.
     pub fn parse<'a>(networks: impl IntoIterator<Item = &'a str>) -> Result<Self, NetworkError> {
-        let networks = networks.into_iter().map(str::parse).collect::<Result<_, _>>()?;
-        Ok(Self { networks })
+        let mut proxies = Self::default();
+        for text in networks {
+            match text {
+                UNIX => proxies.unix = true,
+                _ => proxies.networks.push(text.parse()?),
+            }
+        }
+        Ok(proxies)
     }
 
     /// Whether the address is one of them.
@@ -112,7 +124,14 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.contains(address))
     }
 
-    /// The address of the client: the nearest one that is no trusted proxy.
+    /// Whether this peer is one of them; `None` is one at a Unix socket.
+    #[must_use]
+    pub fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        peer.map_or(self.unix, |address| self.contains(address))
+    }
+
+    /// The address of the client: the nearest one that is no trusted proxy. `None` is the peer at a Unix socket where it
+    /// is not trusted, or says nothing that is an address.
     ///
     /// That is the peer if it is not trusted, whatever it writes. Else the header's elements are read
     /// from the last to the first, those of several lines in the order of the lines, and the first
@@ -129,10 +148,10 @@ impl TrustedProxies {
         &self,
         header: ForwardedHeader,
         headers: &HeaderMap,
-        peer: IpAddr,
-    ) -> IpAddr {
-        let mut client = peer.to_canonical();
-        if !self.contains(client) {
+        peer: Option<IpAddr>,
+    ) -> Option<IpAddr> {
+        let mut client = peer.map(|address| address.to_canonical());
+        if !self.trusts(client) {
             return client;
         }
         let lines = headers.get_all(header.name()).iter().rev();
@@ -141,8 +160,8 @@ impl TrustedProxies {
             let Some(address) = header.parse(element) else {
                 return client;
             };
-            client = address;
-            if !self.contains(client) {
+            client = Some(address);
+            if !self.contains(address) {
                 return client;
             }
         }
@@ -453,7 +472,7 @@ mod tests {
             };
             let mut headers = HeaderMap::new();
             headers.append(header.name(), value);
-            let _ = proxies.client_address(header, &headers, ip("10.0.0.1"));
+            let _ = proxies.client_address(header, &headers, Some(ip("10.0.0.1")));
         }
     }
 }

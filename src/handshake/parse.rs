@@ -2,6 +2,7 @@
 //!
 //! The reader has seen to line ends, controls, folded lines and sizes.
 
+use bytes::Bytes;
 use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{
@@ -83,14 +84,17 @@ fn parse_headers(block: &[u8], header_lines: usize) -> Result<HeaderMap, Handsha
         HandshakeError::Malformed("a header line is no name, colon, value");
     let too_many = |_| HandshakeError::TooManyHeaders { limit: HEADER_MAP_MAX };
     let mut parsed = vec![httparse::EMPTY_HEADER; header_lines];
-    let lines = match httparse::parse_headers(block, &mut parsed) {
+    // One copy for all values.
+    let block = Bytes::copy_from_slice(block);
+    let lines = match httparse::parse_headers(&block, &mut parsed) {
         Ok(httparse::Status::Complete((len, lines))) if len == block.len() => lines,
         _ => return Err(MALFORMED),
     };
     let mut headers = HeaderMap::try_with_capacity(lines.len()).map_err(too_many)?;
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| MALFORMED)?;
-        let value = HeaderValue::from_bytes(line.value).map_err(|_| MALFORMED)?;
+        let value = block.slice_ref(line.value);
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| MALFORMED)?;
         headers.try_append(name, value).map_err(too_many)?;
     }
     Ok(headers)

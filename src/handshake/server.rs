@@ -3,10 +3,9 @@
 use std::fmt;
 
 use http::header::{
-    CONNECTION, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 
 use crate::deflate::{Deflate, DeflateParams};
 
@@ -14,6 +13,7 @@ use super::error::HeaderNames;
 use super::extensions::{self, are_offered};
 use super::headers::{VERSION_13, is_owned, only, refuse_body};
 use super::host::Host;
+use super::negotiated::Answer;
 use super::tokens::{elements, is_token, list_names};
 use super::{ClientKey, Extension, HandshakeError, Negotiated};
 
@@ -71,10 +71,17 @@ impl Upgrade {
         }
         refuse_body(headers)?;
         Host::from_headers(headers)?;
-        if !list_names(headers, UPGRADE, "websocket") {
+        Self::from_head(request)
+    }
+
+    /// The same for what a [`HeadReader`](super::HeadReader) has read, which has seen to method, version, body and
+    /// `Host`.
+    pub(crate) fn from_head<B>(request: &Request<B>) -> Result<Self, HandshakeError> {
+        let headers = request.headers();
+        if !list_names(headers, &UPGRADE, "websocket") {
             return Err(HandshakeError::UpgradeMissing);
         }
-        if !list_names(headers, CONNECTION, "upgrade") {
+        if !list_names(headers, &CONNECTION, "upgrade") {
             return Err(HandshakeError::ConnectionMissing);
         }
         if only(headers, SEC_WEBSOCKET_VERSION) != Some(&VERSION_13) {
@@ -129,22 +136,20 @@ impl Upgrade {
         if let Some(owned) = extra.keys().find(|name| is_owned(name)) {
             return Err(HandshakeError::HeaderOwned(owned.clone()));
         }
-        let mut response = response_to(self.key);
-        let headers = response.headers_mut();
+        let mut answer = Answer { key: self.key, headers: extra, ..Answer::default() };
         if let Some(chosen) = &subprotocol {
             let is_offered = self.subprotocols.contains(chosen);
             let value = HeaderValue::try_from(chosen).ok().filter(|_| is_offered);
-            headers.insert(SEC_WEBSOCKET_PROTOCOL, value.ok_or(HandshakeError::ChosenSubprotocol)?);
+            answer.subprotocol = Some(value.ok_or(HandshakeError::ChosenSubprotocol)?);
         }
         let deflate = deflate.and_then(|settings| self.answer_deflate(&settings, &mut extensions));
         if !extensions.is_empty() {
             if !are_offered(&extensions, &self.extensions) {
                 return Err(HandshakeError::ChosenExtension);
             }
-            headers.insert(SEC_WEBSOCKET_EXTENSIONS, Extension::encode_list(&extensions)?);
+            answer.extensions = Some(Extension::encode_list(&extensions)?);
         }
-        headers.extend(extra);
-        Ok(Negotiated::new(response, subprotocol, extensions).with_deflate(deflate))
+        Ok(Negotiated::with_answer(answer, subprotocol, extensions).with_deflate(deflate))
     }
 
     /// Takes the first offer of compression that will do, unless it was answered by the caller.
@@ -259,23 +264,6 @@ impl fmt::Debug for Acceptance {
             .field("extensions", &self.extensions)
             .finish()
     }
-}
-
-/// The 101 that answers a key, or the 200 of an HTTP version that has none.
-fn response_to(key: Option<ClientKey>) -> Response<()> {
-    let mut response = Response::new(());
-    let Some(key) = key else {
-        *response.version_mut() = Version::HTTP_2;
-        return response;
-    };
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    *response.version_mut() = Version::HTTP_11;
-    let accept = HeaderValue::from_bytes(&key.accept()).expect("base64 is visible ASCII");
-    let headers = response.headers_mut();
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    response
 }
 
 /// `1#token`, all different, over all lines; no line is no offer (RFC 6455 4.1 item 10).

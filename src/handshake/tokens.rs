@@ -1,7 +1,7 @@
 //! Tokens and comma-separated lists of RFC 9110 5.6, in one pass and without regular expressions.
 
-use http::HeaderMap;
 use http::header::AsHeaderName;
+use http::{HeaderMap, HeaderName};
 
 /// Whether the text is one RFC 9110 5.6.2 token: at least one byte, and none that delimits.
 pub(super) fn is_token(text: &[u8]) -> bool {
@@ -68,7 +68,13 @@ pub(crate) fn elements<K: AsHeaderName>(
 /// Whether a list header names `token`, whole and in any case. False too when any element is no
 /// token or `token/token` (`protocol-name "/" protocol-version`, RFC 9110 7.8), for such a list
 /// cannot be trusted to be cut where its sender meant.
-pub(super) fn list_names<K: AsHeaderName>(headers: &HeaderMap, name: K, token: &str) -> bool {
+pub(super) fn list_names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let mut lines = headers.get_all(name).iter();
+    if let (Some(line), None) = (lines.next(), lines.next())
+        && line.as_bytes().eq_ignore_ascii_case(token.as_bytes())
+    {
+        return true;
+    }
     let mut found = false;
     for element in elements(headers, name) {
         if !element.splitn(2, |&byte| byte == b'/').all(is_token) {
@@ -119,7 +125,7 @@ mod tests {
             &[",, ,\tupGrade\t,,"],
             &["", "h2c/1 , upgrade"],
         ] {
-            assert!(list_names(&connection(lines), CONNECTION, "upgrade"), "{lines:?}");
+            assert!(list_names(&connection(lines), &CONNECTION, "upgrade"), "{lines:?}");
         }
         for lines in [
             &[][..],
@@ -133,7 +139,7 @@ mod tests {
             &["upgrade/1"],
             &["keep-alive; upgrade"],
         ] {
-            assert!(!list_names(&connection(lines), CONNECTION, "upgrade"), "{lines:?}");
+            assert!(!list_names(&connection(lines), &CONNECTION, "upgrade"), "{lines:?}");
         }
     }
 }

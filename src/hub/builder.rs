@@ -11,6 +11,7 @@ use super::hub::Hub;
 use super::limits::{Limits, LimitsError};
 use super::peer::{OnJoin, OnMetadata, Peer};
 use super::presence::{OnPresence, PresenceChange};
+use super::remote::Wiring;
 
 /// The longest message a hub's connections take, unless it is set otherwise, in bytes.
 pub const HUB_MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -28,6 +29,12 @@ pub enum HubError {
         /// Which of the builder's.
         field: &'static str,
     },
+    /// A node of a cluster was built outside of a tokio runtime, in which it has to live.
+    #[error("a node of a cluster has to be built inside of a tokio runtime")]
+    NoRuntime,
+    /// The system gives no random numbers for the name of a node.
+    #[error("no random numbers for the name of a node")]
+    NoRandom,
 }
 
 /// Settings of a [`Hub`]. Made by [`Hub::builder`].
@@ -49,7 +56,7 @@ pub enum HubError {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct HubBuilder {
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 #[derive(Clone, Debug)]
@@ -65,6 +72,7 @@ pub(super) struct Settings {
     pub(super) on_join: Option<OnJoin>,
     pub(super) on_presence: Option<OnPresence>,
     pub(super) on_metadata: Option<OnMetadata>,
+    pub(super) wiring: Option<Wiring>,
 }
 
 impl Default for Settings {
@@ -82,6 +90,7 @@ impl Default for Settings {
             on_join: None,
             on_presence: None,
             on_metadata: None,
+            wiring: None,
         }
     }
 }
@@ -137,7 +146,8 @@ impl HubBuilder {
     }
 
     /// Believes these proxies who their client is, as they write it in this header (default: nobody is
-    /// believed). Limits by address, guesses and [`Peer::address`] go by it.
+    /// believed). Limits by address, guesses and [`Peer::address`] go by it. A server that listens at a Unix socket
+    /// behind a proxy needs it with `unix:` among them: its peers have no address of their own.
     pub fn behind(mut self, proxies: TrustedProxies, header: ForwardedHeader) -> Self {
         self.settings.proxies = Some((proxies, header));
         self
@@ -249,7 +259,7 @@ impl HubBuilder {
     /// The hub.
     ///
     /// # Errors
-    /// When a value makes no sense: a limit of zero, say.
+    /// When a value makes no sense: a limit of zero, say; when a node of a cluster is built where it cannot live.
     pub fn build(self) -> Result<Hub, HubError> {
         let mut settings = self.settings;
         settings.limits.check()?;
@@ -269,6 +279,7 @@ impl HubBuilder {
             config.message_rate = config.message_rate.or(messages_per_connection);
             config.byte_rate = config.byte_rate.or(bytes_per_connection);
         }
-        Ok(Hub::with(settings))
+        let remote = settings.wiring.take().map(|Wiring(make)| make()).transpose()?;
+        Ok(Hub::with(settings, remote))
     }
 }

@@ -129,7 +129,8 @@ impl Hub {
             queued_bytes: queued.1 as u64,
             jobs: self.queued().0 as u64,
         };
-        shared.metrics.snapshot(gauges)
+        let cluster = shared.remote.as_ref().map(|remote| remote.snapshot());
+        Snapshot { cluster, ..shared.metrics.snapshot(gauges) }
     }
 
     /// The same as text for Prometheus, to be served as

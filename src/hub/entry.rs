@@ -39,6 +39,12 @@ impl Shutdown {
     pub(crate) const fn deadline(&self) -> Duration {
         self.deadline
     }
+
+    /// The same, until then.
+    pub(crate) const fn within(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
 }
 
 impl Hub {

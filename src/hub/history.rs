@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::Weak;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,6 +14,7 @@ use crate::sync::{Arc, Mutex};
 use super::error::{BroadcastError, JoinError};
 use super::hub::Hub;
 use super::peer::Peer;
+use super::remote::Keep;
 use super::report::Except;
 use super::room::Room;
 
@@ -33,6 +35,9 @@ pub struct HistoryConfig {
     pub rooms_max: usize,
     /// How old a message may become. Default: a day.
     pub kept_for: Duration,
+    /// Whether what was said in a room goes with it when its last member leaves, so that nobody reads it who comes to a
+    /// room of the same name later. Default: no.
+    pub ends_with_room: bool,
 }
 
 impl Default for HistoryConfig {
@@ -43,12 +48,16 @@ impl Default for HistoryConfig {
             bytes_total_max: 64 * 1024 * 1024,
             rooms_max: 10_000,
             kept_for: Duration::from_secs(24 * 60 * 60),
+            ends_with_room: false,
         }
     }
 }
 
 /// What was said in a hub's rooms lately: a broadcast through it is kept, and who joins through it has the
 /// last messages first and then, without a gap and without one twice, what comes. Cloning counts a reference.
+///
+/// In a cluster what is said through a history of another node is kept as well, while this one has members in the room;
+/// numbers are this node's own.
 ///
 /// What goes beyond a bound goes at the old end: of its room, and beyond the bounds of all rooms, with the
 /// whole room in which nothing was said for longest.
@@ -73,6 +82,24 @@ pub struct History {
     state: Arc<Mutex<State>>,
 }
 
+/// A history as its hub knows it.
+#[derive(Debug)]
+pub(super) struct WeakHistory {
+    config: Arc<HistoryConfig>,
+    state: Weak<Mutex<State>>,
+}
+
+impl WeakHistory {
+    pub(super) fn is_there(&self) -> bool {
+        self.state.strong_count() > 0
+    }
+
+    pub(super) fn upgrade(&self, hub: &Hub) -> Option<History> {
+        let (hub, config) = (hub.clone(), self.config.clone());
+        Some(History { hub, config, state: self.state.upgrade()? })
+    }
+}
+
 #[derive(Default)]
 struct State {
     rooms: HashMap<Arc<str>, Log>,
@@ -85,6 +112,8 @@ struct State {
 
 /// `keys[key]` is the number of the entry of that key.
 struct Log {
+    /// The room in which it was said: another may have its name by now.
+    room: u64,
     entries: BTreeMap<u64, Entry>,
     keys: HashMap<u64, u64>,
     bytes: usize,
@@ -134,7 +163,14 @@ impl History {
     /// Of this hub. Each has what was said through it.
     #[must_use]
     pub fn new(hub: &Hub, config: HistoryConfig) -> Self {
-        Self { hub: hub.clone(), config: Arc::new(config), state: Arc::default() }
+        let history = Self { hub: hub.clone(), config: Arc::new(config), state: Arc::default() };
+        hub.shared().add_history(&history);
+        history
+    }
+
+    /// Without its hub, which holds it.
+    pub(super) fn downgrade(&self) -> WeakHistory {
+        WeakHistory { config: self.config.clone(), state: Arc::downgrade(&self.state) }
     }
 
     /// Sends a message to every member of a room and keeps it; returns its number.
@@ -189,7 +225,8 @@ impl History {
         self.say(room, Some(key), &PreparedMessage::new(message), &Except::nobody())
     }
 
-    fn say(
+    /// The way for all of them; `key`: only the latest of it is kept.
+    pub(crate) fn say(
         &self,
         name: &str,
         key: Option<u64>,
@@ -197,11 +234,26 @@ impl History {
         except: &Except,
     ) -> Result<u64, BroadcastError> {
         let room = self.hub.room(name);
+        let keep = key.map_or(Keep::All, Keep::Latest);
+        self.keep(&room, key, message, || room.say(message, except, keep))
+    }
+
+    /// Keeps what this says.
+    pub(super) fn keep(
+        &self,
+        room: &Room,
+        key: Option<u64>,
+        message: &PreparedMessage,
+        say: impl FnOnce() -> Result<(), BroadcastError>,
+    ) -> Result<u64, BroadcastError> {
         let mut state = self.state.lock();
         // Under the lock, so that the order is the same for members and for those who join.
-        room.publish(message, except)?;
+        say()?;
+        if self.config.ends_with_room {
+            state.forget_other(room);
+        }
         let entry = Entry { message: message.clone(), key, at: Instant::now() };
-        Ok(state.push(name, entry, &self.config))
+        Ok(state.push(room, entry, &self.config))
     }
 
     /// Joins a room; before anything newer reaches the connection, `first` is called with the last messages, as
@@ -209,7 +261,8 @@ impl History {
     /// not at all. It must not wait.
     ///
     /// # Errors
-    /// As [`Peer::join`]: then `first` was not called. One that is in the room already has them, too.
+    /// As [`Peer::join`]: then `first` was not called. One that is in the room already has them, too, and may
+    /// hear the last of them once more.
     pub fn join(
         &self,
         peer: &Peer,
@@ -217,27 +270,53 @@ impl History {
         count: usize,
         first: impl FnOnce(&Page, &Sender),
     ) -> Result<Room, JoinError> {
+        // Before the lock and after it: whoever is asked and told may use the history.
+        peer.ask(room)?;
+        let handle = self.hub.room(room);
         let mut state = self.state.lock();
-        let page = state.page(room, ..u64::MAX, count, End::Newest, &self.config);
+        if self.config.ends_with_room {
+            state.forget_other(&handle);
+        }
         // A broadcast passes the lock behind it, so it comes after the page whatever the workers do.
-        let joined = peer.join(room)?;
-        first(&page, peer.sender());
+        let joined = peer.enter(room);
+        let page = match &joined {
+            Ok(_) => state.page(room, ..u64::MAX, count, End::Newest, &self.config),
+            Err(_) => Page::default(),
+        };
+        if joined.is_ok() {
+            first(&page, peer.sender());
+        }
         drop(state);
+        let joined = joined?;
+        joined.hub().tell_presence();
         Ok(joined)
     }
 
     /// The last messages before a number, as many as asked for; `None`: before the next.
     #[must_use]
     pub fn before(&self, room: &str, number: Option<u64>, count: usize) -> Page {
-        let range = ..number.unwrap_or(u64::MAX);
-        self.state.lock().page(room, range, count, End::Newest, &self.config)
+        self.page(room, ..number.unwrap_or(u64::MAX), count, End::Newest)
     }
 
     /// The first messages after a number, as many as asked for.
     #[must_use]
     pub fn after(&self, room: &str, number: u64, count: usize) -> Page {
-        let range = number.saturating_add(1)..;
-        self.state.lock().page(room, range, count, End::Oldest, &self.config)
+        self.page(room, number.saturating_add(1).., count, End::Oldest)
+    }
+
+    fn page(
+        &self,
+        room: &str,
+        range: impl std::ops::RangeBounds<u64>,
+        count: usize,
+        end: End,
+    ) -> Page {
+        let handle = self.config.ends_with_room.then(|| self.hub.room(room));
+        let mut state = self.state.lock();
+        if let Some(room) = &handle {
+            state.forget_other(room);
+        }
+        state.page(room, range, count, end, &self.config)
     }
 
     /// Forgets what was said in a room.
@@ -272,17 +351,24 @@ enum End {
 }
 
 impl State {
-    fn push(&mut self, room: &str, entry: Entry, config: &HistoryConfig) -> u64 {
+    /// Forgets what was said in a room that has ended, where another has its name now.
+    fn forget_other(&mut self, room: &Room) {
+        if self.rooms.get(room.name()).is_some_and(|log| log.room != room.key()) {
+            self.forget(room.name());
+        }
+    }
+
+    fn push(&mut self, room: &Room, entry: Entry, config: &HistoryConfig) -> u64 {
         let place = self.next;
         self.next += 1;
-        if !self.rooms.contains_key(room) {
-            self.rooms.insert(room.into(), Log::new(place + 1, place));
+        if !self.rooms.contains_key(room.name()) {
+            self.rooms.insert(room.name().into(), Log::new(room.key(), place));
         }
-        let Some((name, _)) = self.rooms.get_key_value(room) else {
+        let Some((name, _)) = self.rooms.get_key_value(room.name()) else {
             return 0;
         };
         let name = name.clone();
-        let Some(log) = self.rooms.get_mut(room) else {
+        let Some(log) = self.rooms.get_mut(&name) else {
             return 0;
         };
         self.order.remove(&log.place);
@@ -349,8 +435,9 @@ impl State {
 }
 
 impl Log {
-    fn new(epoch: u64, place: u64) -> Self {
-        Self { entries: BTreeMap::new(), keys: HashMap::new(), bytes: 0, next: 1, epoch, place }
+    fn new(room: u64, place: u64) -> Self {
+        let (entries, keys) = (BTreeMap::new(), HashMap::new());
+        Self { room, entries, keys, bytes: 0, next: 1, epoch: place + 1, place }
     }
 
     fn push(&mut self, entry: Entry, config: &HistoryConfig) -> u64 {

@@ -13,6 +13,7 @@ use super::doors::Taken;
 use super::error::{BroadcastError, RegisterError};
 use super::peer::{Peer, Profile};
 use super::registry::Place;
+use super::remote::{Keep, Remote, Said, To};
 use super::report::{Except, Reporting};
 use super::room::Room;
 use super::shared::{EVERYBODY, Shared};
@@ -65,7 +66,7 @@ impl Hub {
     /// A hub with default limits.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(Settings::default())
+        Self::with(Settings::default(), None)
     }
 
     /// A hub with settings of one's own.
@@ -73,8 +74,12 @@ impl Hub {
         HubBuilder::new()
     }
 
-    pub(super) fn with(settings: Settings) -> Self {
-        Self { shared: Arc::new(Shared::new(settings)) }
+    pub(super) fn with(settings: Settings, remote: Option<Arc<dyn Remote>>) -> Self {
+        let shared = Arc::new(Shared::new(settings, remote));
+        if let Some(remote) = &shared.remote {
+            remote.begin(&shared);
+        }
+        Self { shared }
     }
 
     pub(super) const fn from_shared(shared: Arc<Shared>) -> Self {
@@ -141,16 +146,38 @@ impl Hub {
         place: Option<Place>,
         taken: Taken,
     ) -> Result<Registration, RegisterError> {
+        let registration = self.enter(sender, profile, place, taken)?;
+        let begun = registration.peer.begin(&self.shared).map_err(RegisterError::from);
+        begun.inspect_err(|error| registration.ended_with(error.close_code()))?;
+        Ok(registration)
+    }
+
+    /// The same in no room, of what was registered on another node.
+    #[allow(dead_code, reason = "for nodes of a cluster")]
+    pub(crate) fn register_bare(
+        &self,
+        sender: &Sender,
+        profile: Profile,
+    ) -> Result<Registration, RegisterError> {
+        let registration = self.enter(sender, profile, None, Taken::default())?;
+        registration.peer.begin_time(&self.shared);
+        Ok(registration)
+    }
+
+    fn enter(
+        &self,
+        sender: &Sender,
+        profile: Profile,
+        place: Option<Place>,
+        taken: Taken,
+    ) -> Result<Registration, RegisterError> {
         let peer = self.shared.enter(sender, profile)?;
         // From here on dropping it undoes everything.
         self.shared.metrics.count_accepted();
         self.shared.metrics.count_opened();
         let ended = Mutex::new(CloseCode::Abnormal);
         let hub = self.shared.clone();
-        let registration = Registration { hub, peer, ended, _place: place, _taken: taken };
-        let begun = registration.peer.begin(&self.shared).map_err(RegisterError::from);
-        begun.inspect_err(|error| registration.ended_with(error.close_code()))?;
-        Ok(registration)
+        Ok(Registration { hub, peer, ended, _place: place, _taken: taken })
     }
 
     /// Registered connections.
@@ -203,7 +230,8 @@ impl Hub {
         message: impl Into<MessageRef<'a>>,
         except: impl Into<Except>,
     ) -> Result<(), BroadcastError> {
-        self.shared.publish(EVERYBODY, &PreparedMessage::new(message), &except.into())
+        let (message, except) = (&PreparedMessage::new(message), &except.into());
+        self.shared.publish(EVERYBODY, &to_everybody(message, except))
     }
 
     /// The same, and what came of it, as [`Room::broadcast_reported`].
@@ -217,12 +245,12 @@ impl Hub {
         message: impl Into<MessageRef<'a>>,
         except: impl Into<Except>,
     ) -> Result<Reporting, BroadcastError> {
-        let message = PreparedMessage::new(message);
-        self.shared.publish_reported(EVERYBODY, &message, &except.into())
+        let (message, except) = (&PreparedMessage::new(message), &except.into());
+        self.shared.publish_reported(EVERYBODY, &to_everybody(message, except))
     }
 
     /// Sends a message to each connection of a user, at once: it may overtake broadcasts that wait for
-    /// a worker. What each outbox said, by connection.
+    /// a worker. What each outbox said, by connection; of those on other nodes of a cluster it is not known.
     ///
     /// Encoded once.
     pub fn send_to_user<'a>(
@@ -230,9 +258,26 @@ impl Hub {
         user: &str,
         message: impl Into<MessageRef<'a>>,
     ) -> Vec<(u64, Result<Sent, SendError>)> {
-        let message = PreparedMessage::new(message);
-        let peers = self.user(user).into_iter();
-        peers.map(|peer| (peer.id(), peer.sender().try_send_prepared(&message))).collect()
+        self.send_prepared_to_user(user, &PreparedMessage::new(message), &Except::nobody())
+    }
+
+    pub(crate) fn send_prepared_to_user(
+        &self,
+        user: &str,
+        message: &PreparedMessage,
+        except: &Except,
+    ) -> Vec<(u64, Result<Sent, SendError>)> {
+        let left_out = except.here(&self.shared);
+        let said = Said { to: To::User(user), message, except, keep: Keep::Not };
+        let mut sent = Vec::new();
+        let mut send = || {
+            let peers = self.user(user).into_iter().filter(|peer| !left_out.has(peer.id()));
+            sent.extend(peers.map(|peer| (peer.id(), peer.sender().try_broadcast(message))));
+            Ok(())
+        };
+        // No queue is in its way.
+        let _ = self.shared.publish_both(&said, &mut send);
+        sent
     }
 
     /// Pending while a job queue is more than half full, as [`Room::poll_ready`].
@@ -245,6 +290,10 @@ impl Hub {
     pub fn queued(&self) -> (usize, usize) {
         self.shared.waiting()
     }
+}
+
+const fn to_everybody<'a>(message: &'a PreparedMessage, except: &'a Except) -> Said<'a> {
+    Said { to: To::Everybody, message, except, keep: Keep::Not }
 }
 
 /// That a connection is registered. Dropping it takes the connection out of the hub and of all its
@@ -293,5 +342,6 @@ impl Drop for Registration {
         self.peer.end();
         self.peer.worker().leave(EVERYBODY, id);
         self.hub.registry.remove(&self.peer);
+        self.hub.note_user(&self.peer);
     }
 }

@@ -1,29 +1,40 @@
 //! The members of one room that one worker serves.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::outbox::{Run, Sender, Sent};
 use crate::protocol::PreparedMessage;
+use crate::sync::IdMap;
 
 use super::counting::us_since;
 use super::metrics::Metrics;
 use super::report::{Except, Report};
 
-/// `places[senders[i].id()].index == i`.
+/// `places[senders[i].id()].index() == i`.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     senders: Vec<Sender>,
-    places: HashMap<u64, Place>,
+    places: IdMap<Place>,
 }
 
-/// Where a member is, and how often it has joined: a new membership may begin before the old ends.
+/// Where a member is, and how often it has joined: a new membership may begin before the old ends. Every
+/// member of every room has one, so its numbers are small: four billion members of one room fit no memory.
 #[derive(Debug)]
 struct Place {
-    index: usize,
-    joins: usize,
+    index: u32,
+    joins: u32,
+}
+
+impl Place {
+    const fn index(&self) -> usize {
+        self.index as usize
+    }
+}
+
+fn to_index(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 /// One broadcast to one room.
@@ -58,7 +69,7 @@ pub(super) struct Outcome {
 impl Outcome {
     /// Sends to one member, and notes what its outbox says.
     fn send(&mut self, sender: &Sender, run: &Run) {
-        let result = sender.try_send_run(run);
+        let result = sender.try_broadcast_run(run);
         let messages = run.messages().len();
         let taken = match result {
             Ok(Sent::Partly { refused, .. }) => messages - refused,
@@ -135,7 +146,7 @@ impl Members {
             place.joins += 1;
             return;
         }
-        self.places.insert(sender.id(), Place { index: self.senders.len(), joins: 1 });
+        self.places.insert(sender.id(), Place { index: to_index(self.senders.len()), joins: 1 });
         self.senders.push(sender);
     }
 
@@ -145,12 +156,12 @@ impl Members {
         if place.joins > 0 {
             return;
         }
-        let index = place.index;
+        let index = place.index();
         self.places.remove(&id);
         self.senders.swap_remove(index);
         let moved = self.senders.get(index).map(Sender::id);
         if let Some(place) = moved.and_then(|id| self.places.get_mut(&id)) {
-            place.index = index;
+            place.index = to_index(index);
         }
     }
 

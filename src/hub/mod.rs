@@ -40,6 +40,8 @@
 //! rather refuse than be late, and [`Room::poll_ready`] holds publishers back at half of it. Joins have
 //! 65,536 places more: who floods a worker with them is refused with [`JoinError::Busy`].
 
+#[cfg(feature = "pubsub")]
+pub mod cluster;
 pub mod limits;
 pub mod metrics;
 
@@ -60,6 +62,7 @@ mod members;
 mod peer;
 mod presence;
 mod registry;
+mod remote;
 mod report;
 mod room;
 mod serve;
@@ -71,6 +74,8 @@ mod worker;
 pub(crate) use entry::Held;
 #[cfg(feature = "app")]
 pub(crate) use guarded::Asking;
+#[cfg(feature = "app")]
+pub(crate) use remote::Wiring;
 #[cfg(feature = "app")]
 pub(crate) use serve::{Ticket, refusal};
 

@@ -247,6 +247,19 @@ impl Peer {
         Ok(inner.metadata.insert(key, value))
     }
 
+    /// All that is noted.
+    #[allow(dead_code, reason = "for nodes of a cluster")]
+    pub(crate) fn all_metadata(&self) -> Vec<(String, String)> {
+        let inner = self.0.inner.lock();
+        inner.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// Notes what was noted on another node, where it was looked at.
+    #[allow(dead_code, reason = "for nodes of a cluster")]
+    pub(crate) fn restore_metadata(&self, metadata: impl Iterator<Item = (String, String)>) {
+        self.0.inner.lock().metadata = metadata.collect();
+    }
+
     /// Forgets what is noted under a key.
     pub fn remove_metadata(&self, key: &str) -> Option<String> {
         self.0.inner.lock().metadata.remove(key)
@@ -260,15 +273,28 @@ impl Peer {
     /// # Errors
     /// When a limit says no, or the connection is over.
     pub fn join(&self, name: &str) -> Result<Room, JoinError> {
+        self.ask(name)?;
+        let room = self.enter(name)?;
+        room.hub().tell_presence();
+        Ok(room)
+    }
+
+    /// Asks the application whether it may join. Without a lock: it may ask the peer anything.
+    pub(super) fn ask(&self, name: &str) -> Result<(), JoinError> {
+        let hub = self.0.hub.upgrade().ok_or(JoinError::Closed)?;
+        if self.may_join(&hub, name) {
+            return Ok(());
+        }
+        hub.metrics.count_join_refused(JoinError::Refused.refusal());
+        Err(JoinError::Refused)
+    }
+
+    /// Joins a room without asking. Who is to be told of it is told later.
+    pub(crate) fn enter(&self, name: &str) -> Result<Room, JoinError> {
         let shared = self.0.hub.upgrade().ok_or(JoinError::Closed)?;
         let rooms_max = shared.settings.limits.rooms_per_connection_max;
         let metrics = shared.metrics.clone();
         let is_dry_run = shared.settings.limits.dry_run;
-        // Before the lock: the application may ask the peer anything.
-        if !self.may_join(&shared, name) {
-            metrics.count_join_refused(JoinError::Refused.refusal());
-            return Err(JoinError::Refused);
-        }
         let hub = Hub::from_shared(shared);
         let mut inner = self.0.inner.lock();
         if inner.is_gone {
@@ -287,8 +313,6 @@ impl Peer {
         let room = hub.room(name);
         inner.rooms.push(room.join_with(self.0.sender.clone(), self.0.worker.clone())?);
         self.entered(hub.shared(), &room);
-        drop(inner);
-        hub.shared().tell_presence();
         Ok(room)
     }
 
@@ -355,12 +379,17 @@ impl Peer {
         }
     }
 
-    /// Joins the rooms it is to be in from the beginning.
-    pub(super) fn begin(&self, hub: &Arc<Shared>) -> Result<(), JoinError> {
+    /// What ends it by itself.
+    pub(super) fn begin_time(&self, hub: &Arc<Shared>) {
         self.begin_life(hub);
         if self.0.profile.expires_at.is_some() {
             self.expire_at(self.0.profile.expires_at);
         }
+    }
+
+    /// Joins the rooms it is to be in from the beginning.
+    pub(super) fn begin(&self, hub: &Arc<Shared>) -> Result<(), JoinError> {
+        self.begin_time(hub);
         hub.settings.default_rooms.iter().try_for_each(|room| self.join(room).map(drop))?;
         self.0.profile.rooms.iter().try_for_each(|room| self.join(room).map(drop))
     }

@@ -9,6 +9,9 @@ use super::peer::Peer;
 use super::room::Room;
 use super::shared::Shared;
 
+#[cfg(feature = "pubsub")]
+mod elsewhere;
+
 /// What happened to the presence of somebody in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PresenceKind {
@@ -22,6 +25,10 @@ pub enum PresenceKind {
 ///
 /// A user is there with any number of connections, and only the first that joins and the last that leaves
 /// count. What has no user is somebody of its own.
+///
+/// In a cluster a user is there with any connection on any node, and every node that has members in the room is told:
+/// by itself it speaks to its own members alone, with [`Room::broadcast_here`]. What has no user is known on its own node only. A
+/// node whose last member leaves a room looks away, and who is there elsewhere leaves as this node sees it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PresenceChange {
@@ -29,8 +36,8 @@ pub struct PresenceChange {
     pub room: Room,
     /// The user, if it is one.
     pub user: Option<Arc<str>>,
-    /// The connection that joined or left, by its [number](super::Peer::id).
-    pub peer: u64,
+    /// The connection that joined or left; `None`: it is on another node.
+    pub peer: Option<Peer>,
     /// What happened.
     pub kind: PresenceKind,
 }
@@ -52,51 +59,63 @@ pub(super) struct Presence {
     table: Mutex<Table>,
 }
 
-/// `users[room][user]` is how many connections of the user are in the room, and not zero.
+/// `users[room][user]` is where the user is, and not nowhere.
 #[derive(Debug, Default)]
 struct Table {
-    users: HashMap<u64, BTreeMap<Arc<str>, usize>>,
+    users: HashMap<u64, BTreeMap<Arc<str>, Places>>,
     /// What is to be told, in the order in which it happened. Of one who joins and leaves in a row there are
     /// as many as there are joins, which are bounded by the jobs of the workers.
     pending: VecDeque<PresenceChange>,
     is_telling: bool,
 }
 
+/// Where a user is in a room.
+#[derive(Clone, Copy, Debug, Default)]
+struct Places {
+    /// Connections on this node.
+    here: u32,
+    /// Other nodes.
+    elsewhere: u32,
+}
+
+impl Places {
+    const fn is_nowhere(self) -> bool {
+        self.here == 0 && self.elsewhere == 0
+    }
+}
+
 impl Presence {
     /// A connection has joined a room. To be told by [`tell`](Self::tell).
-    pub(super) fn enter(&self, room: &Room, user: Option<&Arc<str>>, peer: u64) {
+    pub(super) fn enter(&self, room: &Room, peer: &Peer) {
         let mut table = self.table.lock();
-        if let Some(user) = user {
-            let users = table.users.entry(room.key()).or_default();
-            let count = users.entry(user.clone()).or_default();
-            *count += 1;
-            if *count > 1 {
+        if let Some(user) = peer.user_key() {
+            let before = table.change(room, user, |places| places.here += 1);
+            if before.here == 0 {
+                tell_others(room, user, PresenceKind::Joined);
+            }
+            if !before.is_nowhere() {
                 return;
             }
         }
-        table.note(room, user, peer, PresenceKind::Joined);
+        table.note(room, peer.user_key(), Some(peer), PresenceKind::Joined);
     }
 
     /// It has left.
-    pub(super) fn leave(&self, room: &Room, user: Option<&Arc<str>>, peer: u64) {
+    pub(super) fn leave(&self, room: &Room, peer: &Peer) {
         let mut table = self.table.lock();
-        if let Some(user) = user {
-            let Some(users) = table.users.get_mut(&room.key()) else { return };
-            let Some(count) = users.get_mut(user) else { return };
-            *count -= 1;
-            if *count > 0 {
+        if let Some(user) = peer.user_key() {
+            if table.places(room, user).is_none_or(|places| places.here == 0) {
                 return;
             }
-            users.remove(user);
-            if users.is_empty() {
-                table.users.remove(&room.key());
-                if table.users.capacity() > 64 && table.users.len() < table.users.capacity() / 8 {
-                    // Memory of a burst is given back.
-                    table.users.shrink_to(64);
-                }
+            let before = table.change(room, user, |places| places.here -= 1);
+            if before.here == 1 {
+                tell_others(room, user, PresenceKind::Left);
+            }
+            if table.places(room, user).is_some() {
+                return;
             }
         }
-        table.note(room, user, peer, PresenceKind::Left);
+        table.note(room, peer.user_key(), Some(peer), PresenceKind::Left);
     }
 
     pub(super) fn users(&self, room: u64) -> Vec<Arc<str>> {
@@ -122,9 +141,50 @@ impl Presence {
 }
 
 impl Table {
-    fn note(&mut self, room: &Room, user: Option<&Arc<str>>, peer: u64, kind: PresenceKind) {
-        let (room, user) = (room.clone(), user.cloned());
+    fn places(&self, room: &Room, user: &str) -> Option<Places> {
+        self.users.get(&room.key())?.get(user).copied()
+    }
+
+    /// Changes where a user is; where it was before.
+    fn change(&mut self, room: &Room, user: &Arc<str>, change: impl FnOnce(&mut Places)) -> Places {
+        let users = self.users.entry(room.key()).or_default();
+        let places = users.entry(user.clone()).or_default();
+        let before = *places;
+        change(places);
+        if places.is_nowhere() {
+            users.remove(user);
+            if users.is_empty() {
+                self.users.remove(&room.key());
+                self.give_back();
+            }
+        }
+        before
+    }
+
+    /// Memory of a burst is given back.
+    fn give_back(&mut self) {
+        if self.users.capacity() > 64 && self.users.len() < self.users.capacity() / 8 {
+            self.users.shrink_to(64);
+        }
+    }
+
+    fn note(
+        &mut self,
+        room: &Room,
+        user: Option<&Arc<str>>,
+        peer: Option<&Peer>,
+        kind: PresenceKind,
+    ) {
+        let (room, user, peer) = (room.clone(), user.cloned(), peer.cloned());
         self.pending.push_back(PresenceChange { room, user, peer, kind });
+    }
+}
+
+/// Tells the other nodes that a user has the first connection here, or none any more. Under the lock, so that they hear it
+/// in order.
+fn tell_others(room: &Room, user: &Arc<str>, kind: PresenceKind) {
+    if let Some(remote) = &room.hub().remote {
+        remote.presence_changed(room.name(), user, kind);
     }
 }
 
@@ -162,7 +222,8 @@ impl Shared {
 
 impl Room {
     /// The users in it, in order of their names, where the hub [looks after
-    /// presence](super::HubBuilder::on_presence); else nobody.
+    /// presence](super::HubBuilder::on_presence); else nobody. In a cluster those on all nodes, as far as this node has heard,
+    /// which is while it has members in the room.
     #[must_use]
     pub fn users(&self) -> Vec<Arc<str>> {
         self.hub().presence.users(self.key())
@@ -172,13 +233,13 @@ impl Room {
 impl Peer {
     pub(super) fn entered(&self, hub: &Shared, room: &Room) {
         if hub.settings.on_presence.is_some() {
-            hub.presence.enter(room, self.user_key(), self.id());
+            hub.presence.enter(room, self);
         }
     }
 
     pub(super) fn left(&self, hub: &Shared, room: &Room) {
         if hub.settings.on_presence.is_some() {
-            hub.presence.leave(room, self.user_key(), self.id());
+            hub.presence.leave(room, self);
         }
     }
 }

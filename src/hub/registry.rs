@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tokio::sync::Notify;
 
-use crate::sync::{Arc, AtomicUsize, Mutex, Ordering};
+use crate::sync::{Arc, AtomicUsize, IdMap, Mutex, Ordering};
 
 use super::error::RegisterError;
 use super::peer::Peer;
@@ -24,7 +24,7 @@ pub(super) struct Registry {
 /// `users[user]` holds the ids of the peers that are this user, and is not empty.
 #[derive(Debug, Default)]
 struct State {
-    peers: HashMap<u64, Peer>,
+    peers: IdMap<Peer>,
     users: HashMap<Arc<str>, Vec<u64>>,
     is_stopped: bool,
 }

@@ -9,12 +9,17 @@ use crate::outbox::{SendError, Sent};
 use crate::protocol::Overflow;
 use crate::sync::Arc;
 
-/// Connections that a broadcast leaves out, by their [ids](crate::Sender::id).
+use super::shared::Shared;
+
+/// Connections that a broadcast leaves out, by their [ids](crate::Sender::id), and users with all of theirs.
+///
+/// Ids mean something on this node only; users are left out on all nodes of a cluster.
 ///
 /// ```
 /// use sockeye::hub::Except;
 ///
 /// let _: [Except; 3] = [Except::nobody(), 7.into(), [7, 8].as_slice().into()];
+/// let _ = [Except::user("ann"), Except::from(7).and_user("ann").and_user("bob")];
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Except(Left);
@@ -25,6 +30,14 @@ enum Left {
     Nobody,
     One(u64),
     Several(Arc<[u64]>),
+    Users(Arc<WithUsers>),
+}
+
+/// The ids in order.
+#[derive(Clone, Debug, Default)]
+struct WithUsers {
+    ids: Vec<u64>,
+    users: Vec<Arc<str>>,
 }
 
 impl Except {
@@ -32,6 +45,42 @@ impl Except {
     #[must_use]
     pub const fn nobody() -> Self {
         Self(Left::Nobody)
+    }
+
+    /// Leaves out all connections of a user: those that are [registered](super::Hub::register) as that user's.
+    #[must_use]
+    pub fn user(user: &str) -> Self {
+        Self::nobody().and_user(user)
+    }
+
+    /// Leaves out all connections of one user more.
+    #[must_use]
+    pub fn and_user(self, user: &str) -> Self {
+        let mut left = match self.0 {
+            Left::Nobody => WithUsers::default(),
+            Left::One(id) => WithUsers { ids: vec![id], users: Vec::new() },
+            Left::Several(ids) => WithUsers { ids: ids.to_vec(), users: Vec::new() },
+            Left::Users(left) => Arc::unwrap_or_clone(left),
+        };
+        left.users.push(user.into());
+        Self(Left::Users(Arc::new(left)))
+    }
+
+    /// The users among those who are left out.
+    #[allow(dead_code, reason = "without feature `pubsub` nobody else has to know")]
+    pub(super) fn users(&self) -> &[Arc<str>] {
+        match &self.0 {
+            Left::Users(left) => &left.users,
+            _ => &[],
+        }
+    }
+
+    /// The same as ids: the users' connections as they are now. Whoever comes later does not get it anyway.
+    pub(super) fn here(&self, hub: &Shared) -> Self {
+        let Left::Users(left) = &self.0 else { return self.clone() };
+        let peers = left.users.iter().flat_map(|user| hub.registry.of_user(user));
+        let ids: Vec<u64> = left.ids.iter().copied().chain(peers.map(|peer| peer.id())).collect();
+        ids.into()
     }
 
     pub(super) const fn is_nobody(&self) -> bool {
@@ -43,6 +92,8 @@ impl Except {
             Left::Nobody => false,
             Left::One(left) => *left == id,
             Left::Several(ids) => ids.binary_search(&id).is_ok(),
+            // Whoever asks has had them resolved.
+            Left::Users(left) => left.ids.binary_search(&id).is_ok(),
         }
     }
 }

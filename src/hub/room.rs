@@ -1,5 +1,6 @@
 //! A room, as an application holds it.
 
+use std::any::Any;
 use std::task::{Context, Poll};
 
 use crate::outbox::Sender;
@@ -8,6 +9,8 @@ use crate::sync::{Arc, Ordering};
 
 use super::error::{BroadcastError, JoinError};
 use super::limits::check_room_name;
+use super::peer::Peer;
+use super::remote::{Keep, Said, To};
 use super::report::{Except, Reporting};
 use super::shared::{Shared, State};
 use super::worker::Jobs;
@@ -89,16 +92,47 @@ impl Room {
         self.state.key
     }
 
-    pub(super) fn hub(&self) -> &Shared {
+    pub(super) fn hub(&self) -> &Arc<Shared> {
         &self.state.hub
     }
 
-    pub(super) fn publish(
+    pub(crate) fn publish(
         &self,
         message: &PreparedMessage,
         except: &Except,
     ) -> Result<(), BroadcastError> {
-        self.state.hub.publish(self.state.key, message, except)
+        self.say(message, except, Keep::Not)
+    }
+
+    pub(super) fn say(
+        &self,
+        message: &PreparedMessage,
+        except: &Except,
+        keep: Keep,
+    ) -> Result<(), BroadcastError> {
+        let said = Said { to: To::Room(self.name()), message, except, keep };
+        self.state.hub.publish(self.state.key, &said)
+    }
+
+    /// Sends a message to the members on this node only: what every node of a cluster says for itself, as who comes and
+    /// goes. On a single node it is [`broadcast_except`](Self::broadcast_except).
+    ///
+    /// # Errors
+    /// As [`broadcast`](Self::broadcast).
+    pub fn broadcast_here<'a>(
+        &self,
+        message: impl Into<MessageRef<'a>>,
+        except: impl Into<Except>,
+    ) -> Result<(), BroadcastError> {
+        self.publish_here(&PreparedMessage::new(message), &except.into())
+    }
+
+    pub(crate) fn publish_here(
+        &self,
+        message: &PreparedMessage,
+        except: &Except,
+    ) -> Result<(), BroadcastError> {
+        self.state.hub.publish_here(self.state.key, message, except)
     }
 
     /// Sends a message to every member but one connection, or some.
@@ -110,10 +144,10 @@ impl Room {
         message: impl Into<MessageRef<'a>>,
         except: impl Into<Except>,
     ) -> Result<(), BroadcastError> {
-        self.state.hub.publish(self.state.key, &PreparedMessage::new(message), &except.into())
+        self.publish(&PreparedMessage::new(message), &except.into())
     }
 
-    /// The same, and what came of it: how many have it, how many could not take it. It is sent at
+    /// The same, and what came of it on this node: how many have it, how many could not take it. It is sent at
     /// once; the future waits until all workers have done it.
     ///
     /// # Errors
@@ -125,8 +159,9 @@ impl Room {
         message: impl Into<MessageRef<'a>>,
         except: impl Into<Except>,
     ) -> Result<Reporting, BroadcastError> {
-        let message = PreparedMessage::new(message);
-        self.state.hub.publish_reported(self.state.key, &message, &except.into())
+        let (message, except) = (&PreparedMessage::new(message), &except.into());
+        let said = Said { to: To::Room(self.name()), message, except, keep: Keep::Not };
+        self.state.hub.publish_reported(self.state.key, &said)
     }
 
     /// Pending while the job queue is more than half full: what a handler answers in its own
@@ -149,6 +184,38 @@ impl Room {
     pub async fn members(&self) -> Vec<u64> {
         self.ready().await;
         self.state.hub.list(self.state.key).await
+    }
+
+    /// Those of its members that are [registered](super::Hub::register), as [`members`](Self::members).
+    ///
+    /// Cancel safety: dropping the future changes nothing.
+    pub async fn peers(&self) -> Vec<Peer> {
+        let members = self.members().await;
+        members.into_iter().filter_map(|id| self.state.hub.registry.get(id)).collect()
+    }
+
+    /// Gives it something of the application's for its whole life, which ends when nobody is in it and nobody holds
+    /// it: a topic, a password. False: it has something already, and keeps that.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use sockeye::hub::Hub;
+    ///
+    /// let hub = Hub::new();
+    /// let room = hub.room("lobby");
+    /// assert!(room.attach(Arc::new("salmon")) && !room.attach(Arc::new("trout")));
+    /// assert_eq!(room.attached::<&str>().as_deref(), Some(&"salmon"));
+    /// drop(room);
+    /// assert!(hub.room("lobby").attached::<&str>().is_none());
+    /// ```
+    pub fn attach<T: Any + Send + Sync>(&self, value: Arc<T>) -> bool {
+        self.state.attached.set(value).is_ok()
+    }
+
+    /// What was attached, if it is of this type.
+    #[must_use]
+    pub fn attached<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.state.attached.get()?.clone().downcast().ok()
     }
 
     /// How many members it has.

@@ -52,13 +52,13 @@ impl Ticket {
 impl Shared {
     /// Whose request it is, as far as a proxy before us is believed.
     pub(super) fn client_address(&self, request: &Request) -> Option<IpAddr> {
-        let peer = request.peer_addr()?.ip();
-        Some(match &self.settings.proxies {
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        match &self.settings.proxies {
             Some((proxies, header)) => {
                 proxies.client_address(*header, request.http().headers(), peer)
             }
             None => peer,
-        })
+        }
     }
 }
 

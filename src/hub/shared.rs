@@ -1,5 +1,6 @@
 //! What all handles of a hub share.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Weak;
 use std::task::{Context, Poll, ready};
@@ -9,18 +10,20 @@ use tokio::runtime::{Handle, Id, RuntimeFlavor};
 
 use crate::outbox::Sender;
 use crate::protocol::{PreparedMessage, SharedObserver};
-use crate::sync::{Arc, AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::sync::{Arc, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering};
 
 use super::builder::Settings;
 use super::clock::Clock;
 use super::counting::Counting;
 use super::doors::Doors;
 use super::error::{BroadcastError, JoinError, RegisterError};
+use super::history::WeakHistory;
 use super::members::Publication;
 use super::metrics::{JoinRefusal, Metrics};
 use super::peer::{Peer, Profile};
 use super::presence::Presence;
 use super::registry::{Place, Registry};
+use super::remote::Remote;
 use super::report::{Except, Reporting};
 use super::worker::{Bounds, Jobs, Worker};
 
@@ -37,6 +40,10 @@ pub(super) struct Shared {
     pub(super) doors: Doors,
     pub(super) began: Instant,
     pub(super) rooms: Mutex<HashMap<Arc<str>, Weak<State>>>,
+    /// Of a node.
+    pub(super) histories: Mutex<Vec<WeakHistory>>,
+    /// The other nodes, where there are any.
+    pub(super) remote: Option<Arc<dyn Remote>>,
     workers: Mutex<Vec<(Id, Arc<Jobs>)>>,
     next_room: AtomicU64,
 }
@@ -48,10 +55,12 @@ pub(super) struct State {
     pub(super) name: Arc<str>,
     pub(super) key: u64,
     pub(super) members: AtomicUsize,
+    /// The application's.
+    pub(super) attached: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Shared {
-    pub(super) fn new(mut settings: Settings) -> Self {
+    pub(super) fn new(mut settings: Settings, remote: Option<Arc<dyn Remote>>) -> Self {
         let metrics = Arc::new(Metrics::new());
         let config = Arc::make_mut(&mut settings.config);
         let counting = || SharedObserver::new(Counting(metrics.clone()));
@@ -65,6 +74,8 @@ impl Shared {
             clock: Clock::default(),
             presence: Presence::default(),
             rooms: Mutex::default(),
+            histories: Mutex::default(),
+            remote,
             workers: Mutex::default(),
             next_room: AtomicU64::new(EVERYBODY + 1),
         }
@@ -90,7 +101,15 @@ impl Shared {
             added.inspect_err(|_| worker.leave(EVERYBODY, id))
         });
         entered.inspect_err(|error| self.metrics.count_rejected(error.rejection()))?;
+        self.note_user(&peer);
         Ok(peer)
+    }
+
+    /// A connection has come or gone.
+    pub(super) fn note_user(&self, peer: &Peer) {
+        if let (Some(remote), Some(user)) = (&self.remote, peer.user()) {
+            remote.user_changed(self, user);
+        }
     }
 
     pub(super) fn room(self: &Arc<Self>, name: &str) -> Arc<State> {
@@ -100,8 +119,8 @@ impl Shared {
         }
         let key = self.next_room.fetch_add(1, Ordering::Relaxed);
         let name: Arc<str> = name.into();
-        let hub = self.clone();
-        let state = Arc::new(State { hub, name: name.clone(), key, members: AtomicUsize::new(0) });
+        let (hub, members, attached) = (self.clone(), AtomicUsize::new(0), OnceLock::new());
+        let state = Arc::new(State { hub, name: name.clone(), key, members, attached });
         rooms.insert(name, Arc::downgrade(&state));
         state
     }
@@ -142,13 +161,14 @@ impl Shared {
         Bounds { jobs_max: job_queue, bytes_max: job_bytes_max }
     }
 
-    pub(super) fn publish(
+    /// Says something to the members on this node.
+    pub(super) fn publish_here(
         &self,
         room: u64,
         message: &PreparedMessage,
         except: &Except,
     ) -> Result<(), BroadcastError> {
-        let (message, except) = (message.clone(), except.clone());
+        let (message, except) = (message.clone(), except.here(self));
         self.give_out(room, &Publication::new(message, except, None))
     }
 
@@ -167,14 +187,14 @@ impl Shared {
     }
 
     /// The same; what came of it is told when every worker has done it.
-    pub(super) fn publish_reported(
+    pub(super) fn publish_reported_here(
         &self,
         room: u64,
         message: &PreparedMessage,
         except: &Except,
     ) -> Result<Reporting, BroadcastError> {
         let (report, reports) = tokio::sync::mpsc::unbounded_channel();
-        let (message, except) = (message.clone(), except.clone());
+        let (message, except) = (message.clone(), except.here(self));
         self.give_out(room, &Publication::new(message, except, Some(report)))?;
         Ok(Reporting::new(reports))
     }
@@ -222,6 +242,9 @@ impl State {
         let members_max = self.hub.settings.limits.room_members_max.unwrap_or(usize::MAX);
         let enter = |members| (members < members_max).then_some(members + 1);
         let entered = self.members.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter);
+        if entered == Ok(0) {
+            self.note_changed();
+        }
         let full = entered.map(drop).map_err(|_| JoinError::RoomFull { members_max });
         if full.is_err() && self.hub.settings.limits.dry_run {
             self.members.fetch_add(1, Ordering::Relaxed);
@@ -231,9 +254,17 @@ impl State {
         full
     }
 
+    fn note_changed(&self) {
+        if let Some(remote) = &self.hub.remote {
+            remote.room_changed(&self.hub, self);
+        }
+    }
+
     /// Gives the place back.
     pub(super) fn exit(&self) {
-        self.members.fetch_sub(1, Ordering::Relaxed);
+        if self.members.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.note_changed();
+        }
     }
 }
 

@@ -100,9 +100,39 @@ impl Shutdown {
     }
 }
 
+impl Shutdown {
+    /// Tells them to go, in batches.
+    async fn tell(
+        &self,
+        peers: &[Peer],
+        began: Instant,
+        close: impl Fn(&Peer, CloseFrame),
+    ) -> Result<(), CloseFrameError> {
+        let batches = u32::try_from(peers.len().div_ceil(BATCH)).unwrap_or(u32::MAX).max(1);
+        for (number, batch) in (0..).zip(peers.chunks(BATCH)) {
+            sleep_until(began + self.deadline.min(self.spread / batches * number)).await;
+            for peer in batch {
+                close(peer, self.frame(peer.id())?);
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Hub {
+    /// Tells all connections to go. Sessions of a floor above stay, and wait for others.
+    #[allow(dead_code, reason = "for applications")]
+    pub(crate) async fn dismiss(&self, shutdown: &Shutdown) -> Result<(), CloseFrameError> {
+        let close = |peer: &Peer, frame| {
+            if let Some(connection) = peer.sender().current() {
+                connection.request_close(frame);
+            }
+        };
+        shutdown.tell(&self.shared().registry.all(), Instant::now(), close).await
+    }
+
     /// Takes no more connections, tells the registered ones to go and waits for them. What is queued
-    /// for them leaves before their close frame.
+    /// for them leaves before their close frame. A node of a cluster says goodbye to the others then, and is none any more.
     ///
     /// # Errors
     /// When the code may not be sent or the reason is too long: then nothing happened.
@@ -116,15 +146,13 @@ impl Hub {
         registry.stop();
         let peers = registry.all();
         let lost_before = dropped(&peers);
-        let batches = u32::try_from(peers.len().div_ceil(BATCH)).unwrap_or(u32::MAX).max(1);
-        for (number, batch) in (0..).zip(peers.chunks(BATCH)) {
-            sleep_until(deadline.min(began + shutdown.spread / batches * number)).await;
-            for peer in batch {
-                peer.sender().request_close(shutdown.frame(peer.id())?);
-            }
-        }
+        shutdown.tell(&peers, began, |peer, frame| peer.sender().request_close(frame)).await?;
         // Whoever is left is the owner's of its task to end.
         let _ = timeout_at(deadline, registry.emptied()).await;
+        if let Some(remote) = &self.shared().remote {
+            // Without a goodbye the other nodes notice a little later.
+            let _ = timeout_at(deadline, remote.close()).await;
+        }
         let left = registry.len();
         Ok(ShutdownReport {
             told: peers.len(),

@@ -1,13 +1,12 @@
 //! A worker: one task that owns its slice of the members and does its jobs in order.
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::outbox::Sender;
-use crate::sync::{Arc, AtomicBool, Mutex, MutexGuard, Ordering};
+use crate::sync::{Arc, AtomicBool, IdMap, Mutex, MutexGuard, Ordering};
 
 use super::error::{BroadcastError, JoinError};
 use super::members::{Batch, Members, Outcome, Publication};
@@ -53,6 +52,25 @@ pub(super) enum Job {
         room: u64,
         ids: UnboundedSender<Vec<u64>>,
     },
+    /// Does this when all before it is done.
+    Mark(Mark),
+}
+
+/// Something to be done at a place among the jobs. It must not wait.
+#[allow(dead_code, reason = "for nodes of a cluster")]
+pub(super) struct Mark(Box<dyn FnOnce() + Send>);
+
+#[allow(dead_code, reason = "for nodes of a cluster")]
+impl Mark {
+    pub(super) fn new(act: impl FnOnce() + Send + 'static) -> Self {
+        Self(Box::new(act))
+    }
+}
+
+impl std::fmt::Debug for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mark").finish_non_exhaustive()
+    }
 }
 
 /// How much may wait for one worker.
@@ -110,6 +128,12 @@ impl Jobs {
     /// Asks who is in a room. Always taken: whoever asks has been [held back](Self::poll_ready).
     pub(super) fn list(&self, room: u64, ids: UnboundedSender<Vec<u64>>) {
         self.push(self.state.lock(), Job::List { room, ids });
+    }
+
+    /// Marks a place. Always taken: there are few.
+    #[allow(dead_code, reason = "for nodes of a cluster")]
+    pub(super) fn mark(&self, mark: Mark) {
+        self.push(self.state.lock(), Job::Mark(mark));
     }
 
     fn push(&self, mut state: MutexGuard<'_, State>, job: Job) {
@@ -220,7 +244,7 @@ pub(super) struct Worker {
     metrics: Arc<Metrics>,
     /// Jobs in reverse, so that the next is the last.
     todo: Vec<Job>,
-    rooms: HashMap<u64, Members>,
+    rooms: IdMap<Members>,
     batch: Batch,
     /// What came of the batch so far.
     outcome: Outcome,
@@ -235,7 +259,7 @@ impl Worker {
             jobs,
             metrics,
             todo: Vec::new(),
-            rooms: HashMap::new(),
+            rooms: IdMap::default(),
             batch: Batch::default(),
             outcome: Outcome::default(),
             room: 0,
@@ -248,6 +272,7 @@ impl Worker {
             match job {
                 Job::Join { room, sender } => self.rooms.entry(room).or_default().join(sender),
                 Job::Leave { room, id } => self.leave(room, id),
+                Job::Mark(Mark(act)) => act(),
                 Job::List { room, ids } => {
                     let members = self.rooms.get(&room);
                     // Whoever asked may have gone.

@@ -1,7 +1,7 @@
 //! The server's side of the opening handshake, on a stream.
 
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use crate::deflate::{ContextSlot, DeflateParams};
 use crate::error::Error;
 use crate::handshake::{
-    HandshakeError, HeadLimits, HeadReader, Origins, ProxyHeader, ProxyHeaderReader,
-    TrustedProxies, Upgrade, encode_response,
+    Acceptance, HandshakeError, HeadLimits, HeadReader, Negotiated, Origins, ProxyHeader,
+    ProxyHeaderReader, TrustedProxies, Upgrade, encode_response,
 };
 use crate::protocol::{Config, Role};
 use crate::sync::Arc;
@@ -125,8 +125,8 @@ impl Acceptor {
     }
 
     /// Whether this peer speaks for others.
-    pub(super) fn is_proxy(&self, address: IpAddr) -> bool {
-        self.settings.proxies.contains(address)
+    pub(super) fn is_proxy(&self, peer_addr: Option<SocketAddr>) -> bool {
+        self.settings.proxies.trusts(peer_addr.map(|peer| peer.ip()))
     }
 
     /// Asks this hook what to do with each request: accept, choose a subprotocol, refuse with any
@@ -178,7 +178,7 @@ impl Acceptor {
         peer_addr: Option<SocketAddr>,
     ) -> Result<(WebSocket<S>, Request), Error> {
         let deadline = self.deadline();
-        let client = within(deadline, self.read_client(&mut stream, peer_addr, |_| true)).await;
+        let client = self.client(&mut stream, peer_addr, |_| true, deadline).await;
         self.finish(stream, client, deadline).await
     }
 
@@ -192,31 +192,38 @@ impl Acceptor {
         has_place: impl FnMut(IpAddr) -> bool + Send,
     ) -> Result<(WebSocket<NetStream>, Request), Error> {
         let deadline = self.deadline();
-        let client = within(deadline, self.read_client(&mut stream, peer_addr, has_place)).await;
-        let Some(tls) = tls else {
-            return self.finish(stream, client, deadline).await;
-        };
-        let wrapped = match client {
-            Ok((client, input)) => {
-                let wrapping = async {
-                    Ok((client, through_tls(tls, stream, input).await.map_err(Refusal::Tls)?))
-                };
-                within(deadline, wrapping).await
-            }
-            Err(refusal) => Err(refusal),
-        };
-        match wrapped {
-            Ok((client, stream)) => self.finish(stream, Ok((client, Vec::new())), deadline).await,
-            Err(refusal) => {
-                // Without TLS nothing can be said.
-                let (error, _) = refusal.into_parts();
-                self.tell_refused(&error);
-                Err(error)
-            }
+        let mut client = self.client(&mut stream, peer_addr, has_place, deadline).await;
+        if let Some(tls) = tls {
+            let wrapped = match client {
+                Ok((client, input)) => {
+                    let wrapping =
+                        async { through_tls(tls, stream, input).await.map_err(Refusal::Tls) };
+                    within(deadline, Box::pin(wrapping)).await.map(|stream| (stream, client))
+                }
+                Err(refusal) => Err(refusal),
+            };
+            // Without TLS nothing can be said.
+            let (wrapped, address) = wrapped.map_err(|refusal| self.note_refusal(refusal).0)?;
+            (stream, client) = (wrapped, Ok((address, Vec::new())));
         }
+        self.finish(stream, client, deadline).await
     }
 
-    fn deadline(&self) -> Instant {
+    /// Who the client is. In a place of its own: only what comes from a proxy waits here.
+    async fn client<S: ByteStream>(
+        &self,
+        stream: &mut S,
+        peer_addr: Option<SocketAddr>,
+        has_place: impl FnMut(IpAddr) -> bool + Send,
+        deadline: Instant,
+    ) -> Result<Client, Refusal> {
+        if !self.is_proxy(peer_addr) {
+            return Ok((peer_addr, Vec::new()));
+        }
+        within(deadline, Box::pin(self.read_client(stream, peer_addr, has_place))).await
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.settings.handshake_timeout
     }
 
@@ -228,7 +235,7 @@ impl Acceptor {
         deadline: Instant,
     ) -> Result<(WebSocket<S>, Request), Error> {
         let negotiated = match client {
-            Ok(client) => within(deadline, self.negotiate(&mut stream, client)).await,
+            Ok(client) => within(deadline, pin!(self.negotiate(&mut stream, client))).await,
             Err(refusal) => Err(refusal),
         };
         match negotiated {
@@ -241,13 +248,9 @@ impl Acceptor {
                 Ok((socket, request))
             }
             Err(refusal) => {
-                let is_known = matches!(refusal, Refusal::NotAdmitted(_));
-                let (error, response) = refusal.into_parts();
-                if !is_known {
-                    self.tell_refused(&error);
-                }
+                let (error, response) = self.note_refusal(refusal);
                 if let Some(response) = response {
-                    refuse(&mut stream, &response).await;
+                    Box::pin(refuse(&mut stream, &response)).await;
                 }
                 Err(error)
             }
@@ -261,18 +264,54 @@ impl Acceptor {
         }
     }
 
+    /// What is here while it waits is small: the rest happens between the waits.
     async fn negotiate<S: ByteStream>(
         &self,
         stream: &mut S,
         (client, mut input): Client,
     ) -> Result<(Request, Option<DeflateParams>, Vec<u8>), Refusal> {
-        let mut reader = HeadReader::new(self.settings.head_limits);
-        let input = match reader.receive(&input)? {
-            Some(taken) => input.split_off(taken),
-            None => read_head::<S, Refusal>(stream, |bytes| reader.receive(bytes)).await?,
+        let (head, input) = {
+            let mut reader = HeadReader::new(self.settings.head_limits);
+            let input = match reader.receive(&input)? {
+                Some(taken) => input.split_off(taken),
+                None => read_head::<S, Refusal>(stream, |bytes| reader.receive(bytes)).await?,
+            };
+            (reader.request()?, input)
         };
-        let head = reader.request()?;
-        let upgrade = match Upgrade::from_request(&head) {
+        let upgrade = Upgrade::from_head(&head);
+        let asked = self.examine(head, upgrade, client)?;
+        let acceptance = self.ask(&asked).await?;
+        let (bytes, deflate, request) = {
+            let (negotiated, request) = self.agree(asked, acceptance)?;
+            let mut bytes = Vec::with_capacity(256);
+            negotiated.encode(&mut bytes);
+            (bytes, negotiated.deflate().copied(), request)
+        };
+        stream.write_all(&bytes).await?;
+        stream.flush().await?;
+        Ok((request, deflate, input))
+    }
+
+    /// Whether a request becomes a WebSocket, and what is agreed on.
+    pub(super) async fn judge(
+        &self,
+        head: http::Request<()>,
+        upgrade: Result<Upgrade, HandshakeError>,
+        client: Option<SocketAddr>,
+    ) -> Result<(Negotiated, Request), Refusal> {
+        let asked = self.examine(head, upgrade, client)?;
+        let acceptance = self.ask(&asked).await?;
+        self.agree(asked, acceptance)
+    }
+
+    /// A request that hook and admission may see: it is an upgrade from a good origin, or none at all.
+    fn examine(
+        &self,
+        head: http::Request<()>,
+        upgrade: Result<Upgrade, HandshakeError>,
+        client: Option<SocketAddr>,
+    ) -> Result<Asked, Refusal> {
+        let upgrade = match upgrade {
             Ok(upgrade) => {
                 self.settings.origins.check(&head)?;
                 Ok(upgrade)
@@ -280,11 +319,17 @@ impl Acceptor {
             Err(error @ HandshakeError::UpgradeMissing) => Err(error),
             Err(error) => return Err(error.into()),
         };
-        let request = Request::new(head, upgrade.as_ref().ok(), client);
-        if let (Some(admission), Ok(_)) = (&self.settings.admission, &upgrade) {
-            let admitted = caught(async { admission.admit(&request).await }).await;
+        Ok(Asked { request: Request::new(head, upgrade.as_ref().ok(), client), upgrade })
+    }
+
+    /// Asks the admission and the hook.
+    async fn ask(&self, Asked { request, upgrade }: &Asked) -> Result<Acceptance, Refusal> {
+        if let (Some(admission), Ok(_)) = (&self.settings.admission, upgrade) {
+            let admitted = caught(async { admission.admit(request).await }).await;
             let admitted = admitted.ok_or(Refusal::Panicked)?;
-            request.set_pass(admitted.map_err(|answer| Refusal::NotAdmitted(final_only(answer)))?);
+            request.set_pass(
+                admitted.map_err(|answer| Refusal::NotAdmitted(final_only(answer).into()))?,
+            );
         }
         let answer = match &self.settings.hook {
             Some(hook) => {
@@ -293,33 +338,43 @@ impl Acceptor {
             }
             None => Answer::accept(),
         };
-        let acceptance = match answer {
-            Answer::Upgrade(acceptance) => acceptance,
-            Answer::Respond(response) => return Err(Refusal::Respond(final_only(response))),
-        };
+        match answer {
+            Answer::Upgrade(acceptance) => Ok(acceptance),
+            Answer::Respond(response) => Err(Refusal::Respond(final_only(response).into())),
+        }
+    }
+
+    fn agree(
+        &self,
+        Asked { request, upgrade }: Asked,
+        acceptance: Acceptance,
+    ) -> Result<(Negotiated, Request), Refusal> {
         let mut deflate = self.settings.config.deflate;
         if !ContextSlot::may_promise() {
             deflate = deflate.peer_context(false);
         }
         let acceptance = acceptance.or_deflate(deflate);
         let negotiated = upgrade.map_err(Refusal::NotEnabled)?.accept(acceptance)?;
-        let mut bytes = Vec::with_capacity(256);
-        negotiated.encode(&mut bytes);
-        stream.write_all(&bytes).await?;
-        stream.flush().await?;
-        Ok((request, negotiated.deflate().copied(), input))
+        Ok((negotiated, request))
     }
 
-    /// Who the client is, where there is a place for it.
+    /// Whoever counts is told of a refusal; gives the answer, where there can be one.
+    pub(super) fn note_refusal(&self, refusal: Refusal) -> (Error, Option<Response<Bytes>>) {
+        let is_known = matches!(refusal, Refusal::NotAdmitted(_));
+        let (error, response) = refusal.into_parts();
+        if !is_known {
+            self.tell_refused(&error);
+        }
+        (error, response)
+    }
+
+    /// What the proxy says who the client is, where there is a place for that.
     async fn read_client<S: ByteStream>(
         &self,
         stream: &mut S,
         peer_addr: Option<SocketAddr>,
         mut has_place: impl FnMut(IpAddr) -> bool + Send,
     ) -> Result<Client, Refusal> {
-        if !peer_addr.is_some_and(|peer| self.is_proxy(peer.ip())) {
-            return Ok((peer_addr, Vec::new()));
-        }
         let (mut reader, mut client) = (ProxyHeaderReader::new(), peer_addr);
         let reading = read_head::<S, Refusal>(stream, |bytes| {
             let Some((header, taken)) = reader.receive(bytes)? else { return Ok(None) };
@@ -362,7 +417,7 @@ fn final_only(mut response: Response<Bytes>) -> Response<Bytes> {
     response
 }
 
-fn internal_error() -> Response<Bytes> {
+pub(super) fn internal_error() -> Response<Bytes> {
     let mut response = Response::new(Bytes::from_static(b"internal error"));
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -370,7 +425,7 @@ fn internal_error() -> Response<Bytes> {
     response
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     deadline: Instant,
     step: impl Future<Output = Result<T, Refusal>>,
 ) -> Result<T, Refusal> {
@@ -378,13 +433,19 @@ async fn within<T>(
     done.unwrap_or(Err(HandshakeError::Timeout.into()))
 }
 
+/// A request and whether it is an upgrade.
+struct Asked {
+    request: Request,
+    upgrade: Result<Upgrade, HandshakeError>,
+}
+
 /// Why a stream did not become a WebSocket.
-enum Refusal {
+pub(super) enum Refusal {
     Handshake(HandshakeError),
     /// The admission's answer: it knows.
-    NotAdmitted(Response<Bytes>),
+    NotAdmitted(Box<Response<Bytes>>),
     /// The hook's.
-    Respond(Response<Bytes>),
+    Respond(Box<Response<Bytes>>),
     /// The hook accepted what is no upgrade.
     NotEnabled(HandshakeError),
     /// The hook, or the admission.
@@ -404,7 +465,7 @@ impl Refusal {
                 (error.into(), Some(response))
             }
             Self::NotAdmitted(response) | Self::Respond(response) => {
-                (Error::Answered(response.status()), Some(response))
+                (Error::Answered(response.status()), Some(*response))
             }
             Self::NotEnabled(error) => (Error::WebSocketNotEnabled, Some(error.to_response())),
             Self::Panicked => (Error::Panicked, Some(internal_error())),

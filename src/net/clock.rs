@@ -7,10 +7,17 @@ use tokio::time::Instant;
 
 use crate::outbox::Sender;
 
-/// The beginning of this process's microseconds.
+/// So long before the first look a runtime may have paused its clock.
+const PAUSED_BEFORE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The beginning of this process's microseconds, for all its runtimes. The system's clock and not a runtime's, which may be
+/// paused, hours ahead of another one's.
 fn origin() -> Instant {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    *ORIGIN.get_or_init(Instant::now)
+    *ORIGIN.get_or_init(|| {
+        let now = std::time::Instant::now();
+        now.checked_sub(PAUSED_BEFORE).unwrap_or(now).into()
+    })
 }
 
 /// Microseconds since the origin. Only pings and pongs look at it: it costs a system clock.

@@ -34,6 +34,11 @@ const DRAIN_TIMEOUT_MS: u64 = 1000;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+/// A number that no connection has.
+pub(crate) fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
 /// What a read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fill {
@@ -92,7 +97,7 @@ pub(super) struct Conn<S> {
 impl<S: ByteStream> Conn<S> {
     pub(super) fn new(stream: S, role: Role, config: &Arc<Config>) -> Self {
         let line = Line::new(stream);
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let id = next_id();
         let outbox = Outbox::new(role, config.clone(), id);
         if let Some(direct) = line.direct() {
             outbox.attach(direct);

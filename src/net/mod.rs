@@ -9,6 +9,7 @@
 
 mod acceptor;
 mod admission;
+mod attached;
 mod bytes;
 mod caught;
 mod clock;
@@ -17,6 +18,9 @@ mod driver;
 mod handler;
 pub(crate) mod head;
 mod line;
+mod listener;
+#[cfg(not(unix))]
+pub(crate) mod no_unix;
 mod ping;
 mod pool;
 mod reader;
@@ -25,14 +29,24 @@ mod send;
 mod server;
 mod split;
 mod stream;
+mod tasks;
 mod through_tls;
+#[cfg(unix)]
+mod unix;
+mod upgrading;
 mod websocket;
 mod wheel;
 mod writer;
 
+#[cfg(not(unix))]
+pub(crate) use no_unix as unix;
+
 pub use acceptor::Acceptor;
 pub use admission::{Admission, Pass};
+pub use attached::{AttachedServer, Door};
 pub use bytes::BinaryStream;
+#[cfg(all(feature = "app", feature = "pubsub"))]
+pub(crate) use conn::next_id;
 pub use driver::Driver;
 pub use handler::{Connection, Handler};
 pub use line::ByteStream;
@@ -44,5 +58,6 @@ pub(crate) use server::is_shortage;
 pub use split::Receiver;
 pub use stream::NetStream;
 pub use through_tls::AcceptTls;
+pub use upgrading::Upgrading;
 pub use websocket::WebSocket;
 pub use writer::{MessageWriter, SocketWriter};

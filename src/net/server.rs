@@ -1,45 +1,33 @@
 //! A listener whose connections it owns.
 
-use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::{Pin, pin};
-use std::sync::Weak;
-use std::task::{Context, Poll};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
-use pin_project_lite::pin_project;
 use socket2::{Domain, SockRef, Socket, Type};
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::sync::Notify;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::task::JoinSet;
 
-use crate::frame::CloseFrame;
-use crate::handshake::{AddressKey, HandshakeError};
-use crate::outbox::Outbox;
-use crate::sync::{Arc, Mutex};
+use crate::handshake::HandshakeError;
+use crate::sync::Arc;
 
 use super::acceptor::{Acceptor, BUSY_RETRY_AFTER, refuse};
+use super::listener::{BACKLOG, Listen, Tcp};
 use super::request::Request;
 use super::stream::NetStream;
+use super::tasks::{HalfOpen, Owner, Served, Tasks};
 use super::through_tls::AcceptTls;
+use super::unix;
 use super::websocket::WebSocket;
-
-/// Handshakes that may be under way at a time, and those of one address.
-const HALF_OPEN_MAX: usize = 1024;
-const HALF_OPEN_PER_ADDRESS_MAX: usize = 32;
-
-/// Connections the kernel keeps ready for us.
-const BACKLOG: i32 = 1024;
 
 /// How long to wait after an accept that failed for want of descriptors or memory: from, to.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
-/// How long connections have to end after a shutdown, beyond the close timeout.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
-
-/// A TCP listener that does the handshakes and runs what you do with each connection.
+/// A listener, on TCP or a Unix socket, that does the handshakes and runs what you do with each connection.
 ///
 /// ```no_run
 /// use sockeye::Server;
@@ -59,7 +47,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 /// # }
 /// ```
 pub struct Server {
-    listener: TcpListener,
+    listener: Box<dyn Listen>,
     acceptor: Acceptor,
     tls: Option<Arc<dyn AcceptTls>>,
 }
@@ -94,6 +82,38 @@ impl Server {
     pub fn from_listener(listener: TcpListener) -> Self {
         // A listener that refuses the option still works.
         let _ = SockRef::from(&listener).set_tcp_nodelay(true);
+        Self::on(Box::new(Tcp::new(listener)))
+    }
+
+    /// Listens on a Unix socket, a file at this path with the permissions that the process gives to files. It is removed
+    /// when the server ends, unless somebody else has put another there.
+    ///
+    /// A file that is there already is replaced when it is the socket of a program that is no more. Whoever may write to the file
+    /// may connect. Its connections have no address: limits on addresses do not hold for them, and
+    /// no header of a proxy is believed.
+    ///
+    /// # Errors
+    /// With the path in the text: `AddrInUse` when another program listens there, `AlreadyExists` when there is a file
+    /// that is no socket, `TimedOut` when the folder is locked for a second, `PermissionDenied`, `NotFound` where there is
+    /// no such folder, `InvalidInput` for a path of more than some 100 bytes; `Unsupported` where there are no Unix sockets.
+    ///
+    /// Cancel safety: dropping the future leaves nothing behind.
+    pub async fn bind_unix(path: impl AsRef<Path>) -> io::Result<Self> {
+        Ok(Self::on(unix::listen(path.as_ref(), None).await?))
+    }
+
+    /// The same, with permissions of its own for the file: `0o660` lets in its user and group. They hold before
+    /// anybody can connect.
+    ///
+    /// # Errors
+    /// As [`bind_unix`](Self::bind_unix).
+    ///
+    /// Cancel safety: dropping the future leaves nothing behind.
+    pub async fn bind_unix_with_mode(path: impl AsRef<Path>, mode: u32) -> io::Result<Self> {
+        Ok(Self::on(unix::listen(path.as_ref(), Some(mode)).await?))
+    }
+
+    fn on(listener: Box<dyn Listen>) -> Self {
         Self { listener, acceptor: Acceptor::default(), tls: None }
     }
 
@@ -115,9 +135,15 @@ impl Server {
     /// The address it listens on.
     ///
     /// # Errors
-    /// When the system cannot tell.
+    /// When the system cannot tell; `AddrNotAvailable` on a Unix socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// The path of the Unix socket it listens on, from the root; `None` for TCP.
+    #[must_use]
+    pub fn unix_path(&self) -> Option<&Path> {
+        self.listener.unix_path()
     }
 
     /// Accepts connections for ever and runs `on_socket` on each, as a task of its own. Ends only by
@@ -165,8 +191,8 @@ impl Server {
     {
         let Self { listener, acceptor, tls } = self;
         let close_timeout = acceptor.config().close_timeout;
-        let tasks = Owner(Arc::new(Tasks::default()));
-        let serving = Arc::new(Serving { acceptor, tls, on_socket, tasks: tasks.0.clone() });
+        let tasks = Owner::default();
+        let serving = Arc::new(Serving { acceptor, tls, on_socket, tasks: tasks.tasks().clone() });
         // A task of its own: waking it costs no system call, as waking a runtime's first future does.
         let mut accepting = JoinSet::new();
         accepting.spawn(accept_loop(listener, serving));
@@ -182,10 +208,7 @@ impl Server {
         };
         accepting.shutdown().await;
         let drained = drain(asked).await;
-        tasks.0.close_all();
-        // What has not ended by then is dropped with the owner.
-        let _ = tokio::time::timeout(close_timeout.saturating_add(SHUTDOWN_GRACE), tasks.0.ended())
-            .await;
+        tasks.end(close_timeout).await;
         Ok(drained)
     }
 }
@@ -228,22 +251,19 @@ struct Serving<F> {
     tasks: Arc<Tasks>,
 }
 
-async fn accept_loop<F, Fut>(listener: TcpListener, serving: Arc<Serving<F>>) -> io::Result<()>
+async fn accept_loop<F, Fut>(
+    mut listener: Box<dyn Listen>,
+    serving: Arc<Serving<F>>,
+) -> io::Result<()>
 where
     F: Fn(WebSocket<NetStream>, Request) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
 {
     let mut backoff = BACKOFF.0;
-    // On most systems accepted sockets have the listener's options: asking once saves a call each.
-    let mut inherits_nodelay = None;
     loop {
-        match listener.accept().await {
+        match poll_fn(|cx| listener.poll_accept(cx)).await {
             Ok((stream, peer)) => {
                 backoff = BACKOFF.0;
-                if !*inherits_nodelay.get_or_insert_with(|| stream.nodelay().unwrap_or(false)) {
-                    // Small frames must not wait for each other; a socket that refuses still works.
-                    let _ = stream.set_nodelay(true);
-                }
                 begin(&serving, stream, peer);
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -257,23 +277,25 @@ where
     }
 }
 
-/// The handshake has a task of its own, so that its memory is given back when the connection begins.
-fn begin<F, Fut>(serving: &Arc<Serving<F>>, stream: TcpStream, peer: SocketAddr)
+fn begin<F, Fut>(serving: &Arc<Serving<F>>, stream: NetStream, peer: Option<SocketAddr>)
 where
     F: Fn(WebSocket<NetStream>, Request) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
 {
-    let half_open = HalfOpen::enter(serving, peer.ip());
-    let task = handshake(serving.clone(), stream.into(), peer, half_open);
-    Tasks::spawn(&serving.tasks, task, None);
+    let address = peer.filter(|_| !serving.acceptor.is_proxy(peer)).map(|peer| peer.ip());
+    let half_open = HalfOpen::enter(&serving.tasks, address);
+    let handshake = handshake(serving.clone(), stream, peer, half_open);
+    Tasks::spawn(&serving.tasks, Box::pin(handshake));
 }
 
+/// The connection, ready to be served. `None`: whoever was refused has been answered.
 async fn handshake<F, Fut>(
     serving: Arc<Serving<F>>,
     mut stream: NetStream,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
     half_open: Option<HalfOpen>,
-) where
+) -> Option<Served<Fut>>
+where
     F: Fn(WebSocket<NetStream>, Request) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
 {
@@ -284,16 +306,15 @@ async fn handshake<F, Fut>(
         if serving.tls.is_none() {
             refuse(&mut stream, &response).await;
         }
-        return;
+        return None;
     };
     let has_place = |client| half_open.pass_to(client);
     let tls = serving.tls.as_deref();
-    let accepted = serving.acceptor.accept_in(stream, Some(peer), tls, has_place).await;
+    let accepted = serving.acceptor.accept_in(stream, peer, tls, has_place).await;
     drop(half_open);
-    // Whoever was refused has been answered.
-    let Ok((socket, request)) = accepted else { return };
+    let (socket, request) = accepted.ok()?;
     let outbox = Arc::downgrade(socket.outbox());
-    Tasks::spawn(&serving.tasks, (serving.on_socket)(socket, request), Some(outbox));
+    Some(Served { future: (serving.on_socket)(socket, request), outbox })
 }
 
 /// One connection was gone before it was accepted.
@@ -305,202 +326,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// EMFILE, ENFILE, ENOBUFS, ENOMEM: it passes.
 pub(crate) fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(24 | 23 | 105 | 55 | 12))
-}
-
-/// All tasks of a server.
-#[derive(Debug, Default)]
-struct Tasks {
-    members: Mutex<Members>,
-    ended: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Members {
-    live: HashMap<u64, Live>,
-    next_key: u64,
-    /// Nobody joins any more.
-    is_closing: bool,
-    half_open: usize,
-    half_open_of: HashMap<AddressKey, usize>,
-}
-
-/// One task of a server.
-#[derive(Debug)]
-struct Live {
-    /// `None` for the moment in which it is spawned.
-    task: Option<AbortHandle>,
-    /// `None` for a handshake.
-    outbox: Option<Weak<Outbox>>,
-}
-
-impl Tasks {
-    /// Runs a task that ends with the server at the latest.
-    fn spawn<T>(tasks: &Arc<Self>, future: T, outbox: Option<Weak<Outbox>>)
-    where
-        T: Future + Send + 'static,
-    {
-        let mut members = tasks.members.lock();
-        if members.is_closing {
-            return;
-        }
-        let key = members.next_key;
-        members.next_key += 1;
-        members.live.insert(key, Live { task: None, outbox });
-        drop(members);
-        let member = Member { tasks: tasks.clone(), key };
-        let task = tokio::spawn(Owned { future, member }).abort_handle();
-        tasks.enlist(key, task);
-    }
-
-    fn enlist(&self, key: u64, task: AbortHandle) {
-        let mut members = self.members.lock();
-        match members.live.get_mut(&key) {
-            Some(live) => live.task = Some(task),
-            // It has ended already, or the server has.
-            None => task.abort(),
-        }
-    }
-
-    /// Ends handshakes at once and asks connections to close.
-    fn close_all(&self) {
-        let mut members = self.members.lock();
-        members.is_closing = true;
-        let (mut handshakes, mut outboxes) = (Vec::new(), Vec::new());
-        for live in members.live.values() {
-            match &live.outbox {
-                Some(outbox) => outboxes.extend(outbox.upgrade()),
-                None => handshakes.extend(live.task.clone()),
-            }
-        }
-        drop(members);
-        handshakes.iter().for_each(AbortHandle::abort);
-        for outbox in outboxes {
-            if let Ok(frame) = CloseFrame::new(1001, "server is shutting down") {
-                outbox.request_close(frame);
-            }
-        }
-    }
-
-    async fn ended(&self) {
-        loop {
-            let notified = self.ended.notified();
-            if self.members.lock().live.is_empty() {
-                return;
-            }
-            notified.await;
-        }
-    }
-}
-
-/// Ends all tasks when it is dropped.
-struct Owner(Arc<Tasks>);
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        let mut members = self.0.members.lock();
-        members.is_closing = true;
-        let live = std::mem::take(&mut members.live);
-        drop(members);
-        live.into_values().filter_map(|live| live.task).for_each(|task| task.abort());
-    }
-}
-
-/// Strikes its task off the list when it ends.
-#[derive(Debug)]
-struct Member {
-    tasks: Arc<Tasks>,
-    key: u64,
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        let mut members = self.tasks.members.lock();
-        let live = members.live.remove(&self.key);
-        if members.live.capacity() > 64 && members.live.len() < members.live.capacity() / 8 {
-            // Memory of a burst is given back.
-            members.live.shrink_to_fit();
-        }
-        let is_last = members.live.is_empty();
-        drop(members);
-        drop(live);
-        if is_last {
-            self.tasks.ended.notify_waiters();
-        }
-    }
-}
-
-/// A handshake under way.
-struct HalfOpen {
-    tasks: Arc<Tasks>,
-    /// `None`: a proxy that has not said whom it speaks for.
-    address: Option<AddressKey>,
-}
-
-impl HalfOpen {
-    fn enter<F>(serving: &Serving<F>, peer: IpAddr) -> Option<Self> {
-        let Serving { acceptor, tasks, .. } = serving;
-        let mut members = tasks.members.lock();
-        if members.half_open >= HALF_OPEN_MAX {
-            return None;
-        }
-        // A proxy has as many clients as there are.
-        let address = match acceptor.is_proxy(peer) {
-            true => None,
-            false => Some(members.enter(peer)?),
-        };
-        members.half_open += 1;
-        Some(Self { tasks: tasks.clone(), address })
-    }
-
-    /// The proxy speaks for this client. False: it has as many under way as it may.
-    fn pass_to(&mut self, client: IpAddr) -> bool {
-        self.address = self.tasks.members.lock().enter(client);
-        self.address.is_some()
-    }
-}
-
-impl Drop for HalfOpen {
-    fn drop(&mut self) {
-        let mut members = self.tasks.members.lock();
-        members.half_open -= 1;
-        if let Some(address) = self.address
-            && let Some(count) = members.half_open_of.get_mut(&address)
-        {
-            *count -= 1;
-            if *count == 0 {
-                members.half_open_of.remove(&address);
-            }
-        }
-    }
-}
-
-impl Members {
-    /// A place among the handshakes of one address.
-    fn enter(&mut self, address: IpAddr) -> Option<AddressKey> {
-        let is_exempt = address.to_canonical().is_loopback();
-        let key = AddressKey::from(address);
-        let under_way = self.half_open_of.get(&key).copied().unwrap_or(0);
-        if !is_exempt && under_way >= HALF_OPEN_PER_ADDRESS_MAX {
-            return None;
-        }
-        self.half_open_of.insert(key, under_way + 1);
-        Some(key)
-    }
-}
-
-pin_project! {
-    /// A task with its place on the list.
-    struct Owned<F> {
-        #[pin]
-        future: F,
-        member: Member,
-    }
-}
-
-impl<F: Future> Future for Owned<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.project().future.poll(cx).map(|_| ())
-    }
 }

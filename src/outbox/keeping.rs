@@ -24,7 +24,7 @@ impl Outbox {
         if state.check_open().is_err() {
             return Err((Box::new(kept), after));
         }
-        if state.kept.take().is_none() {
+        if state.rare.take_kept().is_none() {
             state.refill();
         }
         state.drop_queue();
@@ -34,8 +34,7 @@ impl Outbox {
         }
         self.note_sent(1, first.as_bytes().len());
         state.begin(Queued::Uncounted(Box::new(Queued::Message(first))));
-        state.kept = Some(Box::new(kept));
-        state.is_session = true;
+        state.rare.keep(kept);
         self.note_sent(after.len(), after.iter().map(Queued::bytes).sum());
         after.into_iter().for_each(|item| state.push(item));
         if !state.is_blocked {
@@ -52,11 +51,11 @@ impl Outbox {
     /// `None`: it does not serve this session.
     pub(crate) fn retire(&self, owner: u64, frame: Option<CloseFrame>) -> Option<Kept> {
         let mut state = self.lock();
-        if state.kept.as_ref()?.owner() != owner {
+        if state.rare.kept()?.owner() != owner {
             return None;
         }
         state.drop_queue();
-        let kept = state.kept.take();
+        let kept = state.rare.take_kept();
         let (drain, senders) = match frame {
             Some(frame) => state.ask_to_close(frame),
             // It is over, or about to be.
@@ -74,14 +73,15 @@ impl Outbox {
     /// The session is over; the connection goes on without it.
     pub(crate) fn forget_session(&self, owner: u64) -> Option<Box<Kept>> {
         let mut state = self.lock();
-        let kept = state.kept.take_if(|kept| kept.owner() == owner);
+        let is_owner = state.rare.kept().is_some_and(|kept| kept.owner() == owner);
+        let kept = if is_owner { state.rare.take_kept() } else { None };
         self.note(&state);
         kept
     }
 
     pub(crate) fn with_kept<T>(&self, owner: u64, act: impl FnOnce(&mut Kept) -> T) -> Option<T> {
         let mut state = self.lock();
-        let kept = state.kept.as_mut().filter(|kept| kept.owner() == owner)?;
+        let kept = state.rare.kept().filter(|kept| kept.owner() == owner)?;
         Some(act(kept))
     }
 
@@ -107,7 +107,7 @@ impl State {
     /// What leaves is kept for the session, if there is one.
     #[inline]
     pub(super) fn record(&mut self, item: Queued) -> Queued {
-        match &mut self.kept {
+        match self.rare.kept() {
             None => item,
             Some(kept) => {
                 let item = item.resolve_gap(&self.ledger);

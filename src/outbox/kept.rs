@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
+use crate::protocol::{Compress, Message, MessageRef, PreparedMessage, Utf8Bytes};
 use crate::sync::{Arc, AtomicUsize, Ordering};
 
 use super::item::Queued;
@@ -71,6 +74,68 @@ impl Entry {
     }
 }
 
+/// A message as it goes to another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeptMessage {
+    /// Of those with one key only the latest is wanted.
+    pub(crate) key: Option<u64>,
+    pub(crate) is_text: bool,
+    pub(crate) compress: Compress,
+    pub(crate) payload: Bytes,
+}
+
+/// What a session keeps, as it goes to another node.
+#[derive(Clone, Debug, Default)]
+#[allow(dead_code, reason = "without feature `pubsub` there is no other node")]
+pub(crate) struct KeptState {
+    /// The number of the last message.
+    pub(crate) sent: u64,
+    /// How many of the last have never been on a wire.
+    pub(crate) unsent: usize,
+    pub(crate) messages: Vec<KeptMessage>,
+}
+
+impl KeptMessage {
+    /// `None`: it is no message of the application's.
+    pub(super) fn of(item: &Queued, key: Option<u64>) -> Option<Self> {
+        let auto = Compress::Auto;
+        Some(match item {
+            Queued::Message(Message::Text(text)) => {
+                Self { key, is_text: true, compress: auto, payload: text.as_bytes().clone() }
+            }
+            Queued::Message(Message::Binary(payload)) => {
+                Self { key, is_text: false, compress: auto, payload: payload.clone() }
+            }
+            Queued::Prepared(message) => Self {
+                key,
+                is_text: message.is_text(),
+                compress: message.compression(),
+                payload: message.payload_bytes(),
+            },
+            Queued::Latest(latest) => return Self::of(&latest.item, Some(latest.key)),
+            Queued::Own(item) => return Self::of(item, key),
+            _ => return None,
+        })
+    }
+
+    /// As it is sent. Text that is none is binary.
+    pub(crate) fn into_queued(self) -> Queued {
+        let Self { is_text, compress, payload, .. } = self;
+        let text = if is_text { Utf8Bytes::try_from(payload.clone()).ok() } else { None };
+        match (text, compress) {
+            (Some(text), Compress::Auto) => Queued::Message(Message::Text(text)),
+            (None, Compress::Auto) => Queued::Message(Message::Binary(payload)),
+            (text, compress) => {
+                let message = match &text {
+                    Some(text) => MessageRef::Text(text),
+                    None => MessageRef::Binary(&payload),
+                };
+                Queued::Prepared(PreparedMessage::new(message).compress(compress))
+            }
+        }
+    }
+}
+
 /// Why the messages from some number on cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gap {
@@ -84,6 +149,34 @@ impl Kept {
     pub(crate) const fn new(owner: u64, bounds: KeptBounds, budget: Arc<Budget>) -> Self {
         let ring = VecDeque::new();
         Self { owner, ring, sent: 0, unsent: 0, bytes: 0, bounds, budget, mark: 0 }
+    }
+
+    /// What another node has kept.
+    #[allow(dead_code, reason = "without feature `pubsub` there is no other node")]
+    pub(crate) fn restore(
+        owner: u64,
+        bounds: KeptBounds,
+        budget: Arc<Budget>,
+        state: KeptState,
+    ) -> Self {
+        let KeptState { sent, unsent, messages } = state;
+        let mut kept = Self::new(owner, bounds, budget);
+        kept.sent = sent.saturating_sub(messages.len() as u64);
+        for message in messages {
+            let key = message.key;
+            kept.push(message.into_queued(), key);
+        }
+        kept.unsent = unsent.min(kept.ring.len());
+        kept
+    }
+
+    /// What comes after so many, for another node.
+    #[allow(dead_code, reason = "without feature `pubsub` there is no other node")]
+    pub(super) fn state_after(&self, received: u64) -> KeptState {
+        let had = usize::try_from(received.saturating_sub(self.base())).unwrap_or(usize::MAX);
+        let left = self.ring.iter().skip(had);
+        let messages = left.filter_map(|entry| KeptMessage::of(&entry.item, entry.key)).collect();
+        KeptState { sent: self.sent, unsent: self.unsent, messages }
     }
 
     /// The number of the relay it belongs to.

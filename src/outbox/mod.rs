@@ -14,16 +14,19 @@ mod keeping;
 #[cfg_attr(not(any(feature = "session", sockeye_loom)), expect(dead_code, reason = "for sessions"))]
 mod kept;
 mod ledger;
-#[cfg(all(test, sockeye_loom))]
-mod models;
+#[cfg(sockeye_loom)]
+#[doc(hidden)]
+pub mod models;
 mod pings;
 mod policy;
 mod queue;
+mod rare;
 #[cfg_attr(not(any(feature = "session", sockeye_loom)), expect(dead_code, reason = "for sessions"))]
 mod relay;
 mod run;
 mod sender;
 mod sent;
+mod spare;
 mod state;
 mod stream;
 mod through;
@@ -45,4 +48,10 @@ pub(crate) use stream::Piece;
 pub(crate) use {
     kept::{Budget, Gap, Kept, KeptBounds},
     relay::HandOver,
+};
+
+#[cfg(all(feature = "app", feature = "pubsub"))]
+pub(crate) use {
+    kept::{KeptMessage, KeptState},
+    relay::Onward,
 };

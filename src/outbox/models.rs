@@ -1,7 +1,11 @@
 //! Models of senders against the drain: every order in which the threads can run, up to a bound on
 //! preemptions, with the locks of `--cfg sockeye_loom`.
 //!
-//! A lost wake-up shows as a deadlock, which the checker reports.
+//! A lost wake-up shows as a deadlock, which the checker reports. `tests/models` runs them: a package of its own, so that
+//! nothing is built for them that only other tests need.
+
+// One that is not in the list would never run.
+#![deny(dead_code)]
 
 use std::io::{self, IoSlice};
 use std::task::{Poll, Wake, Waker};
@@ -17,6 +21,19 @@ use crate::sync::Arc;
 use super::kept::{Budget, Kept, KeptBounds};
 use super::queue::WriteNow;
 use super::{Outbox, Piece, Relay, SendError, Sent};
+
+/// Every model. Each panics where it finds something.
+pub const MODELS: [fn(); 9] = [
+    two_senders_are_drained_once_and_in_order,
+    senders_that_write_themselves_keep_their_order,
+    senders_that_wait_for_room_are_woken,
+    who_gives_up_waiting_passes_its_room_on,
+    a_close_and_a_send_do_not_miss_each_other,
+    nothing_is_accepted_behind_a_broken_message,
+    a_connection_that_takes_over_has_what_did_not_come_before,
+    what_a_connection_that_ends_did_not_send_is_with_the_session,
+    of_two_that_take_over_the_later_has_the_session,
+];
 
 /// Enough for every error that two threads can make with each other.
 const PREEMPTIONS_MAX: usize = 3;
@@ -151,7 +168,6 @@ fn of<'a>(texts: &'a [String], sender: &str) -> Vec<&'a str> {
     texts.iter().filter(|text| text.starts_with(sender)).map(String::as_str).collect()
 }
 
-#[test]
 fn two_senders_are_drained_once_and_in_order() {
     explore(|| {
         let outbox = outbox(64);
@@ -170,7 +186,6 @@ fn two_senders_are_drained_once_and_in_order() {
     });
 }
 
-#[test]
 fn senders_that_write_themselves_keep_their_order() {
     explore(|| {
         let outbox = outbox(64);
@@ -200,7 +215,6 @@ fn senders_that_write_themselves_keep_their_order() {
     });
 }
 
-#[test]
 fn senders_that_wait_for_room_are_woken() {
     explore(|| {
         let outbox = outbox(1);
@@ -215,7 +229,6 @@ fn senders_that_wait_for_room_are_woken() {
     });
 }
 
-#[test]
 fn who_gives_up_waiting_passes_its_room_on() {
     explore(|| {
         let outbox = outbox(1);
@@ -231,7 +244,6 @@ fn who_gives_up_waiting_passes_its_room_on() {
     });
 }
 
-#[test]
 fn a_close_and_a_send_do_not_miss_each_other() {
     explore(|| {
         let outbox = outbox(1);
@@ -253,7 +265,6 @@ fn a_close_and_a_send_do_not_miss_each_other() {
     });
 }
 
-#[test]
 fn nothing_is_accepted_behind_a_broken_message() {
     explore(|| {
         let outbox = outbox(64);
@@ -306,7 +317,6 @@ fn hand_over(relay: &Relay, to: &Arc<Outbox>, received: &[String]) {
         .expect("a session that goes on");
 }
 
-#[test]
 fn a_connection_that_takes_over_has_what_did_not_come_before() {
     explore(|| {
         let (old, new) = (outbox(64), outbox(64));
@@ -321,7 +331,6 @@ fn a_connection_that_takes_over_has_what_did_not_come_before() {
     });
 }
 
-#[test]
 fn what_a_connection_that_ends_did_not_send_is_with_the_session() {
     explore(|| {
         let (old, new) = (outbox(64), outbox(64));
@@ -341,7 +350,6 @@ fn what_a_connection_that_ends_did_not_send_is_with_the_session() {
     });
 }
 
-#[test]
 fn of_two_that_take_over_the_later_has_the_session() {
     explore(|| {
         let outboxes = [outbox(64), outbox(64), outbox(64)];

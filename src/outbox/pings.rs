@@ -45,7 +45,7 @@ impl Outbox {
     pub(crate) fn begin_ping(&self) -> Result<u32, SendError> {
         let mut state = self.lock();
         state.check_open()?;
-        let pings = state.pings.get_or_insert_default();
+        let pings = state.rare.pings_or_new();
         if pings.waiting.len() >= PINGS_MAX {
             return Err(SendError::Full { messages: PINGS_MAX, bytes: 0 });
         }
@@ -68,7 +68,7 @@ impl Outbox {
     /// When the pong of this ping came.
     pub(crate) fn poll_pong(&self, number: u32, waker: &Waker) -> Poll<Result<u64, SendError>> {
         let mut state = self.lock();
-        let ping = state.pings.as_mut().and_then(|pings| pings.waiting.get_mut(&number));
+        let ping = state.rare.pings().and_then(|pings| pings.waiting.get_mut(&number));
         match ping {
             None => Poll::Ready(Err(SendError::Closed)),
             Some(Ping::Answered(at_us)) => Poll::Ready(Ok(*at_us)),
@@ -82,7 +82,7 @@ impl Outbox {
     /// Nobody waits for this pong any more.
     pub(crate) fn end_ping(&self, number: u32) {
         let mut state = self.lock();
-        if let Some(pings) = &mut state.pings {
+        if let Some(pings) = state.rare.pings() {
             pings.waiting.remove(&number);
         }
     }
@@ -92,7 +92,7 @@ impl Outbox {
         let Some(number) = payload.strip_prefix(&MARK) else { return };
         let Ok(number) = number.try_into().map(u32::from_be_bytes) else { return };
         let mut state = self.lock();
-        let ping = state.pings.as_mut().and_then(|pings| pings.waiting.get_mut(&number));
+        let ping = state.rare.pings().and_then(|pings| pings.waiting.get_mut(&number));
         let waker = match ping {
             Some(ping @ Ping::OnItsWay(_)) => {
                 match std::mem::replace(ping, Ping::Answered(now_us())) {

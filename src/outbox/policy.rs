@@ -143,7 +143,7 @@ impl Outbox {
         }
         let full = state.full();
         let mut tally = self.enqueue_run(&mut state, rest);
-        if tally.refused > 0 && tally.is_fatal(self.config().overflow) && state.kept.is_some() {
+        if tally.refused > 0 && tally.is_fatal(self.config().overflow) && state.rare.has_kept() {
             // The connection ends; the session has what did not fit.
             let refused = std::mem::take(&mut tally.refused);
             for message in &rest[rest.len() - refused..] {
@@ -222,7 +222,7 @@ impl State {
         }
         let is_whole =
             !self.encoder.is_masking() && !run.has_longer_than(self.encoder.fragment_bytes());
-        let is_whole = is_whole && self.kept.is_none();
+        let is_whole = is_whole && !self.rare.has_kept();
         let frames = if is_whole { run.frames(self.encoder.class()) } else { None };
         let Some(frames) = frames else {
             return self.write_messages(run.messages());

@@ -10,6 +10,8 @@ use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
 
 use super::item::Queued;
 use super::ledger::Ledger;
+use super::pings::Pings;
+use super::rare::Rare;
 use super::state::{ENCODED_BYTES_MAX, State, wake};
 use super::{SendError, Sent};
 
@@ -66,15 +68,13 @@ impl Outbox {
         encoder.set_fragment_bytes(config.fragment_bytes_max);
         let state = State {
             waiting: None,
-            pings: None,
+            rare: Rare::default(),
             tail: WriteBuffer::new(),
             encoder,
             ledger: Ledger::new(config.clone()),
             line: None,
             drain_waker: None,
             close_request: None,
-            kept: None,
-            is_session: false,
             is_closed: false,
             is_blocked: false,
             is_broken: false,
@@ -172,7 +172,7 @@ impl Outbox {
         let is_held = state.is_mid_message()
             || state.is_own_queued
             || state.encoder.keeps_context()
-            || state.kept.is_some();
+            || state.rare.has_kept();
         self.is_own_direct.store(!is_held, Ordering::Relaxed);
         let is_full = state.own_cost() > self.config.outbox_bytes_max;
         self.is_own_full.store(is_full, Ordering::Relaxed);
@@ -197,12 +197,12 @@ impl Outbox {
         let mut state = self.state.lock();
         state.check_open()?;
         if state.may_write() {
-            if message.payload().len() > state.encoder.fragment_bytes() || state.kept.is_some() {
+            if message.payload().len() > state.encoder.fragment_bytes() || state.rare.has_kept() {
                 return Ok(self.write(state, Queued::Prepared(message.clone()), None));
             }
             // Straight to the line it is one frame and one write.
-            let State { tail, encoder, .. } = &mut *state;
-            encoder.prepared(message, tail);
+            let (encoder, out) = state.out();
+            encoder.prepared(message, out);
             state.write_out();
             state.wake_if_left();
             return Ok(state.sent());
@@ -227,8 +227,8 @@ impl Outbox {
         if state.tail.len() >= ENCODED_BYTES_MAX {
             return Err(SendError::Full { messages: 0, bytes: state.tail.len() });
         }
-        let State { tail, encoder, .. } = &mut *state;
-        encoder.control(opcode, payload, tail);
+        let (encoder, out) = state.out();
+        encoder.control(opcode, payload, out);
         if state.is_blocked {
             return Ok(Sent::Queued);
         }
@@ -283,12 +283,12 @@ impl Outbox {
             // What is encoded cannot be passed by a control frame.
             return self.enqueue(state, Queued::Message(message.to_message()), None);
         }
-        if bytes > state.encoder.fragment_bytes() || state.kept.is_some() {
+        if bytes > state.encoder.fragment_bytes() || state.rare.has_kept() {
             state.begin(Queued::Message(message.to_message()));
             self.note(&state);
         } else {
-            let State { tail, encoder, .. } = &mut *state;
-            encoder.message(message, tail);
+            let (encoder, out) = state.out();
+            encoder.message(message, out);
         }
         if state.tail.len() >= ENCODED_BYTES_MAX || !state.is_queue_empty() {
             self.is_pressed.store(true, Ordering::Relaxed);
@@ -434,7 +434,7 @@ impl Outbox {
         state.is_closed = true;
         state.drop_queue();
         let senders = state.waiting.take().map(|mut waiting| waiting.waiters.take_all());
-        let pings = state.pings.take().map(|pings| pings.into_wakers());
+        let pings = state.rare.pings().map(std::mem::take).map(Pings::into_wakers);
         self.note(&state);
         drop(state);
         senders.into_iter().flatten().chain(pings.into_iter().flatten()).for_each(Waker::wake);
@@ -456,9 +456,9 @@ impl Outbox {
         let asked = state.close_request.take().filter(|_| !is_panicking);
         let (code, reason) = if is_panicking { (1011, "internal error") } else { (1001, "") };
         let frame = asked.or_else(|| CloseFrame::new(code, reason).ok().map(Box::new));
-        let State { tail, encoder, .. } = &mut *state;
         if let Some(frame) = frame {
-            encoder.close(Some(&frame), tail);
+            let (encoder, out) = state.out();
+            encoder.close(Some(&frame), out);
         }
         state.write_out();
     }

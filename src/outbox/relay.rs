@@ -5,9 +5,12 @@ use crate::protocol::{Config, Message, MessageRef, PreparedMessage};
 use crate::sync::{Arc, Mutex};
 
 use super::item::{Latest, Queued};
-use super::kept::{Gap, Kept};
+use super::kept::{Gap, Kept, KeptMessage};
 use super::sender::{Front, note};
 use super::{Outbox, Run, SendError, Sender, Sent};
+
+#[cfg(all(feature = "app", feature = "pubsub"))]
+mod moving;
 
 /// Passes what is sent on to the connection that the session has, or keeps it while there is none.
 ///
@@ -16,6 +19,10 @@ use super::{Outbox, Run, SendError, Sender, Sent};
 ///   Connected ─┤                                                           ├─► Suspended ──end──► Ended
 ///       ▲      └──── it takes nothing any more ────────────────────────────┘        │
 ///       └──────────── another connection resumes: what was not received, again ─────┘
+///
+///   Suspended ──another node asks──► Moving ──it has it──► Away
+///       ▲                              │
+///       └── it does not come to that ──┘
 /// ```
 /// Its lock is taken before that of an outbox, never after: what is sent goes to one connection or the
 /// next, once, and in order.
@@ -25,10 +32,30 @@ pub(crate) struct Relay {
     state: Mutex<State>,
 }
 
+#[allow(dead_code, reason = "without feature `pubsub` no session moves")]
 enum State {
     Connected(Arc<Outbox>),
     Suspended(Kept),
+    /// Another node was told what is kept, and what was sent to this session alone since then is listed.
+    Moving(Box<(Kept, Vec<KeptMessage>)>),
+    /// The session is on another node, and what is sent to it alone is passed on.
+    Away(Arc<Onward>),
     Ended,
+}
+
+/// Messages for one session alone that are listed while it moves, which takes milliseconds.
+const ALONE_MAX: usize = 256;
+
+/// Where what is sent to a session goes that is on another node.
+pub(crate) type Onward = dyn Fn(KeptMessage) + Send + Sync;
+
+/// For whom a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// For this session alone.
+    One,
+    /// For all of a room, or of a user: every node is told by itself.
+    Many,
 }
 
 /// Why a session cannot go on on a connection.
@@ -69,12 +96,13 @@ impl Relay {
 
     // The front.
 
-    /// Sends with `send` on the connection, or keeps the item that `keep` makes.
+    /// Sends with `send` on the connection, or keeps the item.
     fn pass(
         &self,
+        audience: Audience,
         bytes: usize,
         send: impl FnOnce(&Outbox) -> Result<Sent, SendError>,
-        keep: impl FnOnce(&mut Kept),
+        item: impl FnOnce() -> Queued,
     ) -> Result<Sent, SendError> {
         let mut state = self.state.lock();
         if let State::Connected(outbox) = &*state {
@@ -83,14 +111,14 @@ impl Relay {
                 result => return note(outbox, result, bytes),
             }
         }
-        state.keep(self.id, keep)
+        state.keep(self.id, audience, std::iter::once_with(item))
     }
 
     pub(crate) fn send(&self, message: Message) -> Result<Sent, SendError> {
         let copy = message.clone();
         let bytes = message.as_bytes().len();
-        let keep = |kept: &mut Kept| kept.push_unsent(Queued::Message(copy));
-        self.pass(bytes, |outbox| outbox.send(message, None), keep)
+        let send = |outbox: &Outbox| outbox.send(message, None);
+        self.pass(Audience::One, bytes, send, || Queued::Message(copy))
     }
 
     /// The same for one that has waited for this connection. [`SendError::Closed`], and nothing done,
@@ -104,13 +132,13 @@ impl Relay {
         if !self.is_on(outbox) {
             return Err(SendError::Closed);
         }
-        let keep = |kept: &mut Kept| kept.push_unsent(Queued::Message(message.clone()));
         let send = |current: &Outbox| {
             // Who has waited elsewhere has no turn here.
             let ticket = ticket.filter(|_| std::ptr::eq(current, &**outbox));
             current.send(message.clone(), ticket)
         };
-        self.pass(message.as_bytes().len(), send, keep)
+        let item = || Queued::Message(message.clone());
+        self.pass(Audience::One, message.as_bytes().len(), send, item)
     }
 
     /// Whether the session is on this connection.
@@ -118,9 +146,13 @@ impl Relay {
         matches!(&*self.state.lock(), State::Connected(current) if Arc::ptr_eq(current, outbox))
     }
 
-    pub(crate) fn send_prepared(&self, message: &PreparedMessage) -> Result<Sent, SendError> {
-        let keep = |kept: &mut Kept| kept.push_unsent(Queued::Prepared(message.clone()));
-        self.pass(message.payload().len(), |outbox| outbox.send_prepared(message), keep)
+    pub(crate) fn send_prepared(
+        &self,
+        audience: Audience,
+        message: &PreparedMessage,
+    ) -> Result<Sent, SendError> {
+        let send = |outbox: &Outbox| outbox.send_prepared(message);
+        self.pass(audience, message.payload().len(), send, || Queued::Prepared(message.clone()))
     }
 
     pub(crate) fn send_latest(
@@ -128,19 +160,20 @@ impl Relay {
         key: u64,
         make: impl Fn() -> Queued,
     ) -> Result<Sent, SendError> {
-        let keep = |kept: &mut Kept| {
-            kept.push_unsent(Queued::Latest(Box::new(Latest { key, item: make() })));
-        };
+        let latest = || Queued::Latest(Box::new(Latest { key, item: make() }));
         let item = make();
-        self.pass(item.bytes(), |outbox| outbox.send_latest(key, item), keep)
+        let bytes = item.bytes();
+        let send = |outbox: &Outbox| outbox.send_latest(key, item);
+        self.pass(Audience::One, bytes, send, latest)
     }
 
     pub(crate) fn feed(&self, message: MessageRef<'_>) -> Result<Sent, SendError> {
-        let keep = |kept: &mut Kept| kept.push_unsent(Queued::Message(message.to_message()));
-        self.pass(message.as_bytes().len(), |outbox| outbox.feed(message), keep)
+        let send = |outbox: &Outbox| outbox.feed(message);
+        let item = || Queued::Message(message.to_message());
+        self.pass(Audience::One, message.as_bytes().len(), send, item)
     }
 
-    pub(crate) fn send_run(&self, run: &Run) -> Result<Sent, SendError> {
+    pub(crate) fn send_run(&self, audience: Audience, run: &Run) -> Result<Sent, SendError> {
         let mut state = self.state.lock();
         if let State::Connected(outbox) = &*state {
             match outbox.send_run(run) {
@@ -148,11 +181,8 @@ impl Relay {
                 result => return result,
             }
         }
-        state.keep(self.id, |kept| {
-            for message in run.messages() {
-                kept.push_unsent(Queued::Prepared(message.clone()));
-            }
-        })
+        let items = run.messages().iter().map(|message| Queued::Prepared(message.clone()));
+        state.keep(self.id, audience, items)
     }
 
     /// A message of the session itself, which neither counts nor is kept.
@@ -165,8 +195,8 @@ impl Relay {
         let mut state = self.state.lock();
         match &*state {
             State::Connected(outbox) => outbox.request_close(frame),
-            State::Suspended(_) => *state = State::Ended,
             State::Ended => {}
+            _ => *state = State::Ended,
         }
     }
 
@@ -179,7 +209,8 @@ impl Relay {
         match &*self.state.lock() {
             State::Connected(outbox) => outbox.queued(),
             State::Suspended(kept) => kept.len(),
-            State::Ended => (0, 0),
+            State::Moving(moving) => moving.0.len(),
+            State::Away(_) | State::Ended => (0, 0),
         }
     }
 
@@ -190,7 +221,8 @@ impl Relay {
         match &*self.state.lock() {
             State::Connected(outbox) => outbox.with_kept(self.id, |kept| kept.sent()).unwrap_or(0),
             State::Suspended(kept) => kept.sent(),
-            State::Ended => 0,
+            State::Moving(moving) => moving.0.sent(),
+            State::Away(_) | State::Ended => 0,
         }
     }
 
@@ -214,7 +246,8 @@ impl Relay {
         match &mut *self.state.lock() {
             State::Connected(outbox) => outbox.with_kept(self.id, act),
             State::Suspended(kept) => Some(act(kept)),
-            State::Ended => None,
+            State::Moving(moving) => Some(act(&mut moving.0)),
+            State::Away(_) | State::Ended => None,
         }
     }
 
@@ -228,7 +261,7 @@ impl Relay {
                 true
             }
             // A sender has seen it first.
-            State::Suspended(_) => true,
+            State::Suspended(_) | State::Moving(_) => true,
             _ => false,
         }
     }
@@ -244,10 +277,7 @@ impl Relay {
         first: impl FnOnce() -> Message,
     ) -> Result<(), HandOver> {
         let mut state = self.state.lock();
-        if let State::Connected(before) = &*state {
-            let kept = before.retire(self.id, Some(taken_over));
-            *state = kept.map_or(State::Ended, State::Suspended);
-        }
+        state.suspend(self.id, Some(taken_over));
         let State::Suspended(kept) = &*state else {
             return Err(HandOver::Ended);
         };
@@ -286,19 +316,48 @@ impl Sender {
 }
 
 impl State {
+    /// From here on there is no connection, and no move.
+    fn suspend(&mut self, id: u64, frame: Option<CloseFrame>) {
+        *self = match std::mem::replace(self, Self::Ended) {
+            Self::Connected(outbox) => {
+                outbox.retire(id, frame).map_or(Self::Ended, Self::Suspended)
+            }
+            Self::Moving(moving) => Self::Suspended(moving.0),
+            state => state,
+        };
+    }
+
     /// There is no connection, or one that ends and has not said so yet: the session keeps it.
-    fn keep(&mut self, id: u64, keep: impl FnOnce(&mut Kept)) -> Result<Sent, SendError> {
-        if let Self::Connected(outbox) = self {
-            let kept = outbox.retire(id, None);
-            *self = kept.map_or(Self::Ended, Self::Suspended);
+    fn keep(
+        &mut self,
+        id: u64,
+        audience: Audience,
+        items: impl Iterator<Item = Queued>,
+    ) -> Result<Sent, SendError> {
+        if let Self::Connected(_) = self {
+            self.suspend(id, None);
         }
         match self {
-            Self::Suspended(kept) => {
-                keep(kept);
-                Ok(Sent::Kept)
+            Self::Suspended(kept) => items.for_each(|item| kept.push_unsent(item)),
+            Self::Moving(moving) => {
+                let (kept, alone) = &mut **moving;
+                for item in items {
+                    if audience == Audience::One {
+                        alone.extend(KeptMessage::of(&item, None));
+                    }
+                    kept.push_unsent(item);
+                }
+                if alone.len() > ALONE_MAX {
+                    // It does not come to that.
+                    self.suspend(id, None);
+                }
             }
-            _ => Err(SendError::Closed),
+            Self::Away(onward) if audience == Audience::One => {
+                items.filter_map(|item| KeptMessage::of(&item, None)).for_each(|item| onward(item));
+            }
+            _ => return Err(SendError::Closed),
         }
+        Ok(Sent::Kept)
     }
 }
 

@@ -4,6 +4,7 @@ use crate::frame::{CloseFrame, CloseFrameError, Opcode};
 use crate::protocol::{Config, Message, MessageRef, PreparedMessage};
 use crate::sync::Arc;
 
+use super::relay::Audience;
 use super::{Outbox, Queued, Relay, Run, SendError, Sent};
 
 /// Sends to one peer from anywhere: clonable, usable from any task and thread, kept by rooms.
@@ -67,10 +68,24 @@ impl Sender {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<Sent, SendError> {
+        self.send_prepared(Audience::One, message)
+    }
+
+    /// The same of one that each node of a cluster says to its own.
+    #[allow(dead_code, reason = "for hubs")]
+    pub(crate) fn try_broadcast(&self, message: &PreparedMessage) -> Result<Sent, SendError> {
+        self.send_prepared(Audience::Many, message)
+    }
+
+    fn send_prepared(
+        &self,
+        audience: Audience,
+        message: &PreparedMessage,
+    ) -> Result<Sent, SendError> {
         let bytes = message.payload().len();
         match &self.front {
             Front::Connection(outbox) => note(outbox, outbox.send_prepared(message), bytes),
-            Front::Session(relay) => relay.send_prepared(message),
+            Front::Session(relay) => relay.send_prepared(audience, message),
         }
     }
 
@@ -160,9 +175,19 @@ impl Sender {
     /// [`SendError::Full`] when none was taken or the connection is closed for it, and
     /// [`SendError::Closed`]. Where some were not taken it is [`Sent::Partly`].
     pub fn try_send_run(&self, run: &Run) -> Result<Sent, SendError> {
+        self.send_run(Audience::One, run)
+    }
+
+    /// The same of what each node of a cluster says to its own.
+    #[allow(dead_code, reason = "for hubs")]
+    pub(crate) fn try_broadcast_run(&self, run: &Run) -> Result<Sent, SendError> {
+        self.send_run(Audience::Many, run)
+    }
+
+    fn send_run(&self, audience: Audience, run: &Run) -> Result<Sent, SendError> {
         match &self.front {
             Front::Connection(outbox) => outbox.send_run(run),
-            Front::Session(relay) => relay.send_run(run),
+            Front::Session(relay) => relay.send_run(audience, run),
         }
     }
 

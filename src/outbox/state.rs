@@ -8,10 +8,10 @@ use crate::protocol::{Config, Encoder, GapNotice, WriteBuffer};
 use crate::sync::Arc;
 
 use super::item::{Active, Queued, StreamPlace};
-use super::kept::Kept;
 use super::ledger::Ledger;
-use super::pings::Pings;
 use super::queue::WriteNow;
+use super::rare::Rare;
+use super::spare;
 use super::waiting::{Bounds, Waiting};
 use super::{SendError, Sent};
 
@@ -28,17 +28,13 @@ const FRAGMENTS_PER_WRITE: usize = SLICES_MAX / 2;
 pub(super) struct State {
     /// `None` while nothing and nobody waits: most outboxes never need it.
     pub(super) waiting: Option<Box<Waiting>>,
-    pub(super) pings: Option<Box<Pings>>,
+    pub(super) rare: Rare,
     pub(super) tail: WriteBuffer,
     pub(super) encoder: Encoder,
     pub(super) ledger: Ledger,
     pub(super) line: Option<Arc<dyn WriteNow>>,
     pub(super) drain_waker: Option<Waker>,
     pub(super) close_request: Option<Box<CloseFrame>>,
-    /// What leaves is kept for a session.
-    pub(super) kept: Option<Box<Kept>>,
-    /// It serves a session, or did: what it loses is not lost to that.
-    pub(super) is_session: bool,
     pub(super) is_closed: bool,
     pub(super) is_blocked: bool,
     /// A message was begun and will never be whole: no data may follow.
@@ -102,7 +98,7 @@ impl State {
         let Some(waiting) = &mut self.waiting else {
             return;
         };
-        self.ledger.lost(waiting.undelivered(), self.is_session);
+        self.ledger.lost(waiting.undelivered(), self.rare.serves_session());
         let (queue, active) = waiting.clear();
         match active {
             Some(Active::Stream(place)) => {
@@ -113,7 +109,7 @@ impl State {
             None => {}
         }
         for item in queue {
-            match (item, &mut self.kept) {
+            match (item, self.rare.kept()) {
                 (Queued::Stream(StreamPlace { waker, .. }), _) => wake(waker),
                 (item, Some(kept)) => kept.push_unsent(item.resolve_gap(&self.ledger)),
                 _ => {}
@@ -136,7 +132,7 @@ impl State {
 
     /// What is encoded and not written dies with the connection.
     pub(super) fn drop_tail(&mut self) {
-        self.ledger.lost(self.tail.messages(), self.is_session);
+        self.ledger.lost(self.tail.messages(), self.rare.serves_session());
         self.tail = WriteBuffer::new();
     }
 
@@ -216,7 +212,7 @@ impl State {
         let bytes = std::mem::take(own).into_vec();
         sort_frames(&bytes, &mut self.tail, &mut data);
         if self.is_broken {
-            return self.ledger.lost(messages, self.is_session);
+            return self.ledger.lost(messages, self.rare.serves_session());
         }
         (0..messages).for_each(|_| data.note_last_frame());
         let item = Queued::Own(Box::new(Queued::Encoded(data)));
@@ -242,9 +238,16 @@ impl State {
     /// Encodes a message that nothing is before, or its beginning.
     pub(super) fn begin(&mut self, item: Queued) {
         let item = self.record(item);
+        spare::lend(&mut self.tail);
         if let Some(active) = item.encode(&mut self.encoder, &mut self.tail, &self.ledger) {
             self.activate(active);
         }
+    }
+
+    /// The encoder, and where it writes to what leaves at once or with the next flush.
+    pub(super) fn out(&mut self) -> (&mut Encoder, &mut WriteBuffer) {
+        spare::lend(&mut self.tail);
+        (&mut self.encoder, &mut self.tail)
     }
 
     /// A message begins to leave.
@@ -314,7 +317,7 @@ impl State {
     ) -> io::Result<()> {
         let result = drain(&mut self.tail, write, progress, &self.ledger);
         self.is_blocked = result.is_err();
-        self.tail.release();
+        spare::take_back(&mut self.tail);
         result
     }
 
@@ -323,6 +326,7 @@ impl State {
         let Some(waiting) = &mut self.waiting else {
             return;
         };
+        spare::lend(&mut self.tail);
         while self.tail.len() < ENCODED_BYTES_MAX {
             match &mut waiting.active {
                 Some(Active::Message(fragments)) => {
@@ -344,7 +348,7 @@ impl State {
             let Some(mut item) = waiting.pop() else {
                 break;
             };
-            if let Some(kept) = &mut self.kept {
+            if let Some(kept) = self.rare.kept() {
                 item = item.resolve_gap(&self.ledger);
                 kept.record(&item);
             }
@@ -357,6 +361,10 @@ impl State {
                 // Written from where it lies, as much as the line takes.
                 break;
             }
+        }
+        if self.tail.is_empty() {
+            // There was nothing to encode.
+            spare::take_back(&mut self.tail);
         }
         self.give_back();
     }

@@ -109,13 +109,13 @@ impl Outbox {
         if piece.is_compressed {
             state.encoder.note_foreign_frame();
         }
-        let State { tail, encoder, .. } = &mut *state;
+        let (encoder, tail) = state.out();
         let Piece { opcode, fin, is_compressed, payload } = piece;
         encoder.data_frame(opcode, fin, is_compressed, &Bytes::copy_from_slice(payload), tail);
         if fin {
             tail.note_last_frame();
             state.end_active();
-            if let Some(kept) = &mut state.kept {
+            if let Some(kept) = state.rare.kept() {
                 kept.record_stream();
             }
         }

@@ -31,7 +31,7 @@ impl Outbox {
         let Some(line) = state.line.clone().filter(|_| !state.is_closed && !state.is_broken) else {
             return false;
         };
-        if state.encoder.is_masking() || state.encoder.class().is_some() || state.kept.is_some() {
+        if state.encoder.is_masking() || state.encoder.class().is_some() || state.rare.has_kept() {
             return false;
         }
         self.note_own_sent(own);

@@ -57,11 +57,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     let mut nanos: u128 = 0;
     while !rest.is_empty() {
         let (part, behind) = parse_part(rest)?;
-        nanos += part;
-        if nanos > NANOS_MAX {
-            return Err(DurationError::TooLong);
-        }
+        nanos = nanos.saturating_add(part);
         rest = behind;
+    }
+    if nanos > NANOS_MAX {
+        return Err(DurationError::TooLong);
     }
     if is_negative && nanos > 0 {
         return Err(DurationError::Negative);
@@ -70,7 +70,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     Ok(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
 }
 
-/// One number with its unit, in nanoseconds, and what stands behind it.
+/// One number with its unit, in nanoseconds (the most there are, where it is too long to be counted), and what
+/// stands behind it.
 fn parse_part(text: &str) -> Result<(u128, &str), DurationError> {
     let (whole, rest) = split_digits(text);
     let (fraction, rest) = match rest.strip_prefix('.') {
@@ -83,9 +84,9 @@ fn parse_part(text: &str) -> Result<(u128, &str), DurationError> {
     let end = rest.find(|character: char| character == '.' || character.is_ascii_digit());
     let (unit, rest) = rest.split_at(end.unwrap_or(rest.len()));
     let unit_nanos = nanos_of(unit).ok_or(DurationError::Unit)?;
-    let whole = digits(whole).ok_or(DurationError::TooLong)?;
-    let whole_nanos = whole.checked_mul(unit_nanos).ok_or(DurationError::TooLong)?;
-    Ok((whole_nanos.min(NANOS_MAX + 1) + fraction_nanos(fraction, unit_nanos), rest))
+    let whole_nanos = digits(whole).and_then(|whole| whole.checked_mul(unit_nanos));
+    let fraction_nanos = fraction_nanos(fraction, unit_nanos);
+    Ok((whole_nanos.unwrap_or(u128::MAX).saturating_add(fraction_nanos), rest))
 }
 
 fn split_digits(text: &str) -> (&str, &str) {
@@ -185,6 +186,10 @@ mod tests {
             ("9223372036854775808ns", DurationError::TooLong),
             ("3000000h", DurationError::TooLong),
             ("1000000000000000000000000000000000000000000h", DurationError::TooLong),
+            ("-3000000h", DurationError::TooLong),
+            // What is no duration at all is no long one.
+            ("3000000h5", DurationError::Unit),
+            ("1000000000000000000000000000000000000000000h.", DurationError::Number),
         ] {
             assert_eq!(parse_duration(text), Err(error), "{text}");
         }

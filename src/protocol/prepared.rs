@@ -78,6 +78,12 @@ impl PreparedMessage {
         self
     }
 
+    /// Whether it is compressed where the peer agreed to compression.
+    #[must_use]
+    pub fn compression(&self) -> Compress {
+        self.0.compress
+    }
+
     /// The frame as a server sends it to peers without compression.
     #[must_use]
     pub fn frame(&self) -> &Bytes {

@@ -34,6 +34,9 @@ pub enum ResumeError {
     /// The new connection is closing: the session waits for another.
     #[error("the connection is closing")]
     Closed,
+    /// Another connection has asked for it since, on this or another node of a cluster.
+    #[error("another connection has the session")]
+    TakenOver,
 }
 
 /// The client says that it has received more than was sent.

@@ -7,6 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::sync::Arc;
 
+/// Characters of 128 bits.
+const ID_CHARS: usize = 22;
+
 /// The public name of a session: 22 characters, of 128 random bits. It may be shown and logged: without
 /// the token it resumes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,6 +18,18 @@ pub struct SessionId(Arc<str>);
 impl SessionId {
     pub(super) fn new() -> Self {
         Self(URL_SAFE_NO_PAD.encode(random::<16>()).into())
+    }
+
+    /// Whether a text may be one.
+    #[allow(dead_code, reason = "without feature `pubsub` there is no other node")]
+    pub(super) fn may_be(id: &str) -> bool {
+        id.len() == ID_CHARS
+    }
+
+    /// One that another node has given.
+    #[allow(dead_code, reason = "without feature `pubsub` there is no other node")]
+    pub(super) fn known(id: &str) -> Self {
+        Self(id.into())
     }
 
     /// As it is on the wire.

@@ -15,16 +15,26 @@
 //! Nothing is in a frame that says which message it is: both ends count. So one prepared broadcast serves
 //! all sessions, and a client that does not know of any of this is served as well.
 //!
+//! In a cluster a session may go on on another node than the one it began on: its token says where it is. What is told
+//! between nodes is the business of the floor above.
+//!
 //! This floor has no words for the wire and no task: what is told to a client, and when
 //! [`Sessions::sweep`] is called, is the application's business, or that of the floor above.
 
 mod config;
 mod error;
 mod id;
+#[cfg(all(feature = "app", feature = "pubsub"))]
+mod moving;
 #[expect(clippy::module_inception, reason = "a file is one noun, and this floor is named after it")]
 mod session;
 mod store;
 mod token;
+
+#[cfg(all(feature = "app", feature = "pubsub"))]
+pub(crate) use moving::{Arrival, Claimed, Departed, pass_on};
+#[cfg(all(feature = "app", feature = "pubsub"))]
+pub(crate) use session::Mover;
 
 pub use config::SessionConfig;
 pub use error::{AckError, ResumeError, SessionError};

@@ -67,6 +67,30 @@ pub(super) struct State {
     pub(super) received: u64,
     /// Until when it waits, and its place among those that wait.
     pub(super) waits: Option<(Instant, u64)>,
+    /// Another node has asked for it.
+    pub(super) moves: Option<Box<Moves>>,
+}
+
+/// A session that another node has asked for and does not have yet.
+#[allow(dead_code, reason = "without feature `pubsub` there is no other node")]
+pub(super) struct Moves {
+    pub(super) mover: Mover,
+    /// Until when it may say that it has it.
+    pub(super) until: Instant,
+}
+
+/// Who moves a session: a node, by its name, and its number for the move. Whoever asked last is the one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mover {
+    pub(crate) node: [u8; 16],
+    pub(crate) number: u64,
+}
+
+impl State {
+    /// Whether it is its token, or the one before.
+    pub(super) fn is_token(&self, shown: &TokenHash) -> bool {
+        self.token.is(shown) || self.token_before.as_ref().is_some_and(|before| before.is(shown))
+    }
 }
 
 impl Session {
@@ -74,18 +98,14 @@ impl Session {
         id: SessionId,
         user: Option<Arc<str>>,
         relay: Relay,
-        connection: u64,
+        connection: Option<u64>,
         token: TokenHash,
+        received: u64,
     ) -> Self {
         let relay = Arc::new(relay);
         let sender = Sender::of_session(relay.clone());
-        let state = State {
-            connection: Some(connection),
-            token,
-            token_before: None,
-            received: 0,
-            waits: None,
-        };
+        let state =
+            State { connection, token, token_before: None, received, waits: None, moves: None };
         let state = Mutex::new(state);
         Self(Arc::new(Inner { id, user, relay, sender, state, attached: OnceLock::new() }))
     }

@@ -15,8 +15,8 @@ use super::id::SessionId;
 use super::session::{Opening, Session};
 use super::token::{TokenHash, new_token};
 
-/// Sessions that have expired and are remembered, so that whoever comes too late is told so.
-const EXPIRED_MAX: usize = 4096;
+/// Sessions that have gone and are remembered, so that whoever comes too late is told so, or sent on.
+const GONE_MAX: usize = 4096;
 
 /// Places that are kept whatever happened.
 const PLACES_KEPT: usize = 64;
@@ -31,23 +31,25 @@ const PLACES_KEPT: usize = 64;
 /// ```
 #[derive(Clone)]
 pub struct Sessions {
-    store: Arc<Store>,
+    pub(super) store: Arc<Store>,
 }
 
-struct Store {
-    config: SessionConfig,
-    budget: Arc<Budget>,
-    tables: Mutex<Tables>,
+pub(super) struct Store {
+    pub(super) config: SessionConfig,
+    pub(super) budget: Arc<Budget>,
+    /// Where these sessions are, behind each token; empty where there is no other place.
+    place: Box<str>,
+    pub(super) tables: Mutex<Tables>,
 }
 
 /// A session is in `waiting` exactly while it is suspended.
-struct Tables {
-    sessions: HashMap<SessionId, Session>,
+pub(super) struct Tables {
+    pub(super) sessions: HashMap<SessionId, Session>,
     waiting: BTreeMap<(Instant, u64), SessionId>,
     next_place: u64,
     /// Put out for others, and to be told of.
     put_out: Vec<Session>,
-    expired: Expired,
+    pub(super) gone: Gone,
     /// When it was last looked at how old messages are.
     looked_at: Option<Instant>,
 }
@@ -82,16 +84,22 @@ impl Sessions {
     /// No sessions yet.
     #[must_use]
     pub fn new(config: SessionConfig) -> Self {
+        Self::placed(config, "")
+    }
+
+    /// The same; behind each token stands where these are.
+    pub(crate) fn placed(config: SessionConfig, place: &str) -> Self {
         let budget = Arc::new(Budget::new(config.kept_bytes_total_max));
         let tables = Tables {
             sessions: HashMap::new(),
             waiting: BTreeMap::new(),
             next_place: 0,
             put_out: Vec::new(),
-            expired: Expired::default(),
+            gone: Gone::default(),
             looked_at: None,
         };
-        Self { store: Arc::new(Store { config, budget, tables: Mutex::new(tables) }) }
+        let (place, tables) = (place.into(), Mutex::new(tables));
+        Self { store: Arc::new(Store { config, budget, place, tables }) }
     }
 
     /// A new session on this connection. What `first` makes is sent first and does not count; from there
@@ -109,17 +117,16 @@ impl Sessions {
     ) -> Result<Session, SessionError> {
         let outbox = outbox(connection).ok_or(SessionError::Closed)?;
         let SessionConfig { sessions_max, suspended_for, .. } = self.store.config;
-        let (id, token) = (SessionId::new(), new_token());
+        let (id, token) = (SessionId::new(), new_token(&self.store.place));
         let opening = Opening { id: &id, token: &token, user, sent: 0, received: 0, suspended_for };
         let first = first(&opening);
         let kept = Kept::new(connection.id(), self.store.bounds(), self.store.budget.clone());
         let mut tables = self.store.tables.lock();
-        if tables.sessions.len() >= sessions_max && !tables.put_oldest_out() {
-            return Err(SessionError::Full { sessions_max });
-        }
+        tables.make_room(sessions_max)?;
         let relay = Relay::begin(outbox, first, kept).ok_or(SessionError::Closed)?;
         let user = user.map(Arc::from);
-        let session = Session::new(id.clone(), user, relay, connection.id(), TokenHash::of(&token));
+        let on = Some(connection.id());
+        let session = Session::new(id.clone(), user, relay, on, TokenHash::of(&token), 0);
         tables.sessions.insert(id, session.clone());
         Ok(session)
     }
@@ -142,33 +149,14 @@ impl Sessions {
         let outbox = outbox(connection).ok_or(ResumeError::Closed)?;
         let shown = TokenHash::of(resume.token);
         let mut tables = self.store.tables.lock();
-        let Some(session) = tables.sessions.get(resume.id).cloned() else {
-            let is_expired = tables.expired.is(resume.id, &shown);
-            return Err(if is_expired { ResumeError::Expired } else { ResumeError::Unknown });
-        };
+        let session = tables.find(resume.id, &shown, resume.user)?;
         let mut state = session.0.state.lock();
-        let is_token = state.token.is(&shown)
-            || state.token_before.as_ref().is_some_and(|before| before.is(&shown));
-        if !is_token || session.user() != resume.user {
-            return Err(ResumeError::Unknown);
-        }
-        if state.waits.is_some_and(|(until, _)| until <= Instant::now()) {
-            return Err(ResumeError::Expired);
-        }
-        let checked = session.0.relay.check(resume.received);
-        if let Err(HandOver::Gap(Gap::Ahead)) = checked {
-            return Err(ResumeError::Ahead);
-        }
-        let taken_over = CloseFrame::new(4001, "taken over by another connection");
-        let taken_over = taken_over.map_err(|_| ResumeError::Closed)?;
-        if let Err(error) = checked {
+        if let Err(error) = session.0.relay.check(resume.received) {
             drop(state);
-            // Who has it still has no session from here on.
-            session.0.relay.end(Some(taken_over));
-            tables.put_out(&session);
-            return Err(of_hand_over(error));
+            return Err(tables.refuse(&session, error));
         }
-        let token = new_token();
+        let taken_over = taken_over().ok_or(ResumeError::Closed)?;
+        let token = new_token(&self.store.place);
         let make = || {
             first(&Opening {
                 id: &session.0.id,
@@ -192,6 +180,8 @@ impl Sessions {
         // The one that the client has: it may be the one before, again.
         (state.token, state.token_before) = (TokenHash::of(&token), Some(shown));
         state.connection = Some(connection.id());
+        // Whoever asked before is too late.
+        state.moves = None;
         if let Some(place) = state.waits.take() {
             tables.waiting.remove(&place);
         }
@@ -234,7 +224,7 @@ impl Sessions {
         {
             let id = first.remove();
             if let Some(session) = tables.sessions.get(&id).cloned() {
-                tables.expired.add(&session);
+                tables.gone.add(&session, None);
                 tables.put_out(&session);
             }
         }
@@ -291,7 +281,12 @@ fn outbox(sender: &Sender) -> Option<&Arc<Outbox>> {
     }
 }
 
-const fn of_hand_over(error: HandOver) -> ResumeError {
+/// What a connection is closed with whose session is another's.
+pub(super) fn taken_over() -> Option<CloseFrame> {
+    CloseFrame::new(4001, "taken over by another connection").ok()
+}
+
+pub(super) const fn of_hand_over(error: HandOver) -> ResumeError {
     match error {
         HandOver::Gap(Gap::Ahead) => ResumeError::Ahead,
         HandOver::Gap(Gap::Lost) => ResumeError::HistoryLost,
@@ -301,14 +296,14 @@ const fn of_hand_over(error: HandOver) -> ResumeError {
 }
 
 impl Store {
-    const fn bounds(&self) -> KeptBounds {
+    pub(super) const fn bounds(&self) -> KeptBounds {
         KeptBounds {
             messages_max: self.config.kept_messages_max,
             bytes_max: self.config.kept_bytes_max,
         }
     }
 
-    fn begin_waiting(
+    pub(super) fn begin_waiting(
         &self,
         tables: &mut Tables,
         session: &Session,
@@ -334,10 +329,50 @@ impl Tables {
             return false;
         };
         if let Some(session) = self.sessions.get(&id).cloned() {
-            self.expired.add(&session);
+            self.gone.add(&session, None);
             self.put_out(&session);
         }
         true
+    }
+
+    /// A place for one more.
+    pub(super) fn make_room(&mut self, sessions_max: usize) -> Result<(), SessionError> {
+        if self.sessions.len() >= sessions_max && !self.put_oldest_out() {
+            return Err(SessionError::Full { sessions_max });
+        }
+        Ok(())
+    }
+
+    /// The session of who shows this token.
+    pub(super) fn find(
+        &self,
+        id: &str,
+        shown: &TokenHash,
+        user: Option<&str>,
+    ) -> Result<Session, ResumeError> {
+        let Some(session) = self.sessions.get(id).cloned() else {
+            let is_expired = self.gone.find(id, shown) == Some(None);
+            return Err(if is_expired { ResumeError::Expired } else { ResumeError::Unknown });
+        };
+        let state = session.0.state.lock();
+        if !state.is_token(shown) || session.user() != user {
+            return Err(ResumeError::Unknown);
+        }
+        if state.waits.is_some_and(|(until, _)| until <= Instant::now()) {
+            return Err(ResumeError::Expired);
+        }
+        drop(state);
+        Ok(session)
+    }
+
+    /// What the client has not had is not here: the session ends, unless the client is mistaken.
+    pub(super) fn refuse(&mut self, session: &Session, error: HandOver) -> ResumeError {
+        if error != HandOver::Gap(Gap::Ahead) {
+            // Who has it still has no session from here on.
+            session.0.relay.end(taken_over());
+            self.put_out(session);
+        }
+        of_hand_over(error)
     }
 
     fn put_out(&mut self, session: &Session) {
@@ -347,7 +382,7 @@ impl Tables {
         }
     }
 
-    fn remove(&mut self, session: &Session) -> bool {
+    pub(super) fn remove(&mut self, session: &Session) -> bool {
         let mut state = session.0.state.lock();
         state.connection = None;
         if let Some(place) = state.waits.take() {
@@ -365,26 +400,47 @@ impl Tables {
     }
 }
 
-/// The last sessions that have expired, with what their tokens were.
+/// The last sessions that have expired or are on another node, with what their tokens were.
 #[derive(Default)]
-struct Expired {
-    tokens: HashMap<SessionId, TokenHash>,
+pub(super) struct Gone {
+    tokens: HashMap<SessionId, Trace>,
     order: VecDeque<SessionId>,
 }
 
-impl Expired {
-    fn add(&mut self, session: &Session) {
-        if self.order.len() >= EXPIRED_MAX
+struct Trace {
+    token: TokenHash,
+    before: Option<TokenHash>,
+    /// On which node it is; `None`: it has expired.
+    on: Option<[u8; 16]>,
+}
+
+impl Gone {
+    pub(super) fn add(&mut self, session: &Session, on: Option<[u8; 16]>) {
+        if self.order.len() >= GONE_MAX
             && let Some(oldest) = self.order.pop_front()
         {
             self.tokens.remove(&oldest);
         }
+        let state = session.0.state.lock();
+        let trace = Trace { token: state.token, before: state.token_before, on };
+        drop(state);
         self.order.push_back(session.id().clone());
-        self.tokens.insert(session.id().clone(), session.0.state.lock().token);
+        self.tokens.insert(session.id().clone(), trace);
     }
 
-    fn is(&self, id: &str, shown: &TokenHash) -> bool {
-        self.tokens.get(id).is_some_and(|token| token.is(shown))
+    /// Where it is gone, for whoever shows its token: to which node; to none when it has expired.
+    pub(super) fn find(&self, id: &str, shown: &TokenHash) -> Option<Option<[u8; 16]>> {
+        let trace = self.tokens.get(id)?;
+        let is_before = trace.before.as_ref().is_some_and(|before| before.is(shown));
+        (trace.token.is(shown) || is_before).then_some(trace.on)
+    }
+
+    /// It is back.
+    #[allow(dead_code, reason = "without feature `pubsub` there is no other node")]
+    pub(super) fn forget(&mut self, id: &SessionId) {
+        if self.tokens.remove(id).is_some() {
+            self.order.retain(|known| known != id);
+        }
     }
 }
 

@@ -1,6 +1,9 @@
-// The chat between two Chromium pages, a member from npm (ws) and one from PyPI (websockets).
-import { DESKTOP, PHONE, fits, launch, nothingBad, openPage, shot } from "./pages.mjs";
+// The chat between two Chromium pages, a member in Node (the browser client over npm's ws) and one from PyPI (websockets), which
+// speaks the event protocol by hand.
+import { PageMember, brief } from "./member.mjs";
+import { DESKTOP, PHONE, launch, nothingBad } from "./pages.mjs";
 import { Inbox, Program, check, finish, require, within } from "./support.mjs";
+import { connect } from "../../src/app/browser/sockeye.js";
 
 const { WebSocket } = require("ws");
 const { PYTHON } = process.env;
@@ -18,132 +21,71 @@ async function startServer() {
   port = new URL(origin).port;
 }
 
-const urlOf = (room, name) => `${origin.replace("http", "ws")}/chat?room=${encodeURIComponent(room)}&name=${encodeURIComponent(name)}`;
-
-const brief = (text) => JSON.stringify(text.slice(0, 30));
+const chatUrl = () => `${origin.replace("http", "ws")}/chat`;
 
 // ---- Members ---------------------------------------------------------------------------------------------
 
-class PageMember {
-  constructor(page, name) { Object.assign(this, { page, name }); }
-
-  static async open(browser, name, settings) { return new PageMember(await openPage(browser, settings), name); }
-
-  async join(room) {
-    await this.knock(room);
-    await this.isOpen();
-  }
-
-  // Sends the form off, with the keyboard alone.
-  async knock(room, password = "", creates = false) {
-    if (room !== undefined) await this.page.fill("#room", room);
-    await this.page.fill("#name", this.name);
-    await this.page.fill("#password", password);
-    if (password) {
-      await this.page.focus("#create");
-      if (await this.page.isChecked("#create") !== creates) await this.page.keyboard.press("Space");
-    }
-    await this.page.focus("#join");
-    await this.page.keyboard.press("Enter");
-  }
-
-  // Back at the start, with a word that says why; the cursor is where to mend it.
-  async isTurnedAway(why, field) {
-    await this.page.waitForFunction((why) => document.getElementById("join-error").textContent.includes(why), why);
-    check(`${this.name}'s page: ${why}`, await this.page.isVisible("#start"));
-    check(`${this.name}'s page: the cursor is in the ${field}`, await this.page.evaluate(() => document.activeElement.id), field);
-  }
-
-  metric(key) { return this.page.textContent(`[data-metric="${key}"]`); }
-
-  // Waits until a number of the panel is one that fits.
-  async measures(key, fits, what) {
-    await this.page.waitForFunction(([key, fits]) => new RegExp(fits).test(document.querySelector(`[data-metric="${key}"]`).textContent), [key, fits.source]);
-    check(`${this.name}'s panel: ${what}`, true);
-  }
-
-  isOpen() { return this.page.waitForSelector('#state[data-state="open"]'); }
-
-  async people(n) {
-    const text = n === 1 ? "1 person" : `${n} people`;
-    await this.page.waitForFunction((text) => document.getElementById("people").textContent === text, text);
-    check(`${this.name}'s page: ${text}`, true);
-  }
-
-  async say(text) {
-    await this.page.fill("#text", text);
-    await this.page.press("#text", "Enter");
-  }
-
-  // A message as it is shown: author, text as text, whose it is, and no element but ours.
-  async hears(author, text) {
-    const seen = await this.page.waitForFunction((text) => {
-      const body = [...document.querySelectorAll("#messages .message .text")].find((body) => body.textContent === text);
-      if (!body) return null;
-      const message = body.closest(".message");
-      return {
-        author: message.querySelector(".author").textContent,
-        own: message.dataset.own,
-        elements: message.querySelector(".text").childElementCount + message.querySelector(".author").childElementCount,
-      };
-    }, text);
-    const expected = { author, own: String(author === this.name), elements: 0 };
-    check(`${this.name}'s page: ${author} says ${brief(text)}`, await seen.jsonValue(), expected);
-  }
-
-  async notices(text) {
-    await this.page.waitForFunction((text) => [...document.querySelectorAll(".notice")].some((n) => n.textContent === text), text);
-    check(`${this.name}'s page: ${text}`, true);
-  }
-
-  texts() { return this.page.$$eval("#messages .text", (nodes) => nodes.map((node) => node.textContent)); }
-
-  fits(what) { return fits(this.page, `${this.name}'s page, ${what}`); }
-
-  shot(name) { return shot(this.page, name); }
-}
-
-// A member without a page: the same questions, asked of JSON.
+// A member without a page: the same questions, asked of events.
 class JsonMember {
-  constructor(name, inbox, send, leave) { Object.assign(this, { name, inbox, send, leave }); }
+  here = new Set();
+
+  constructor(name, inbox, say, leave) { Object.assign(this, { name, inbox, sayIn: say, leave }); }
 
   static async ofNpm(room, name) {
-    const socket = new WebSocket(urlOf(room, name)), inbox = new Inbox();
-    socket.on("message", (data) => inbox.push(JSON.parse(data)));
-    const closed = new Promise((resolve) => socket.on("close", resolve));
-    return new JsonMember(name, inbox, (json) => socket.send(json), () => { socket.close(1000); return within(closed, "close"); }).joined(room);
+    const client = connect(chatUrl(), { WebSocket }), inbox = new Inbox();
+    for (const event of ["chat.message", "room.presence"]) client.on(event, (payload) => { inbox.push({ event, payload }); });
+    const member = new JsonMember(name, inbox, (said) => client.send("chat.message", said), () => client.close());
+    member.client = client;
+    return member.joined(room, await client.request("room.join", { room, name }));
   }
 
   static async ofPyPI(room, name) {
-    const program = new Program(PYTHON, [new URL("member.py", import.meta.url).pathname, urlOf(room, name)]);
+    const program = new Program(PYTHON, [new URL("member.py", import.meta.url).pathname, chatUrl()]);
     const inbox = new Inbox();
-    program.lines.push = (line) => inbox.push(JSON.parse(line));
-    return new JsonMember(name, inbox, (json) => program.write(json), () => { program.process.stdin.end(); return within(program.ended, "the member's end"); }).joined(room);
+    program.lines.push = (line) => {
+      const { e: event, p: payload } = JSON.parse(line);
+      inbox.push({ event, payload });
+    };
+    const send = (event, payload) => program.write(JSON.stringify({ v: "1.0", e: event, p: payload }));
+    const leave = () => { program.process.stdin.end(); return within(program.ended, "the member's end"); };
+    const member = new JsonMember(name, inbox, (said) => send("chat.message", said), leave);
+    send("room.join", { room, name });
+    const { payload } = await inbox.find(({ event }) => event === "room.join.ack", "the answer");
+    return member.joined(room, payload);
   }
 
-  async joined(room) {
-    const { type, id, room: joinedRoom, name, people } = await this.inbox.next("joined");
-    this.id = id;
-    this.welcome = people;
-    check(`${this.name} joined`, [type, typeof id, joinedRoom, name], ["joined", "string", room, this.name]);
+  joined(room, answer) {
+    this.id = answer.id;
+    this.room = room;
+    this.answer = answer;
+    for (const { id } of answer.members) this.here.add(id);
+    this.welcome = answer.members.length;
+    check(`${this.name} joined`, [typeof answer.id, answer.room, answer.name], ["number", room, this.name]);
     return this;
   }
 
-  say(text) { this.send(JSON.stringify({ type: "message", text })); }
+  say(text) { this.sayIn({ room: this.room, text }); }
+
+  note({ event, payload }) {
+    if (event !== "room.presence") return null;
+    if (payload.isHere) this.here.add(payload.person.id);
+    else this.here.delete(payload.person.id);
+    return `${payload.person.name} ${payload.isHere ? "joined" : "left"}`;
+  }
 
   async people(n) {
-    await this.inbox.find((message) => message.type === "people" && message.people === n, `${n} people`);
+    while (this.here.size !== n) this.note(await this.inbox.next(`${n} people`));
     check(`${this.name}: ${n} people`, true);
   }
 
   async hears(author, text) {
-    const message = await this.inbox.find((message) => message.type === "message", text);
-    check(`${this.name}: ${author} says ${brief(text)}`, [message.name, message.text], [author, text]);
-    check(`${this.name}: own or other`, message.id === this.id, author === this.name);
+    const { payload } = await this.inbox.find((item) => { this.note(item); return item.event === "chat.message"; }, text);
+    check(`${this.name}: ${author} says ${brief(text)}`, [payload.name, payload.text], [author, text]);
+    check(`${this.name}: own or other`, payload.id === this.id, author === this.name);
   }
 
   async notices(text) {
-    await this.inbox.find((message) => message.type === "notice" && message.text === text, text);
+    await this.inbox.find((item) => this.note(item) === text, text);
     check(`${this.name}: ${text}`, true);
   }
 }
@@ -184,6 +126,7 @@ async function everybodyComes() {
   const pypi = await JsonMember.ofPyPI("lobby", "Pia of PyPI");
   check("counts in the welcomes", [npm.welcome, pypi.welcome], [3, 4]);
   for (const member of [ann, bob, npm]) await member.people(4);
+  await ann.lists("Ann", "Bob", "Nora of npm", "Pia of PyPI");
   const all = [ann, bob, npm, pypi];
   for (const author of all) {
     const text = `hello from ${author.name} 🐟`;
@@ -194,13 +137,17 @@ async function everybodyComes() {
   await nastyText(all);
   for (const page of [ann, bob]) await page.shot(`chat-${page === ann ? "desktop" : "phone"}`);
 
+  await cutNetwork(all);
+  await offline(all);
   await npm.leave();
   await ann.notices("Nora of npm left");
   await pypi.notices("Nora of npm left");
   await pypi.leave();
   for (const page of [ann, bob]) await page.people(2);
   await panel();
+  await past();
   await reload();
+  await accessible();
   for (const signal of ["SIGKILL", "SIGINT"]) await restart(signal);
   await dark();
   await ann.page.click("#leave");
@@ -301,24 +248,131 @@ async function privateRoom() {
   }
   await bob.say("behind the door");
   for (const page of [ann, bob, cat]) await page.hears("Bob", "behind the door");
-  await cat.page.context().close();
+  await cat.page.click("#leave");
   await bob.notices("Cat left");
+  await cat.page.context().close();
   // The room ended with the server; whoever was in it opens it again.
   await server.stop("SIGKILL");
   await startServer();
+  for (const page of [ann, bob]) await page.isOpen();
   for (const page of [ann, bob]) await page.people(2);
   check("Bob's page: it is a private room still", await bob.page.isVisible("#lock"));
   await bob.say("and again");
   for (const page of [ann, bob]) await page.hears("Bob", "and again");
 }
 
+// The page cuts its own network: what is said meanwhile comes when it is back, what is written waits, and nobody sees it leave.
+async function cutNetwork(all) {
+  const [, , npm] = all;
+  await ann.page.click("#metrics");
+  await ann.page.click("#cut");
+  await ann.state("offline");
+  check("the page says what it is", (await ann.page.textContent("#why")).includes("is cut"));
+  check("a cut network is not cut again", await ann.page.isDisabled("#cut"));
+  const theirs = [1, 2, 3].map((n) => `meanwhile ${n}`), hers = [1, 2].map((n) => `from the dark ${n}`);
+  for (const text of theirs) {
+    npm.say(text);
+    for (const member of all.slice(1)) await member.hears("Nora of npm", text);
+  }
+  for (const text of hers) await ann.say(text);
+  check("what she wrote waits", await ann.page.$$eval("#waiting .meta", (all) => all.map((node) => node.textContent)), hers.map(() => "Waiting for the network"));
+  await ann.shot("cut-desktop");
+  await ann.isOpen();
+  for (const text of hers) for (const member of all) await member.hears("Ann", text);
+  await ann.page.waitForFunction(() => document.querySelectorAll("#waiting > *").length === 0);
+  await ann.shows([...theirs, ...hers], 1);
+  check("theirs were said first", (await ann.texts()).slice(-5), [...theirs, ...hers]);
+  check("nobody saw her leave", (await bob.page.$$eval(".notice", (all) => all.map((node) => node.textContent))).includes("Ann left"), false);
+  await ann.page.click("#metrics");
+}
+
+// What the browser says of the network is believed as far as the banner goes; what arrives, arrives.
+async function offline(all) {
+  await bob.page.context().setOffline(true);
+  await bob.state("offline");
+  check("Bob's page says that the device is offline", (await bob.page.textContent("#why")).includes("This device is offline"));
+  await bob.say("written offline");
+  await bob.shot("offline-phone");
+  await bob.page.context().setOffline(false);
+  await bob.isOpen();
+  for (const member of all) await member.hears("Bob", "written offline");
+  await bob.shows(["written offline"], 1);
+}
+
+// Who comes later sees what was said last, and asks for more.
+async function past() {
+  const writer = await JsonMember.ofNpm("library", "Scribe");
+  const lines = Array.from({ length: 120 }, (_, n) => `line ${n}`);
+  for (const line of lines) writer.say(line);
+  for (const line of lines) await writer.inbox.find(({ payload }) => payload.text === line, line);
+  const reader = await PageMember.open(browser, "Reader", PHONE);
+  await reader.page.goto(`${origin}/?room=library`);
+  await reader.join();
+  await reader.hears("Scribe", "line 119");
+  check("the last fifty are there", await reader.texts(), lines.slice(70));
+  const announced = await reader.page.getAttribute("#log", "aria-live");
+  check("what is old is not read out, what comes is", ["off", "polite"].includes(announced));
+  const top = () => reader.page.$eval("#log .text", (node) => node.textContent);
+  for (const first of ["line 20", "line 0"]) {
+    await reader.page.tap("#older");
+    await reader.page.waitForFunction((first) => document.querySelector("#log .text").textContent === first, first);
+    check(`older messages from ${first}`, await top(), first);
+  }
+  check("there is no more", await reader.page.isHidden("#older"));
+  await reader.shows(lines, 1);
+  await reader.fits("the past");
+  await reader.shot("past-phone");
+  // A page that was not loaded anew has them once, when it is told again.
+  writer.say("and on it goes");
+  await reader.hears("Scribe", "and on it goes");
+  await reader.page.reload();
+  await reader.isOpen();
+  await reader.hears("Scribe", "and on it goes");
+  check("after a reload the last fifty", (await reader.texts()).length, 50);
+  await reader.page.context().close();
+  await writer.leave();
+}
+
+// The session goes on after a reload: in the room at once, and nobody sees it.
 async function reload() {
-  await bob.page.reload();
-  await ann.notices("Bob left");
-  await ann.people(1);
-  check("a reload keeps name and room", [await bob.page.inputValue("#name"), await bob.page.inputValue("#room")], ["Bob", "lobby"]);
-  await bob.join();
-  for (const page of [ann, bob]) await page.people(2);
+  await ann.say("before the reload");
+  await bob.hears("Ann", "before the reload");
+  const before = await bob.page.$$eval(".notice", (all) => all.length);
+  check("while a page runs its session is in no storage", await bob.page.evaluate(() => sessionStorage.getItem("sockeye-chat.session")), null);
+  for (let round = 1; round <= 2; round++) {
+    await bob.page.reload();
+    await bob.isOpen();
+    check(`reload ${round}: no form`, await bob.page.isHidden("#start"));
+    await bob.people(2);
+    await bob.hears("Ann", "before the reload");
+  }
+  await ann.say("after the reload");
+  for (const page of [ann, bob]) await page.hears("Ann", "after the reload");
+  await bob.say("still me");
+  for (const page of [ann, bob]) await page.hears("Bob", "still me");
+  for (const page of [ann, bob]) await page.shows(["before the reload", "after the reload", "still me"], 1);
+  const seen = await ann.page.$$eval(".notice", (all) => all.map((node) => node.textContent));
+  check("Ann saw nobody leave or come", [seen.filter((text) => text === "Bob left").length, before >= 0], [0, true]);
+}
+
+// What can be used has a name, and comes in an order that makes sense.
+async function accessible() {
+  const nameless = (page) => page.page.evaluate(() => [...document.querySelectorAll("button, input, textarea, [role], aside")]
+    .filter((node) => node.checkVisibility() && !["presentation", "none"].includes(node.role))
+    .filter((node) => !(node.ariaLabel || node.labels?.length || node.textContent.trim() || node.getAttribute("aria-labelledby")) && node.role !== "status")
+    .map((node) => node.id));
+  for (const page of [ann, bob]) check(`${page.name}'s page: everything has a name`, await nameless(page), []);
+  const order = [];
+  await ann.page.focus("#people");
+  for (let i = 0; i < 8; i++) {
+    order.push(await ann.page.evaluate(() => document.activeElement.id));
+    await ann.page.keyboard.press("Tab");
+  }
+  check("the order of the focus", order, ["people", "metrics", "leave", "messages", "members", "panel", "cut", "text"]);
+  await ann.page.focus("#members");
+  await ann.page.keyboard.press("Escape");
+  check("out of the list with Escape", [await ann.page.isHidden("#members"), await ann.page.evaluate(() => document.activeElement.id)], [true, "people"]);
+  check("what is said is announced", await ann.page.$eval("#log", (log) => [log.getAttribute("role"), log.ariaLive]), ["log", "polite"]);
 }
 
 async function restart(signal) {
@@ -327,9 +381,14 @@ async function restart(signal) {
   check(`${signal}: the pages say that they reconnect`, await ann.page.isVisible("#banner"));
   await bob.fits("reconnecting");
   await bob.shot(`reconnecting-phone-${signal}`);
+  // It goes behind the wish to be let in again.
+  const waiting = `while it was away (${signal})`;
+  await ann.say(waiting);
   await startServer();
   for (const page of [ann, bob]) await page.isOpen();
   for (const page of [ann, bob]) await page.people(2);
+  for (const page of [ann, bob]) await page.hears("Ann", waiting);
+  for (const page of [ann, bob]) await page.notices("The server has begun anew.");
   const text = `back after ${signal}`;
   await bob.say(text);
   for (const page of [ann, bob]) await page.hears("Bob", text);

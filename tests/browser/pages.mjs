@@ -4,7 +4,7 @@ import { PATIENCE_MS, check, require } from "./support.mjs";
 const { chromium } = require("playwright-core");
 const { CHROMIUM, PACKAGES } = process.env;
 
-const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+export const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
 export const DESKTOP = { viewport: { width: 1000, height: 720 } };
@@ -45,8 +45,9 @@ export async function fits(page, what) {
 
 export const shot = (page, name) => page.screenshot({ path: `${PACKAGES}/${name}.png`, animations: "disabled" });
 
-export function nothingBad(origin) {
-  const others = [...asked].filter((url) => url.host !== new URL(origin).host && url.protocol !== "data:");
+export function nothingBad(...origins) {
+  const hosts = origins.map((origin) => new URL(origin).host);
+  const others = [...asked].filter((url) => !hosts.includes(url.host) && url.protocol !== "data:");
   check("no request to another host", others.map(String), []);
   check("requests were seen, WebSockets among them", [...asked].some((url) => url.protocol === "ws:"));
   check("no page errors, nothing against the policy", problems, []);

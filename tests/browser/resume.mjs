@@ -43,6 +43,8 @@ await startServer();
 const browser = await launch();
 const desktop = await openPage(browser, DESKTOP);
 const phone = await openPage(browser, { ...PHONE, colorScheme: "dark" });
+let connections = 0;
+phone.on("websocket", () => { connections++; });
 try {
   for (const page of [desktop, phone]) {
     await page.goto(origin + "/");
@@ -58,6 +60,7 @@ try {
   nothingBad(origin);
 } catch (error) {
   check(String(error), false);
+  for (const page of [desktop, phone]) console.log(await page.innerText("main"));
   await shot(desktop, "failed-resume");
 }
 await browser.close();
@@ -89,7 +92,8 @@ async function cuts() {
 // Another page has a session of its own, and was not disturbed.
 async function another() {
   await nothingIsLost(phone, "another page");
-  check("another page: nothing late", await read(phone, "in", "late"), 0);
+  // Not by what is late there: a machine that stands still for a moment makes some late, too.
+  check("another page: not cut", connections, 1);
   await phone.tap('[data-cut="3"]');
   await isIn(phone, "cut");
   await isIn(phone, "open");

@@ -2,10 +2,11 @@
 //!
 //! The page itself is driven by real browsers in `tests/browser`.
 
-#![cfg(all(feature = "hub", feature = "auth", feature = "json"))]
+#![cfg(feature = "app")]
 
 mod pages;
 mod panel;
 mod passwords;
 mod program;
 mod rooms;
+mod sessions;

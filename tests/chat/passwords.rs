@@ -1,20 +1,21 @@
 //! Rooms that are closed with a password.
 
-use super::program::{Chat, Person, encoded};
+use serde_json::{Value, json};
 
-const CREATE: &str = "&create=1";
+use super::program::{Chat, Person};
+
+/// A wish to join the den.
+fn wish(name: &str, password: Option<&str>, creates: bool) -> Value {
+    json!({"room": "den", "name": name, "password": password, "create": creates})
+}
 
 impl Chat {
-    /// Comes with a password, and to a room that is not there yet with `CREATE`.
-    async fn knock(&self, room: &str, name: &str, password: Option<&str>, more: &str) -> Person {
-        let url = format!("{}{more}", self.url(room, name));
-        let socket = self.connect_with(&url, password).await.unwrap();
-        Person { socket, id: String::new() }
-    }
-
-    async fn enter(&self, name: &str, password: &str, more: &str, people: usize) -> Person {
-        let person = self.knock("den", name, Some(password), more).await;
-        Person::welcomed(person.socket, "den", name, people, true).await
+    async fn enter(&self, name: &str, password: &str, creates: bool, people: usize) -> Person {
+        let mut person = self.connect().await;
+        let joined = person.enter(wish(name, Some(password), creates)).await.unwrap();
+        assert_eq!((&joined["room"], &joined["isPrivate"]), (&json!("den"), &json!(true)));
+        assert_eq!(person.people.len(), people);
+        person
     }
 }
 
@@ -22,17 +23,19 @@ impl Chat {
 #[tokio::test]
 async fn a_room_may_have_a_password() {
     let chat = Chat::start();
-    let mut ann = chat.enter("Ann", "rød fisk 🐟", CREATE, 1).await;
-    let mut bob = chat.enter("Bob", "rød fisk 🐟", "", 2).await;
-    // As a page does that has lost its connection: the room may be gone meanwhile, but is not.
-    let again = chat.enter("Cat", "rød fisk 🐟", CREATE, 3).await;
+    let mut ann = chat.enter("Ann", "rød fisk 🐟", true, 1).await;
+    let mut bob = chat.enter("Bob", "rød fisk 🐟", false, 2).await;
+    // As a page does that has lost its session: the room may be gone meanwhile, but is not.
+    let _again = chat.enter("Cat", "rød fisk 🐟", true, 3).await;
     ann.sees(2, "Bob joined").await;
     ann.sees(3, "Cat joined").await;
     bob.say("hello").await;
-    ann.hears(&bob.id, "Bob", "hello").await;
-    // The password is offered as a subprotocol, and another one is chosen.
-    assert_eq!(bob.socket.subprotocol(), Some("chat"));
-    drop(again);
+    ann.hears(bob.id, "Bob", "hello").await;
+    // Who is in asks again without it: the page was loaded anew, and remembers no password.
+    let joined = bob.enter(wish("Bob", None, false)).await.unwrap();
+    assert_eq!(joined["isPrivate"], true);
+    ann.say("nobody came").await;
+    ann.hears_itself("nobody came").await;
 }
 
 /// AU-05, A13: a wrong password, none, and a room that is not there are one answer, and those who are in
@@ -40,23 +43,34 @@ async fn a_room_may_have_a_password() {
 #[tokio::test]
 async fn strangers_learn_nothing() {
     let chat = Chat::start();
-    let mut ann = chat.enter("Ann", "salmon", CREATE, 1).await;
+    let mut ann = chat.enter("Ann", "salmon", true, 1).await;
+    ann.say("a secret").await;
+    ann.hears_itself("a secret").await;
     let _open = chat.join("lobby", "Ann", 1).await;
-    for (room, password, more) in [
-        ("den", Some("trout"), ""),
-        ("den", Some("salmon "), ""),
-        ("den", Some("trout"), CREATE),
-        ("den", None, ""),
-        ("den", None, "&room_password=salmon"),
-        ("attic", Some("salmon"), ""),
-        ("lobby", Some("salmon"), ""),
-        ("lobby", Some("salmon"), CREATE),
+    for (room, password, creates) in [
+        ("den", Some("trout"), false),
+        ("den", Some("salmon "), false),
+        ("den", Some("trout"), true),
+        ("den", None, false),
+        ("den", None, true),
+        ("attic", Some("salmon"), false),
+        ("lobby", Some("salmon"), false),
+        ("lobby", Some("salmon"), true),
     ] {
-        let eve = chat.knock(room, "Eve", password, more).await;
-        let refusal = (4403, "no room of this name with this password".to_owned());
-        assert_eq!(eve.closed().await, refusal, "{room} {password:?} {more}");
+        let mut eve = chat.connect().await;
+        let mut wish = wish("Eve", password, creates);
+        wish["room"] = json!(room);
+        let refusal = eve.enter(wish).await.unwrap_err();
+        let message = "no room of this name with this password";
+        let expected = json!({"code": 403, "message": message, "recoverable": true});
+        assert_eq!(refusal, expected, "{room} {password:?} {creates}");
+        // Nor does she hear or say anything there.
+        for event in ["chat.message", "chat.before"] {
+            eve.ask(event, json!({"room": room, "text": "hello", "number": 9})).await;
+            assert_eq!(eve.expect("sys.error").await["code"], 409);
+        }
     }
-    let _bob = chat.enter("Bob", "salmon", "", 2).await;
+    let _bob = chat.enter("Bob", "salmon", false, 2).await;
     ann.sees(2, "Bob joined").await;
 }
 
@@ -64,52 +78,62 @@ async fn strangers_learn_nothing() {
 #[tokio::test]
 async fn guessing_has_an_end() {
     let chat = Chat::start();
-    let mut ann = chat.enter("Ann", "salmon", CREATE, 1).await;
+    let mut ann = chat.enter("Ann", "salmon", true, 1).await;
+    let mut eve = chat.connect().await;
     for guess in 0..10 {
-        let eve = chat.knock("den", "Eve", Some(&guess.to_string()), "").await;
-        assert_eq!(eve.closed().await.0, 4403);
+        let refusal = eve.enter(wish("Eve", Some(&guess.to_string()), false)).await.unwrap_err();
+        assert_eq!(refusal["code"], 403);
     }
-    for password in [Some("salmon"), Some("trout"), None] {
-        let eve = chat.knock("den", "Eve", password, "").await;
-        let (code, reason) = eve.closed().await;
-        assert!(code == 1008 && reason.starts_with("too many wrong passwords"), "{code} {reason}");
+    // Another connection is no way around.
+    for mut person in [eve, chat.connect().await] {
+        for password in [Some("salmon"), Some("trout"), None] {
+            let refusal = person.enter(wish("Eve", password, false)).await.unwrap_err();
+            assert_eq!(refusal["code"], 429);
+            let message = refusal["message"].as_str().unwrap();
+            assert!(message.starts_with("too many wrong passwords"), "{message}");
+        }
     }
     ann.say("still here").await;
-    ann.hears(&ann.id.clone(), "Ann", "still here").await;
+    ann.hears_itself("still here").await;
 }
 
-/// AU-05: a password ends with its room.
+/// AU-05: a password ends with its room, and so does what was said there.
 #[tokio::test]
 async fn a_password_ends_with_its_room() {
     let chat = Chat::start();
     let mut watcher = chat.join("lobby", "Cat", 1).await;
     watcher.watch(true).await;
-    let ann = chat.enter("Ann", "salmon", CREATE, 1).await;
-    let bob = chat.enter("Bob", "salmon", "", 2).await;
+    let mut ann = chat.enter("Ann", "salmon", true, 1).await;
+    let bob = chat.enter("Bob", "salmon", false, 2).await;
+    ann.sees(2, "Bob joined").await;
+    ann.say("a secret").await;
+    ann.hears_itself("a secret").await;
     for person in [ann, bob] {
-        let mut socket = person.socket;
-        assert!(socket.close(1000, "").await.unwrap().clean);
+        person.leave().await;
     }
     // The seats are free a little after the close.
     watcher.numbers_that(|numbers| numbers["rooms"] == 1).await;
-    let eve = chat.knock("den", "Eve", None, "").await;
-    let _eve = Person::welcomed(eve.socket, "den", "Eve", 1, false).await;
-    let cat = chat.knock("den", "Cat", Some("salmon"), CREATE).await;
-    assert_eq!(cat.closed().await.0, 4403);
+    let mut eve = chat.connect().await;
+    let joined = eve.enter(wish("Eve", None, false)).await.unwrap();
+    assert_eq!((&joined["isPrivate"], eve.people.len()), (&json!(false), 1));
+    assert_eq!(joined["last"]["events"], json!([]), "nothing of the room before");
+    let mut cat = chat.connect().await;
+    let refusal = cat.enter(wish("Cat", Some("salmon"), true)).await.unwrap_err();
+    assert_eq!(refusal["code"], 403);
 }
 
-/// HS-10: a password that is none is refused before the upgrade.
+/// HS-10: a password that is none is told, with its field.
 #[tokio::test]
 async fn bad_passwords_are_refused() {
     let chat = Chat::start();
-    for offer in ["", "*", "YQ==", "_w", "YQ, room-password.Yg", &"YWFh".repeat(22)] {
-        let head = format!(
-            "GET /chat?room={}&name=a&create=1 HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-             Sec-WebSocket-Protocol: chat, room-password.{offer}",
-            encoded("den")
-        );
-        let page = chat.get(&head).await;
-        assert_eq!(page.status, 400, "{offer} {}", page.body);
+    let mut person = chat.connect().await;
+    for password in [json!(""), json!("é".repeat(65)), json!(7), json!(["a"]), json!({})] {
+        let mut wish = wish("Ann", None, true);
+        wish["password"] = password;
+        let refusal = person.enter(wish).await.unwrap_err();
+        assert_eq!(refusal["code"], 422);
+        assert_eq!(refusal["errors"][0]["field"], "/password", "{refusal}");
     }
+    let long = "é".repeat(64);
+    assert!(person.enter(wish("Ann", Some(&long), true)).await.is_ok());
 }

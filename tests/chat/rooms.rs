@@ -5,13 +5,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-use sockeye::handshake::HandshakeError;
-use sockeye::{Config, Connector, Error, Message};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use serde_json::{Value, json};
+use sockeye::{Config, Connector, Message, NetStream};
 use tokio::net::TcpStream;
 
-use super::program::{Chat, Person, encoded};
+use super::program::{Chat, Person, notice_of};
 
 /// EX-02, CL-18: everybody in a room hears what is said there, its author included; nobody else does.
 #[tokio::test]
@@ -26,18 +24,18 @@ async fn rooms_are_apart() {
     ann.say("  hello\n<b>Bob</b> 🐟 \n").await;
     eve.say("is anybody here?").await;
     for person in [&mut ann, &mut bob] {
-        let author = person.next().await;
-        assert_eq!(author["text"], "hello\n<b>Bob</b> 🐟");
-        assert_eq!(author["name"], "Ann");
+        let said = person.expect("chat.message").await;
+        assert_eq!(said["text"], "hello\n<b>Bob</b> 🐟");
+        assert_eq!(said["name"], "Ann");
     }
     // The next that each of them hears is of their own room.
     bob.say("hi").await;
-    ann.hears(&bob.id, "Bob", "hi").await;
-    bob.hears(&bob.id.clone(), "Bob", "hi").await;
-    eve.hears(&eve.id.clone(), "Eve", "is anybody here?").await;
+    ann.hears(bob.id, "Bob", "hi").await;
+    bob.hears_itself("hi").await;
+    eve.hears_itself("is anybody here?").await;
 }
 
-/// EX-02, HB-06: one person in two rooms, by two connections, is two members.
+/// EX-02, HB-06, BY-33: one person in two rooms, by two connections, is two members; so are two of one name.
 #[tokio::test]
 async fn the_same_name_may_be_in_several_rooms() {
     let chat = Chat::start();
@@ -46,14 +44,14 @@ async fn the_same_name_may_be_in_several_rooms() {
     let again = chat.join("lobby", "Ann", 2).await;
     lobby.sees(2, "Ann joined").await;
     rust.say("here").await;
-    rust.hears(&rust.id.clone(), "Ann", "here").await;
+    rust.hears_itself("here").await;
     assert_ne!(lobby.id, again.id);
 }
 
-/// BC-07, EX-02: counts and notices follow members that come, leave, and vanish without a word.
+/// BC-07, EX-02, BY-33: counts and notices follow members that come, leave, and vanish without a word.
 #[tokio::test]
 async fn counts_are_right() {
-    let chat = Chat::start();
+    let chat = Chat::start_with(&["--away", "1"]);
     let mut ann = chat.join("lobby", "Ann", 1).await;
     let mut bob = chat.join("lobby", "Bob", 2).await;
     ann.sees(2, "Bob joined").await;
@@ -61,78 +59,61 @@ async fn counts_are_right() {
     ann.sees(3, "Eve joined").await;
     bob.sees(3, "Eve joined").await;
 
-    let mut socket = eve.socket;
-    assert!(socket.close(1000, "bye").await.unwrap().clean);
+    eve.leave().await;
     ann.sees(2, "Eve left").await;
     bob.sees(2, "Eve left").await;
     drop(bob);
     ann.sees(1, "Bob left").await;
 
     for is_reset in [false, true] {
-        let stream = joined_by_hand(&chat).await;
-        ann.sees(2, "Mallory joined").await;
+        let stream = TcpStream::connect(chat.addr).await.unwrap();
         if is_reset {
+            // Nothing but a reset is sent when it is dropped.
             socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
         }
-        drop(stream);
+        let connector = Connector::new(Config::default());
+        let socket = connector.connect_on(&chat.url(), NetStream::from(stream)).await.unwrap();
+        let mut mallory = Person::silent(socket);
+        mallory.expect("sys.session.created").await;
+        mallory.enter(json!({"room": "lobby", "name": "Mallory"})).await.unwrap();
+        ann.sees(2, "Mallory joined").await;
+        drop(mallory);
         ann.sees(1, "Mallory left").await;
     }
     chat.join("lobby", "Zoe", 2).await;
 }
 
-/// A member that answers nothing.
-async fn joined_by_hand(chat: &Chat) -> TcpStream {
-    let mut stream = TcpStream::connect(chat.addr).await.unwrap();
-    let request = format!(
-        "GET /chat?room=lobby&name=Mallory HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\n\
-         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        chat.addr
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 101");
-    stream
-}
-
-/// HS-10, EX-02: a bad name or room is refused before anything is joined, with a line that says why.
+/// HS-10, EX-02: a bad name or room is refused with the field, and nothing is joined.
 #[tokio::test]
 async fn bad_names_and_rooms_are_refused() {
     let chat = Chat::start();
-    let names = ["", "+%20+", "%09%0A", "a%00b", "a%1Fb", "a%C2%85b", "%zz", "%FF", "%E2%82"];
-    let queries = names.map(|name| format!("room=lobby&name={name}"));
-    let long = format!("room=lobby&name={}", encoded(&"é".repeat(33)));
-    for query in queries.into_iter().chain([long, "room=lobby".to_owned()]) {
-        let page = chat.get(&format!("GET /chat?{query} HTTP/1.1")).await;
-        assert_eq!(page.status, 400, "{query}");
-        assert_eq!(page.headers["content-type"], "text/plain; charset=utf-8");
-        assert!(page.body.starts_with("name: 1 to 32 characters"), "{}", page.body);
+    let mut person = chat.connect().await;
+    let bad = ["", " \t ", "\n", "a\0b", "a\u{1f}b", "a\u{85}b", &"\u{e9}".repeat(33)];
+    for bad in bad.into_iter().map(|text| json!(text)).chain([json!(7), Value::Null]) {
+        for (field, other) in [("name", "room"), ("room", "name")] {
+            let refusal = person.enter(json!({field: bad, other: "fine"})).await.unwrap_err();
+            assert_eq!(refusal["code"], 422, "{refusal}");
+            assert_eq!(refusal["errors"][0]["field"], format!("/{field}"), "{refusal}");
+            let refusal = person.enter(json!({other: "fine"})).await.unwrap_err();
+            assert_eq!(refusal["errors"][0]["rule"], "required", "{refusal}");
+        }
     }
-    for room in ["", "%0D%0A", &encoded(&"é".repeat(33))] {
-        let page = chat.get(&format!("GET /chat?name=a&room={room} HTTP/1.1")).await;
-        assert_eq!(page.status, 400, "{room}");
-        assert!(page.body.starts_with("room: 1 to 32 characters"), "{}", page.body);
-    }
-    assert_eq!(chat.get("GET /chat HTTP/1.1").await.status, 400);
-    let refused = chat.connect("lobby", "\u{7f}").await;
-    assert!(
-        matches!(&refused, Err(Error::Handshake(HandshakeError::UnexpectedStatus(response)))
-            if response.status() == 400),
-        "{refused:?}"
-    );
+    person.enter(json!({"name": "fine", "room": "fine"})).await.unwrap();
+    assert_eq!(person.people.len(), 1);
 }
 
-/// HS-10: length is counted in characters, that of a person's name without the space around.
+/// HS-10: length is counted in characters, without the space around.
 #[tokio::test]
 async fn names_are_counted_in_characters() {
     let chat = Chat::start();
     let (name, room) = ("魚".repeat(32), "é".repeat(32));
     chat.join(&"🐟".repeat(32), &name, 1).await;
-    let _first = chat.join(&room, &format!(" {name}\n"), 1).await;
-    chat.join(&room, "a&b=c+d%20", 2).await;
-    let padded = chat.connect(&format!(" {room} "), "Zoe").await;
-    assert!(padded.unwrap_err().to_string().contains("400"), "a room that would look the same");
+    let _first = chat.join(&room, &name, 1).await;
+    let mut padded = chat.connect().await;
+    let wish = json!({"name": " a&b=c+d%20\n", "room": format!(" {room} ")});
+    let joined = padded.enter(wish).await.unwrap();
+    assert_eq!((&joined["name"], &joined["room"]), (&json!("a&b=c+d%20"), &json!(room)));
+    assert_eq!(padded.people.len(), 2, "a room that looks the same is the same");
 }
 
 /// EX-02: a page of another site does not get in (403).
@@ -146,40 +127,49 @@ async fn other_origins_are_refused() {
     ] {
         let value = http::HeaderValue::from_str(&origin).unwrap();
         let connector = Connector::new(Config::default()).header(http::header::ORIGIN, value);
-        let result = connector.connect(&chat.url("lobby", "Ann")).await;
+        let result = connector.connect(&chat.url()).await;
         assert_eq!(result.is_ok(), is_in, "{origin}");
     }
 }
 
-/// EX-02: whatever is not a message of the chat closes with 1008 and a reason, and the seat is free.
+/// EX-02: whatever is not an event of the chat is answered with an error, and nobody else hears of it; who goes on
+/// like this is closed with 1008.
 #[tokio::test]
-async fn what_is_not_understood_closes() {
+async fn what_is_not_understood_is_told() {
     let chat = Chat::start();
     let mut ann = chat.join("lobby", "Ann", 1).await;
-    let message = |text: &str| json!({"type": "message", "text": text}).to_string();
+    let mut bob = chat.join("lobby", "Bob", 2).await;
+    ann.sees(2, "Bob joined").await;
+    let said = |text: Value| {
+        json!({"v": "1.0", "e": "chat.message", "p": {"room": "lobby", "text": text}}).to_string()
+    };
+    let elsewhere = r#"{"v":"1.0","e":"chat.message","p":{"room":"rust","text":"hi"}}"#;
     let bad = [
-        Message::text("hello"),
-        Message::text(""),
-        Message::text("null"),
-        Message::text("{}"),
-        Message::text(r#"{"type":"joined","id":"1"}"#),
-        Message::text(r#"{"type":"message"}"#),
-        Message::text(r#"{"type":"message","text":7}"#),
-        Message::text(r#"{"type":"message","text":"\ud800"}"#),
-        Message::text(message("")),
-        Message::text(message(" \n\t ")),
-        Message::text(message(&"é".repeat(2001))),
-        Message::binary(message("binary")),
+        (400, Message::text("hello")),
+        (400, Message::text("null")),
+        (404, Message::text(r#"{"v":"1.0","e":"joined","p":{"id":"1"}}"#)),
+        (415, Message::binary(said(json!("binary")))),
+        (422, Message::text(r#"{"v":"1.0","e":"chat.message"}"#)),
+        (422, Message::text(said(json!(7)))),
+        (422, Message::text(said(json!("")))),
+        (422, Message::text(said(json!(" \n\t ")))),
+        (422, Message::text(said(json!("é".repeat(2001))))),
+        (409, Message::text(elsewhere)),
     ];
-    for message in bad {
-        let mut bob = chat.join("lobby", "Bob", 2).await;
-        ann.sees(2, "Bob joined").await;
+    for (code, message) in bad {
         bob.socket.send(message.clone()).await.unwrap();
-        let (code, reason) = bob.closed().await;
-        assert_eq!(code, 1008, "{message:?}");
-        assert!(reason.contains("message"), "{reason}");
-        ann.sees(1, "Bob left").await;
+        assert_eq!(bob.expect("sys.error").await["code"], code, "{message:?}");
     }
+    bob.say("still here").await;
+    ann.hears(bob.id, "Bob", "still here").await;
+    // Those that are no events at all are forgiven ten at once; some were forgiven already.
+    for _ in 0..20 {
+        // It may be closed by now.
+        let _ = bob.socket.send(Message::text("hello")).await;
+    }
+    let (code, reason) = bob.closed().await;
+    assert_eq!((code, &*reason), (1008, "too many bad events"));
+    ann.sees(1, "Bob left").await;
 }
 
 /// EX-02: 2,000 characters are taken however many bytes they are, 64 KiB and a byte is 1009.
@@ -187,54 +177,47 @@ async fn what_is_not_understood_closes() {
 async fn long_messages_have_a_limit() {
     let chat = Chat::start();
     let mut ann = chat.join("lobby", "Ann", 1).await;
-    let id = ann.id.clone();
     for text in ["🐟".repeat(2000), "\u{1}".repeat(2000)] {
         ann.say(&format!(" {text} ")).await;
-        ann.hears(&id, "Ann", &text).await;
+        ann.hears_itself(&text).await;
     }
     ann.socket.feed(Message::text(" ".repeat(65_537))).unwrap();
     let _ = ann.socket.flush().await;
     assert_eq!(ann.closed().await.0, 1009);
 }
 
-/// BC-07, EX-02: while many come and speak at once, each is welcomed first, then hears all that is
-/// said from there on, each author's words in order, and in the end has the right count.
+/// BC-07, EX-02, BY-33: while many come and speak at once, each hears all that is said from there on, each author's
+/// words in order, and in the end knows who is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_among_many() {
-    const PEOPLE: u64 = 12;
+    const PEOPLE: usize = 12;
     const WORDS: u64 = 40;
     let chat = Arc::new(Chat::start());
     let tasks = (0..PEOPLE).map(|index| {
         let chat = chat.clone();
         tokio::spawn(async move {
-            let mut person = Person {
-                socket: chat.connect("lobby", &format!("p{index}")).await.unwrap(),
-                id: String::new(),
-            };
+            let mut person = chat.connect().await;
+            let wish = json!({"room": "lobby", "name": format!("p{index}")});
+            person.enter(wish).await.unwrap();
             for word in 0..WORDS {
                 person.say(&word.to_string()).await;
             }
-            let joined = person.next().await;
-            assert_eq!(joined["type"], "joined");
-            person.id = joined["id"].as_str().unwrap().to_owned();
-            let mut people = joined["people"].as_u64().unwrap();
             // The next word of each author that was heard.
-            let mut words = HashMap::from([(person.id.clone(), 0)]);
-            while people < PEOPLE || words[&person.id] < WORDS {
-                let message = person.next().await;
-                match message["type"].as_str().unwrap() {
-                    "people" => people = message["people"].as_u64().unwrap(),
-                    "message" => {
-                        let id = message["id"].as_str().unwrap().to_owned();
-                        let word: u64 = message["text"].as_str().unwrap().parse().unwrap();
-                        let next = words.entry(id).or_insert(word);
+            let mut words = HashMap::from([(person.id, 0)]);
+            while person.people.len() < PEOPLE || words[&person.id] < WORDS {
+                let event = person.event().await;
+                let payload = &event["p"];
+                match event["e"].as_str().unwrap() {
+                    "room.presence" => drop(person.notes(payload)),
+                    "chat.message" => {
+                        let word: u64 = payload["text"].as_str().unwrap().parse().unwrap();
+                        let next = words.entry(payload["id"].as_u64().unwrap()).or_insert(word);
                         assert_eq!(word, *next, "in order, none missing, none twice");
                         *next += 1;
                     }
-                    _ => {}
+                    other => panic!("{other}"),
                 }
             }
-            assert_eq!(people, PEOPLE);
             person
         })
     });
@@ -243,7 +226,7 @@ async fn nothing_is_lost_among_many() {
     for task in tasks.collect::<Vec<_>>() {
         people.push(task.await.unwrap());
     }
-    assert_eq!(people.len() as u64, PEOPLE);
+    assert_eq!(people.len(), PEOPLE);
 }
 
 /// BC-07, EX-02: a member that reads nothing is sent away in the end, and nobody else misses a word
@@ -252,34 +235,33 @@ async fn nothing_is_lost_among_many() {
 async fn a_member_that_does_not_read_holds_up_nobody() {
     const SPEAKERS: usize = 16;
     const WORDS: usize = 190;
-    let chat = Chat::start();
+    let chat = Chat::start_with(&["--away", "1"]);
     let mut ann = chat.join("lobby", "Ann", 1).await;
-    let slow = joined_by_hand(&chat).await;
+    let slow = chat.join("lobby", "Mallory", 2).await;
     ann.sees(2, "Mallory joined").await;
     // More than the kernel and the outbox hold, by as many as may say so much at once.
-    let mut others = Vec::new();
+    let mut notices = Vec::new();
     for _ in 0..SPEAKERS {
-        let mut speaker =
-            Person { socket: chat.connect("lobby", "Bob").await.unwrap(), id: String::new() };
-        assert_eq!(speaker.next().await["type"], "joined");
+        let mut speaker = chat.connect().await;
+        speaker.enter(json!({"room": "lobby", "name": "Bob"})).await.unwrap();
         for word in 0..WORDS {
             let text = format!("{word} {}", "🐟".repeat(1900));
             speaker.say(&text).await;
             for person in [&mut ann, &mut speaker] {
-                let mut heard = person.next().await;
-                while heard["type"] != "message" {
-                    others.push(heard);
-                    heard = person.next().await;
+                let mut heard = person.event().await;
+                while heard["e"] != "chat.message" {
+                    notices.push(notice_of(&heard["p"]));
+                    heard = person.event().await;
                 }
-                assert_eq!(heard["text"], text);
+                assert_eq!(heard["p"]["text"], text);
             }
         }
-        assert!(speaker.socket.close(1000, "").await.unwrap().clean);
+        speaker.leave().await;
     }
     // Its seat is free when its last write has timed out, on a slow machine before this.
-    let left = json!({"type": "notice", "text": "Mallory left"});
-    while !others.contains(&left) {
-        others.push(ann.next().await);
+    while !notices.iter().any(|notice| notice == "Mallory left") {
+        let change = ann.expect("room.presence").await;
+        notices.push(notice_of(&change));
     }
     drop(slow);
 }
@@ -292,7 +274,8 @@ async fn a_flood_has_an_end() {
     let mut bob = chat.join("lobby", "Bob", 2).await;
     ann.sees(2, "Bob joined").await;
     // One at a time, so that nothing of it is unread when the server closes.
-    let json = json!({"type": "message", "text": "buy"}).to_string();
+    let json = json!({"v": "1.0", "e": "chat.message", "p": {"room": "lobby", "text": "buy"}});
+    let json = json.to_string();
     for _ in 0..500 {
         if bob.socket.send(&*json).await.is_err() || bob.socket.recv().await.unwrap().is_none() {
             break;
@@ -300,11 +283,11 @@ async fn a_flood_has_an_end() {
     }
     let (code, reason) = bob.closed().await;
     assert!(code == 1008 && reason.starts_with("too much at once"), "{code} {reason}");
-    let mut heard = ann.next().await;
-    while heard["type"] == "message" {
-        heard = ann.next().await;
+    let mut heard = ann.event().await;
+    while heard["e"] == "chat.message" {
+        heard = ann.event().await;
     }
-    assert_eq!(heard, json!({"type": "people", "people": 1}));
+    assert_eq!(notice_of(&heard["p"]), "Bob left");
 }
 
 #[cfg(unix)]
@@ -332,7 +315,7 @@ async fn an_interrupted_chat_says_goodbye() {
 async fn a_chat_that_is_told_twice_ends_at_once() {
     let mut chat = Chat::start();
     let mut ann = chat.join("lobby", "Ann", 1).await;
-    let _ignores = joined_by_hand(&chat).await;
+    let _ignores = chat.join("lobby", "Mallory", 2).await;
     ann.sees(2, "Mallory joined").await;
     signal(&chat, "-TERM");
     assert_eq!(ann.closed().await.0, 1001);

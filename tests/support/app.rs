@@ -73,6 +73,19 @@ impl AppSite {
 
     /// What a plain GET gets: the status, the content type and the body.
     pub(crate) async fn get(&self, path: &str) -> (u16, String, String) {
+        let answer = self.answer(path).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, header(head, "content-type").unwrap_or_default(), body.to_owned())
+    }
+
+    /// The value of a header of what a plain GET gets.
+    pub(crate) async fn header(&self, path: &str, name: &str) -> Option<String> {
+        let answer = self.answer(path).await;
+        header(answer.split_once("\r\n\r\n").unwrap().0, name)
+    }
+
+    async fn answer(&self, path: &str) -> String {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let address = self.running.local_addrs()[0];
         let mut stream = within(tokio::net::TcpStream::connect(address)).await.unwrap();
@@ -80,18 +93,18 @@ impl AppSite {
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         within(stream.read_to_string(&mut answer)).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let content_type = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(": ")?;
-            name.eq_ignore_ascii_case("content-type").then(|| value.to_owned())
-        });
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, content_type.unwrap_or_default(), body.to_owned())
+        answer
     }
 
     pub(crate) async fn stop(self) -> ShutdownReport {
         within(self.running.stop(Shutdown::new(Duration::from_secs(5)))).await.unwrap()
     }
+}
+
+fn header(head: &str, wanted: &str) -> Option<String> {
+    let fields = head.lines().filter_map(|line| line.split_once(": "));
+    let mut found = fields.filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    found.next().map(|(_, value)| value.to_owned())
 }
 
 /// One client.

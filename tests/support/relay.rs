@@ -35,6 +35,8 @@ pub(crate) enum Mode {
     Forward,
     /// What the client says does not arrive.
     Swallow,
+    /// What the server says waits.
+    Hold,
     /// No connection stands.
     Cut,
 }
@@ -47,6 +49,8 @@ pub(crate) struct Relay {
     swallowed: watch::Sender<usize>,
     /// All that the server said.
     said: Arc<Mutex<Vec<u8>>>,
+    /// What clients said, until it is taken.
+    heard: Arc<Mutex<Vec<u8>>>,
     _tasks: JoinSet<()>,
 }
 
@@ -55,6 +59,7 @@ struct Place {
     mode: watch::Receiver<Mode>,
     swallowed: watch::Sender<usize>,
     said: Arc<Mutex<Vec<u8>>>,
+    heard: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Relay {
@@ -64,11 +69,16 @@ impl Relay {
         let address = listener.local_addr().unwrap();
         let (mode, watched) = watch::channel(Mode::Forward);
         let (swallowed, _) = watch::channel(0);
-        let said = Arc::default();
-        let place = Place { mode: watched, swallowed: swallowed.clone(), said: Arc::clone(&said) };
+        let (said, heard) = (Arc::default(), Arc::default());
+        let place = Place {
+            mode: watched,
+            swallowed: swallowed.clone(),
+            said: Arc::clone(&said),
+            heard: Arc::clone(&heard),
+        };
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listener, server, cuts, place));
-        Self { address, mode, swallowed, said, _tasks: tasks }
+        Self { address, mode, swallowed, said, heard, _tasks: tasks }
     }
 
     pub(crate) fn url(&self, target: &str) -> String {
@@ -86,6 +96,12 @@ impl Relay {
 
     pub(crate) fn said(&self) -> String {
         String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()
+    }
+
+    /// What clients said since this was asked last.
+    pub(crate) fn take_heard(&self) -> String {
+        let heard = std::mem::take(&mut *self.heard.lock().unwrap());
+        String::from_utf8_lossy(&heard).into_owned()
     }
 }
 
@@ -105,6 +121,9 @@ async fn serve(listener: TcpListener, server: SocketAddr, cuts: Vec<(usize, usiz
 
 async fn relay(client: TcpStream, server: SocketAddr, budgets: (usize, usize), place: Place) {
     let Ok(server) = TcpStream::connect(server).await else { return };
+    // It adds no wait of its own to the ends of pieces.
+    let _ = client.set_nodelay(true);
+    let _ = server.set_nodelay(true);
     let mut mode = place.mode.clone();
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
@@ -124,6 +143,7 @@ async fn up(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut budget: usize, 
         }
         let len = len.min(budget);
         budget -= len;
+        place.heard.lock().unwrap().extend_from_slice(&buf[..len]);
         if to.write_all(&buf[..len]).await.is_err() || budget == 0 {
             return;
         }
@@ -131,8 +151,10 @@ async fn up(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut budget: usize, 
 }
 
 async fn down(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut budget: usize, place: &Place) {
-    let mut buf = [0; 4096];
+    let (mut buf, mut mode) = ([0; 4096], place.mode.clone());
     while let Ok(len @ 1..) = from.read(&mut buf).await {
+        // It ends with the relay.
+        let _ = mode.wait_for(|mode| *mode != Mode::Hold).await;
         let len = len.min(budget);
         budget -= len;
         place.said.lock().unwrap().extend_from_slice(&buf[..len]);

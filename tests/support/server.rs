@@ -25,7 +25,7 @@ use super::io::RawPeer;
 use super::pair::quiet;
 
 /// Longer than anything here takes.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// The faces a server can use, for an attack has to fail on each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,12 +1,14 @@
-//! Pinning to one core.
+//! Pinning to cores.
 
 use std::io;
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-/// Pins this thread to `core`; what it starts afterwards, processes too, inherits it.
-pub fn pin(core: usize) -> io::Result<()> {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    Ok(sched_setaffinity(None, &cores)?)
+/// Pins this thread to `cores`; what it starts afterwards, processes too, inherits it.
+pub fn pin(cores: &[usize]) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    for core in cores {
+        set.set(*core);
+    }
+    Ok(sched_setaffinity(None, &set)?)
 }

@@ -1,5 +1,7 @@
 //! Frames. Source: RFC 6455 5.2.
 
+use std::ops::Range;
+
 /// The largest message a server here takes: 16 MiB.
 pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -103,6 +105,29 @@ pub fn write_header(bytes: &mut [u8], first: u8, payload_len: usize) -> usize {
             bytes[2..10].copy_from_slice(&(payload_len as u64).to_be_bytes());
             10
         }
+    }
+}
+
+/// The first byte of a server's frame that stands whole at the start of `bytes`, and where its payload is.
+///
+/// # Errors
+/// It is masked, or longer than anything here.
+pub fn whole(bytes: &[u8]) -> Result<Option<(u8, Range<usize>)>, &'static str> {
+    let &[first, second, ..] = bytes else {
+        return Ok(None);
+    };
+    let (len, payload_len) = match second {
+        126 => (4, bytes.get(2..4).map(big_endian)),
+        127 => (10, bytes.get(2..10).map(big_endian)),
+        MASKED.. => return Err("a masked frame of a server"),
+        short => (2, Some(u64::from(short))),
+    };
+    match payload_len {
+        Some(payload_len) if payload_len > PAYLOAD_BYTES_MAX as u64 => Err("a frame too long"),
+        Some(payload_len) if bytes.len() - len >= payload_len as usize => {
+            Ok(Some((first, len..len + payload_len as usize)))
+        }
+        _ => Ok(None),
     }
 }
 

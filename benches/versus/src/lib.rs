@@ -8,7 +8,9 @@
 pub mod affinity;
 pub mod batched;
 pub mod cpu_time;
+pub mod deflate;
 pub mod frame;
+pub mod kernel;
 pub mod limits;
 pub mod listener;
 pub mod load;

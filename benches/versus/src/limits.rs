@@ -2,9 +2,17 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the soft limit to the hard one. Best effort: what is not allowed shows at the connect.
-pub fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let _ = setrlimit(Resource::Nofile, raised);
+/// Raises the limit as far as it may be: who is privileged to, to what the kernel has as a maximum. Best effort:
+/// what is not allowed shows at the connect. Returns what it is now.
+pub fn raise_open_files() -> u64 {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let kernel = std::fs::read_to_string("/proc/sys/fs/nr_open").ok();
+    let kernel = kernel.and_then(|text| text.trim().parse().ok());
+    for maximum in [kernel, hard].into_iter().flatten() {
+        let raised = Rlimit { current: Some(maximum), maximum: Some(maximum) };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            return maximum;
+        }
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }

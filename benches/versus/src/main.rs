@@ -5,13 +5,17 @@ use std::path::Path;
 use std::process::Command;
 
 use rustix::process::setpriority_process;
-use serde_json::json;
+use serde_json::{Value, json};
 use versus::limits;
 use versus::load::Result;
 use versus::options::Options;
 use versus::runner::measure::measure;
+use versus::runner::others;
+use versus::runner::plot;
 use versus::runner::results::Results;
-use versus::runner::rows::ROWS;
+use versus::runner::rows::{ROWS, Row};
+use versus::runner::scale;
+use versus::runner::servers::Server;
 use versus::runner::settings::Settings;
 use versus::runner::table::markdown;
 
@@ -20,7 +24,7 @@ fn main() -> Result<()> {
     if options.flag("build") {
         build()?;
     }
-    let settings = Settings::from_options(&options)?;
+    let mut settings = Settings::from_options(&options)?;
     if options.flag("list") {
         list(&settings);
         return Ok(());
@@ -29,8 +33,18 @@ fn main() -> Result<()> {
     if options.flag("priority") {
         setpriority_process(None, options.value("priority", 0))?;
     }
-    let results = run(&settings);
+    if options.flag("scale") {
+        return scale::run(&options, &settings);
+    }
+    let settings = &mut settings;
+    let results = match options.text("from") {
+        Some(path) => read(path, settings)?,
+        None => run(settings),
+    };
     println!("{}", markdown(&settings.rows, &settings.servers, &results));
+    if let Some(folder) = options.text("svg") {
+        plot::write(Path::new(folder), &settings.rows, &settings.servers, &results)?;
+    }
     if let Some(path) = &settings.json {
         let all = json!({
             "rounds": settings.rounds,
@@ -43,6 +57,18 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// What `--json` has written before; only its loads and servers are shown.
+fn read(path: &str, settings: &mut Settings) -> Result<Results> {
+    let all: Value = serde_json::from_str(&fs::read_to_string(path)?)?;
+    let results = Results::from_reports(all["results"].as_array().ok_or("no results in it")?)?;
+    settings.servers = results.servers().into_iter().map(Server::named).collect();
+    let has_results = |row: &&Row| {
+        settings.servers.iter().any(|server| results.median(row.name, &server.name).is_some())
+    };
+    settings.rows.retain(has_results);
+    Ok(results)
+}
+
 /// Each load in turn; within it, round after round, every server once.
 fn run(settings: &Settings) -> Results {
     let mut results = Results::default();
@@ -50,7 +76,7 @@ fn run(settings: &Settings) -> Results {
         for round in 0..settings.rounds {
             eprint!("{} {}/{}:", row.name, round + 1, settings.rounds);
             for server in &settings.servers {
-                if server.is_echo_only && row.load.starts_with("broadcast") {
+                if !server.serves(row) {
                     continue;
                 }
                 match measure(settings, server, row) {
@@ -81,6 +107,13 @@ fn list(settings: &Settings) {
 /// Builds every server for this machine's processor. One that fails does not stop the others.
 fn build() -> Result<()> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folder = std::env::current_exe()?;
+    let folder = folder.parent().ok_or("a program without a folder")?;
+    for (name, built) in [("gorilla", others::gorilla(folder)), ("bun", others::bun(folder))] {
+        if let Err(error) = built {
+            eprintln!("LEFT OUT: {name}: {error}");
+        }
+    }
     for arguments in [
         ["--package", "versus", "--bins"].as_slice(),
         &["--package", "sockeye", "--example", "echo"],

@@ -50,6 +50,11 @@ where
 ///
 /// It reads no further than the request: a client here waits for the answer.
 pub async fn upgrade(stream: &TcpStream) -> io::Result<Service> {
+    upgrade_with(stream, None).await
+}
+
+/// The same with an extension, which the client here is known to offer.
+pub async fn upgrade_with(stream: &TcpStream, extension: Option<&str>) -> io::Result<Service> {
     thread_local! {
         static HEAD: RefCell<Vec<u8>> = RefCell::new(vec![0; HEAD_BYTES_MAX]);
     }
@@ -69,7 +74,7 @@ pub async fn upgrade(stream: &TcpStream) -> io::Result<Service> {
                 Parsed::Incomplete => Ok(None),
                 Parsed::Request(request) if request.len == head.len() => {
                     let service = Service::of_path(request.path).ok_or_else(invalid)?;
-                    Ok(Some((service, upgrade::response(request.key))))
+                    Ok(Some((service, upgrade::response_with(request.key, extension))))
                 }
                 _ => Err(invalid()),
             }

@@ -45,27 +45,36 @@ pub fn parse_request(bytes: &[u8]) -> Parsed<'_> {
 
 /// The server's answer to a request with `key`.
 pub fn response(key: &str) -> String {
+    response_with(key, None)
+}
+
+/// The same with an extension that was offered.
+pub fn response_with(key: &str, extension: Option<&str>) -> String {
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {}\r\n\r\n",
-        accept(key)
+         Sec-WebSocket-Accept: {}\r\n{}\r\n",
+        accept(key),
+        extension_line(extension)
     )
 }
 
 /// A client's request for `path`.
 pub fn request(path: &str, key: &str) -> String {
+    request_with(path, key, None)
+}
+
+/// The same with an extension that is offered.
+pub fn request_with(path: &str, key: &str, extension: Option<&str>) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+         Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{}\r\n",
+        extension_line(extension)
     )
 }
 
-/// A client's request for `path` that offers compression without context in either direction.
-pub fn request_deflate(path: &str, key: &str) -> String {
-    let head = request(path, key);
-    head.trim_end().to_owned()
-        + "\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
-           client_no_context_takeover\r\n\r\n"
+fn extension_line(extension: Option<&str>) -> String {
+    extension
+        .map_or(String::new(), |extension| format!("Sec-WebSocket-Extensions: {extension}\r\n"))
 }
 
 /// The length of a complete response that accepts `key`; `None` while it is incomplete.

@@ -11,7 +11,7 @@ export interface Options {
   protocols?: string | string[];
   /** How the server's route writes messages. Default: "envelope". */
   codec?: "envelope" | "tagged";
-  /** Waits between connections: random, up to `firstMs` (default 1,000), doubled each time up to `maxMs` (default 30,000). */
+  /** Waits between connections: random, up to `firstMs` (default 1,000), doubled each time (each round of the URLs) up to `maxMs` (default 30,000). */
   backoff?: { firstMs?: number; maxMs?: number };
   /** Events that may wait for the server's acknowledgement, sent or not. Default: 256. */
   queueMax?: number;
@@ -61,7 +61,7 @@ export interface StateChange {
   reason?: string;
 }
 
-/** What handlers of "sys.gap" are told: the session is lost, and a new one follows. */
+/** What handlers of "sys.gap" are told: the session is lost, and a new one follows. What they send goes first there. */
 export interface Gap {
   /** "unknown", "expired", "history_lost" (the server's), "protocol_error" (the counts did not fit). */
   reason: string;
@@ -100,9 +100,11 @@ export interface FieldError {
 
 /** A session with the server, whatever happens to its connections. */
 export class Client {
-  constructor(url: string | URL, options?: Options);
+  constructor(url: string | URL | (string | URL)[], options?: Options);
   /** "closed" is for good. */
   readonly state: State;
+  /** Where it is connected, or connects next: one of the URLs that it was given, made absolute. */
+  readonly url: string;
   /** It outlives connections. */
   readonly session: { readonly id: string; readonly userId: string | null } | null;
   /** How many of our events are not acknowledged yet. */
@@ -119,11 +121,21 @@ export class Client {
   request<A = Payload>(event: string, payload?: object, options?: { timeoutMs?: number }): Promise<A>;
   /** Milliseconds to the server and back. */
   ping(options?: { timeoutMs?: number }): Promise<number>;
+  /** Connects at once where it waits for its next attempt. */
+  retry(): void;
   /** Waits until everything that was sent is acknowledged. */
   flushed(): Promise<void>;
   /** Ends the session. What is not acknowledged is dropped. */
   close(): void;
 }
 
-/** Connects, and stays connected until `close()` or until the server says that there is no way back. */
-export function connect(url: string | URL, options?: Options): Client;
+/**
+ * Connects, and stays connected until `close()` or until the server says that there is no way back.
+ *
+ * Several URLs are those of the servers of one application. They are tried in turn, beginning with the first (shuffle a list that
+ * many clients have alike), or with the one where the last page's session was. A connection that falls is looked for where it was,
+ * then elsewhere; a server that goes away or has no place (1001, 1012, 1013) is left for the next at once. Waits double from one
+ * round to the next, and the long one after 1012 and 1013 is for when all have been tried. An origin that is not the page's has to
+ * be among those that the server takes, and in the page's `Content-Security-Policy`.
+ */
+export function connect(url: string | URL | (string | URL)[], options?: Options): Client;

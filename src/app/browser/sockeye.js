@@ -7,7 +7,8 @@ const SUBPROTOCOL = "sockeye.v1";
 const NAME_BYTES_MAX = 128;
 const ACK_MS = 1e3;              // the longest that something received stays unacknowledged
 const STEADY_MS = 5e3;           // a connection this old starts the backoff from anew
-const LATER_MS = 5e3;            // after 1013, at least
+const LATER_MS = [5e3, 25e3];    // after 1012 and 1013: at least, and what is added by chance
+const LEAVING = new Set([1001, 1012, 1013]);           // a server that is not to be asked again now
 const PONG_MS = 10e3;            // the longest that a connection which is asked may say nothing
 const NEVER = new Set([1000, 1002, 1003, 1005, 1007, 1008, 1009, 1010]);
 const TIMED_OUT = 4408, LOGIN = 4401, TAKEN_OVER = 4001, BROKEN = 4400;
@@ -72,7 +73,8 @@ export class EventError extends Error {
 
 /**
  * Connects, and stays connected until `close()` or until the server says that there is no way back.
- * @param {string | URL} url `ws:`, `wss:`, or relative to the page
+ * @param {string | URL | (string | URL)[]} url `ws:`, `wss:`, or relative to the page; several for the servers of one
+ *   application, which are tried in turn. The first is first: shuffle a list that many clients have alike
  * @param {import("./sockeye.d.ts").Options} [options]
  * @returns {Client}
  */
@@ -80,7 +82,8 @@ export const connect = (url, options) => new Client(url, options);
 
 /** A session with the server, whatever happens to its connections. Made by `connect`. */
 export class Client {
-  #url; #options; #codec; #clock; #random;
+  #urls; #at = 0;                // where it is connected, or connects next: #urls[#at]
+  #options; #codec; #clock; #random;
   #state = "connecting"; #session = null; #token = null;
   #connection = null;            // { socket, phase, openedAt }: the one in use; what any other says is ignored
   #timers = {};                  // by what they are for: retry, deadline, ack, watch
@@ -98,8 +101,9 @@ export class Client {
   // some socket of this session: the server may have had them. 0 <= #written <= #queue.length <= queueMax
   #received = 0; #unacked = 0; #ackEvery = 16;
   #acked = 0; #queue = []; #queueBytes = 0; #written = 0;
+  #first = null;                 // in a handler of a gap: where what it sends goes
 
-  /** Use `connect`. @param {string | URL} url @param {import("./sockeye.d.ts").Options} [options] */
+  /** Use `connect`. @param {string | URL | (string | URL)[]} url @param {import("./sockeye.d.ts").Options} [options] */
   constructor(url, options = {}) {
     this.#options = {
       protocols: options.token ? [SUBPROTOCOL] : [], codec: "envelope", queueMax: 256, queueBytesMax: 1 << 20,
@@ -109,9 +113,13 @@ export class Client {
     this.#codec = CODECS[this.#options.codec];
     if (!this.#codec) throw new TypeError(`codec: "envelope" or "tagged", not ${this.#options.codec}`);
     if (!this.#options.WebSocket) throw new TypeError("no WebSocket here: give one in the options");
-    this.#url = new URL(url, globalThis.location?.href);
-    this.#url.protocol = this.#url.protocol.replace("http", "ws");
-    this.#url.hash = "";
+    this.#urls = [url].flat().map((url) => {
+      const absolute = new URL(url, globalThis.location?.href);
+      absolute.protocol = absolute.protocol.replace("http", "ws");
+      absolute.hash = "";
+      return absolute;
+    });
+    if (this.#urls.length === 0) throw new TypeError("no URL to connect to");
     this.#random = options.random ?? Math.random;
     // Wrapped: a browser's setTimeout wants to be called on the window.
     this.#clock = options.clock ?? {
@@ -126,6 +134,9 @@ export class Client {
 
   /** "connecting" (for the first time), "open", "reconnecting" or "closed" (for good). */
   get state() { return this.#state; }
+
+  /** Where it is connected, or connects next: one of the URLs that it was given, made absolute. */
+  get url() { return this.#urls[this.#at].href; }
 
   /** The session, `{ id, userId }`, or null where there is none. It outlives connections. */
   get session() { return this.#session; }
@@ -177,6 +188,11 @@ export class Client {
     return new Promise((resolve, reject) => this.#flushed.push({ resolve, reject }));
   }
 
+  /** Connects at once where it waits for its next attempt: a button "try now", a page that is looked at again. */
+  retry() {
+    if (this.#timers.retry !== undefined) this.#open();
+  }
+
   /** Ends the session, on the server too. What is not acknowledged is dropped: `await flushed()` first. */
   close() {
     if (this.#state !== "closed") this.#finish(1000, "closed by the page");
@@ -197,7 +213,7 @@ export class Client {
       return this.#ended(1006, String(error));         // it may be had later
     }
     if (!isCurrent()) return;
-    const url = new URL(this.#url);
+    const url = new URL(this.url);
     if (this.#session) url.searchParams.set("resume", "1");
     try { connection.socket = new WebSocket(url.href, [protocols].flat().concat(credential ? `bearer.${credential}` : [])); } catch (error) {
       this.#report(error);
@@ -244,8 +260,14 @@ export class Client {
     if (isOver) return this.#finish(code, reason);
     if (code === 1011) this.#failed1011 = true;
     this.#drop();
-    const { firstMs, maxMs } = this.#options.backoff;
-    const waitMs = this.#random() * Math.min(maxMs, firstMs * 2 ** this.#failures++) + (code === 1013 ? LATER_MS : 0);
+    const { firstMs, maxMs } = this.#options.backoff, count = this.#urls.length;
+    // A session is looked for where it was. What cannot be reached, or goes away, is left for the next.
+    if (openedAt === null || LEAVING.has(code)) this.#at = (this.#at + 1) % count;
+    const backoffMs = this.#random() * Math.min(maxMs, firstMs * 2 ** Math.floor(this.#failures++ / count));
+    // Others may have a place while this one has none.
+    const isLater = (code === 1012 || code === 1013) && this.#failures >= count;
+    const laterMs = isLater ? LATER_MS[0] + this.#random() * LATER_MS[1] : 0;
+    const waitMs = Math.max(backoffMs, laterMs);
     this.#after("retry", waitMs, () => this.#open());
     this.#setState("reconnecting", { waitMs, code, reason });
   }
@@ -397,13 +419,15 @@ export class Client {
   // The server counts otherwise than we do: nothing can be said about this session any more.
   #broken() {
     const connection = this.#connection;
+    connection.phase = "broken";                       // nothing is sent there any more
     if (this.#session) this.#lose("protocol_error");
     if (this.#connection !== connection) return;       // a handler has closed
     try { connection.socket.close(BROKEN, "counts or order of the event protocol"); } catch { /* it is gone already */ }
     this.#ended(1006, "the server does not keep to the event protocol");
   }
 
-  // The session is gone. What was never on a socket goes to the next one; of the rest nobody knows.
+  // The session is gone. What was never on a socket goes to the next one, behind what the handlers of the gap send: rooms are
+  // to be joined again first. Of the rest nobody knows.
   #lose(reason) {
     const { id: sessionId } = this.#session;
     const uncertain = this.#queue.slice(0, this.#written).filter(({ event, id }) => !isSystem(event) && !ofServer(id));
@@ -414,7 +438,9 @@ export class Client {
     const unsent = new Set(this.#queue.map(({ id }) => id));
     const error = new EventError(410, `the session is lost (${reason})`, { reason: "session_lost" });
     for (const id of [...this.#pending.keys()].filter((id) => !unsent.has(id))) this.#settle(id, "reject", error);
+    this.#first = 0;
     this.#emit("sys.gap", { reason, sessionId, uncertain: uncertain.map(({ event, payload }) => ({ event, payload })) }, {});
+    this.#first = null;
   }
 
   // All handlers are called before this returns: order is theirs to keep.
@@ -464,7 +490,8 @@ export class Client {
       throw new EventError(429, `${this.#queue.length} events (${this.#queueBytes} bytes) wait for the server already`, { recoverable: true, reason: "queue_full" });
     }
     const entry = { text, bytes, event, payload, id };
-    this.#queue.push(entry);
+    if (this.#first === null) this.#queue.push(entry);
+    else this.#queue.splice(this.#first++, 0, entry);
     this.#queueBytes += bytes;
     this.#flush();
     return entry;
@@ -492,7 +519,7 @@ export class Client {
     this.#drop();
     if (!this.#session) return;
     const queue = this.#queue.map(({ event, payload, id }) => ({ event, payload, id }));
-    const kept = { session: this.#session, token: this.#token, received: this.#received, acked: this.#acked, written: this.#written, queue };
+    const kept = { url: this.url, session: this.#session, token: this.#token, received: this.#received, acked: this.#acked, written: this.#written, queue };
     try { sessionStorage.setItem(key, JSON.stringify(kept)); } catch { /* no room: a new session, then */ }
   }
 
@@ -501,7 +528,8 @@ export class Client {
     const saved = key ? sessionStorage.getItem(key) : null;
     if (saved === null) return;
     sessionStorage.removeItem(key);
-    const { session, token, received, acked, written, queue } = JSON.parse(saved);
+    const { url, session, token, received, acked, written, queue } = JSON.parse(saved);
+    this.#at = Math.max(0, this.#urls.findIndex(({ href }) => href === url));
     this.#session = Object.freeze(session);
     [this.#token, this.#received, this.#acked] = [token, received, acked];
     for (const { event, payload, id } of queue) this.#enqueue(event, payload, id);

@@ -45,10 +45,11 @@ struct Asked<'a> {
 
 impl EventClient {
     /// Begins to connect to a URL, and stays connected until [`close`](Self::close) or until the server says that
-    /// there is no way back. Credentials are the connector's headers.
+    /// there is no way back. Credentials are the connector's headers, or come from [`ClientOptions::token`].
     ///
     /// It waits between attempts: any time up to 1 s, 2 s, 4 s and so on up to 30 s, from the beginning again after a
-    /// connection that had its session for 5 s. After a close with 1012 or 1013 it waits 5 to 30 s at least, after a
+    /// connection that had its session for 5 s. After a close with 1012 or 1013 it waits 5 to 30 s at least, after a second
+    /// 1011 in a row it ends, after 4401 it goes on with a new token or ends where there is no source of them. After a
     /// refusal with `Retry-After` as long as that says, up to an hour. Where trying again
     /// cannot help ([`Disconnect::advice`](crate::app::Disconnect::advice), [`Error::retryable`]) it ends.
     ///

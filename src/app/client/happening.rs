@@ -16,7 +16,7 @@ pub enum Happening {
     /// There was a connection without the session; it goes on, and nothing was lost.
     Restored,
     /// The session is lost, and with it what the server sent meanwhile. A new one begins: rooms are to be joined
-    /// again, and what is needed asked for.
+    /// again (best by [`ClientOptions::first`](super::ClientOptions::first)), and what is needed asked for.
     Gap {
         /// Why: `unknown`, `expired`, `history_lost`, as the server says, or `protocol_error` when its counts did
         /// not fit.

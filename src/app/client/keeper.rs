@@ -12,12 +12,14 @@ use crate::client::{Backoff, Connector};
 use crate::error::Error;
 use crate::sync::Arc;
 
+use super::first::FirstEvents;
 use super::happening::Happening;
 use super::line::{End, Line};
 use super::opening::Unopened;
 use super::options::ClientOptions;
 use super::shared::Shared;
 use super::state::ClientState;
+use super::token::TokenSource;
 
 /// A connection that had its session for so long was a good one: the next wait is a short one again.
 const STEADY_AFTER: Duration = Duration::from_secs(5);
@@ -34,6 +36,8 @@ const BROKEN: u16 = 4400;
 /// ```
 pub(super) struct Keeper {
     pub(super) connector: Connector,
+    pub(super) token: Option<TokenSource>,
+    pub(super) first: Option<FirstEvents>,
     /// For a new session, and to go on with one.
     pub(super) urls: (String, String),
     pub(super) shared: Arc<Shared>,
@@ -67,6 +71,8 @@ impl Keeper {
     ) -> Self {
         Self {
             connector: connector.for_reconnecting(),
+            token: options.token.clone(),
+            first: options.first.clone(),
             urls,
             shared,
             told: VecDeque::new(),
@@ -139,8 +145,8 @@ impl Keeper {
         let comes_back = match why.advice() {
             Reconnect::WithBackoff | Reconnect::Later => true,
             Reconnect::Once => !std::mem::replace(&mut self.has_failed_internally, true),
-            // The credentials are the connector's, and those were not enough.
-            Reconnect::AfterLogin => false,
+            // Without a source the credentials are the connector's, and those are not good any more.
+            Reconnect::AfterLogin => self.token.is_some(),
             Reconnect::Never => why == Disconnect::TakenOver && self.is_doubtful,
         };
         match comes_back {

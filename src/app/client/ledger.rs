@@ -70,13 +70,14 @@ impl Ledger {
 
     // Ours.
 
-    pub(super) fn push(&mut self, entry: Entry) -> Result<(), QueueError> {
+    /// With so many before it as are there, and behind what was written.
+    pub(super) fn push_at(&mut self, place: usize, entry: Entry) -> Result<(), QueueError> {
         let bytes = self.bytes.saturating_add(entry.text.len());
         if self.queue.len() >= self.events_max || bytes > self.bytes_max {
             return Err(QueueError::Full { events: self.queue.len(), bytes: self.bytes });
         }
         self.bytes = bytes;
-        self.queue.push_back(entry);
+        self.queue.insert(place.max(self.written).min(self.queue.len()), entry);
         Ok(())
     }
 
@@ -200,6 +201,10 @@ mod tests {
         Entry { text: text.into(), kind: EntryKind::Event }
     }
 
+    fn push(ledger: &mut Ledger, entry: Entry) -> Result<(), QueueError> {
+        ledger.push_at(usize::MAX, entry)
+    }
+
     fn told(sent: u64, received: u64) -> Created {
         let json = serde_json::json!({"sessionId": "s", "userId": null, "token": "t", "expiresMs": 1,
             "sent": sent, "received": received, "ackEvery": 2});
@@ -209,7 +214,7 @@ mod tests {
     fn with(texts: &[&str]) -> Ledger {
         let mut ledger = Ledger::new(4, 10);
         ledger.begin(&told(0, 0));
-        texts.iter().for_each(|text| ledger.push(entry(text)).unwrap());
+        texts.iter().for_each(|text| push(&mut ledger, entry(text)).unwrap());
         ledger
     }
 
@@ -217,12 +222,15 @@ mod tests {
     #[test]
     fn by_31_the_queue_is_bounded() {
         let mut ledger = with(&["aaaa", "bbbb", "c", "d"]);
-        assert!(matches!(ledger.push(entry("e")), Err(QueueError::Full { events: 4, bytes: 10 })));
+        assert!(matches!(
+            push(&mut ledger, entry("e")),
+            Err(QueueError::Full { events: 4, bytes: 10 })
+        ));
         while ledger.take().is_some() {}
         ledger.acknowledge(2).unwrap();
         assert_eq!(ledger.queued(), (2, 2));
-        assert!(matches!(ledger.push(entry(&"e".repeat(9))), Err(QueueError::Full { .. })));
-        ledger.push(entry(&"e".repeat(8))).unwrap();
+        assert!(matches!(push(&mut ledger, entry(&"e".repeat(9))), Err(QueueError::Full { .. })));
+        push(&mut ledger, entry(&"e".repeat(8))).unwrap();
     }
 
     /// BY-31: after a resume what was not had is written again, in order, and what was had is not.
@@ -259,7 +267,7 @@ mod tests {
         let mut ledger = with(&["a", "b"]);
         ledger.take();
         let answer = Entry { text: "c".into(), kind: EntryKind::Answer };
-        ledger.push(answer).unwrap();
+        push(&mut ledger, answer).unwrap();
         let uncertain = ledger.lose();
         assert_eq!(uncertain.iter().map(|entry| &*entry.text).collect::<Vec<_>>(), ["a"]);
         assert_eq!((ledger.take().as_deref(), ledger.take()), (Some("b"), None));

@@ -8,15 +8,16 @@
 //! use std::time::Duration;
 //!
 //! use serde_json::{Value, json};
-//! use sockeye::app::client::{ClientOptions, EventClient, Happening};
+//! use sockeye::app::client::{ClientOptions, EventClient, FirstEvents, Happening};
 //! use sockeye::{Config, Connector};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let connector = Connector::new(Config::default());
+//! let mut options = ClientOptions::default();
+//! // Again, too, when the server has forgotten the session.
+//! options.first = Some(FirstEvents::new(|first| first.send("room.join", &json!({"room": "lobby"}))));
 //! let (client, mut incoming) =
-//!     EventClient::connect(connector, "ws://127.0.0.1:8080/ws", ClientOptions::default())?;
-//! // It waits for a connection by itself.
-//! client.send("room.join", &json!({"room": "lobby"}))?;
+//!     EventClient::connect(connector, "ws://127.0.0.1:8080/ws", options)?;
 //! let asking = client.clone();
 //! let asker = tokio::spawn(async move {
 //!     let text = json!({"room": "lobby", "text": "hello"});
@@ -36,6 +37,7 @@
 
 mod error;
 mod event_client;
+mod first;
 mod happening;
 mod incoming;
 mod keeper;
@@ -46,10 +48,13 @@ mod options;
 mod pending;
 mod shared;
 mod state;
+mod token;
 
 pub use error::{QueueError, RequestError};
 pub use event_client::EventClient;
+pub use first::{First, FirstEvents};
 pub use happening::{Happening, Question};
 pub use incoming::Incoming;
 pub use options::ClientOptions;
 pub use state::{ClientSession, ClientState};
+pub use token::TokenSource;

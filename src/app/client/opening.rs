@@ -28,7 +28,11 @@ impl Keeper {
         let reconnect = self.shared.reconnect();
         self.is_doubtful = false;
         let url = if reconnect.is_some() { &self.urls.1 } else { &self.urls.0 };
-        let socket = self.connector.connect(url).await.map_err(Unopened::Refused)?;
+        let connected = match &self.token {
+            Some(token) => token.fill(&self.connector).await?.connect(url).await,
+            None => self.connector.connect(url).await,
+        };
+        let socket = connected.map_err(Unopened::Refused)?;
         let (sender, receiver) = socket.split();
         let mut line = Line { sender, receiver };
         let mut is_resuming = reconnect.is_some();
@@ -73,6 +77,9 @@ impl Keeper {
             (_, true) => Ok(false),
             (Ok(system::CREATED), false) => {
                 shared.begin(event?.payload::<Created>().map_err(|_| Broken)?);
+                if let Some(first) = &self.first {
+                    first.fill(&shared);
+                }
                 Ok(true)
             }
             _ => Err(Broken),

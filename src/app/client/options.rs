@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::app::event::Codec;
 
+use super::first::FirstEvents;
+use super::token::TokenSource;
+
 /// Bounds and deadlines of an [`EventClient`](super::EventClient). Everything that can grow has a maximum here.
 ///
 /// ```
@@ -13,6 +16,10 @@ use crate::app::event::Codec;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientOptions {
+    /// Asked for a token before each connection (default: nobody is, and the connector's headers are all there is).
+    pub token: Option<TokenSource>,
+    /// What is sent first in each new session (default: what waits).
+    pub first: Option<FirstEvents>,
     /// How the route of the server writes its events (default: the envelope).
     pub codec: Codec,
     /// Most events of ours that are not acknowledged, sent or not (default 256).
@@ -33,6 +40,8 @@ pub struct ClientOptions {
 impl Default for ClientOptions {
     fn default() -> Self {
         Self {
+            token: None,
+            first: None,
             codec: Codec::Envelope,
             queued_events_max: 256,
             queued_bytes_max: 1024 * 1024,

@@ -85,9 +85,19 @@ impl Shared {
         name: &str,
         payload: &P,
     ) -> Result<(), QueueError> {
+        self.send_at(usize::MAX, name, payload)
+    }
+
+    /// So many stand before it.
+    pub(super) fn send_at<P: Serialize + ?Sized>(
+        &self,
+        place: usize,
+        name: &str,
+        payload: &P,
+    ) -> Result<(), QueueError> {
         self.check_name(name)?;
         let text = self.write(name, payload, None)?;
-        self.push(&mut self.book.lock(), Entry { text, kind: EntryKind::Event })
+        self.push_at(&mut self.book.lock(), place, Entry { text, kind: EntryKind::Event })
     }
 
     /// Queues a question; gives its number and what its answer comes through.
@@ -147,10 +157,14 @@ impl Shared {
     }
 
     fn push(&self, book: &mut Book, entry: Entry) -> Result<(), QueueError> {
+        self.push_at(book, usize::MAX, entry)
+    }
+
+    fn push_at(&self, book: &mut Book, place: usize, entry: Entry) -> Result<(), QueueError> {
         if book.is_over || *self.closing.borrow() {
             return Err(QueueError::Closed);
         }
-        book.ledger.push(entry)?;
+        book.ledger.push_at(place, entry)?;
         self.filled.notify_one();
         Ok(())
     }

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hub::JoinError;
+
 use super::malformed::MalformedEvent;
 
 /// An error that the client is shown, as the event `sys.error`: what a handler or a middleware returns to show
@@ -40,7 +42,8 @@ pub struct EventError {
 pub struct FieldError {
     /// Where it is in the payload, as a JSON pointer; empty for all of it. Source: RFC 6901.
     pub field: String,
-    /// The rule that it breaks: `required`, `type`, or one of the application's.
+    /// The rule that it breaks: a keyword of JSON Schema (`required`, `type`, `maxLength`) where there is one for it, or one
+    /// of the application's.
     pub rule: Cow<'static, str>,
     /// For people.
     pub message: String,
@@ -69,6 +72,15 @@ impl EventError {
     #[must_use]
     pub fn invalid(field: FieldError) -> Self {
         Self::new(422, "validation failed").with_field(field)
+    }
+
+    /// 422: these fields do not fit; the text is about the first.
+    pub(crate) fn of_fields(errors: Vec<FieldError>) -> Self {
+        let first = errors.first().map(|FieldError { field, message, .. }| {
+            format!("{}: {message}", if field.is_empty() { "/" } else { field })
+        });
+        let message = first.unwrap_or_else(|| "validation failed".to_owned());
+        Self { errors, ..Self::new(422, message) }
     }
 
     /// What stands for every error that is nobody's business: 500, not recoverable.
@@ -117,5 +129,22 @@ impl std::error::Error for EventError {}
 impl From<MalformedEvent> for EventError {
     fn from(error: MalformedEvent) -> Self {
         Self::new(error.code(), error.to_string())
+    }
+}
+
+/// For handlers that join with `?` and show why it did not go: 403 `refused` where the application says no, 422 `room_name`, 429
+/// `too_many_rooms`, 503 `room_full` or `busy` where there may be a place later, and 410 `closed`, which nobody is there
+/// to hear.
+impl From<JoinError> for EventError {
+    fn from(error: JoinError) -> Self {
+        let (code, reason) = match error {
+            JoinError::Refused => (403, "refused"),
+            JoinError::Name { .. } => (422, "room_name"),
+            JoinError::RoomFull { .. } => (503, "room_full"),
+            JoinError::TooManyRooms { .. } => (429, "too_many_rooms"),
+            JoinError::Busy { .. } => (503, "busy"),
+            JoinError::Closed => (410, "closed"),
+        };
+        Self::new(code, error.to_string()).with_reason(reason)
     }
 }

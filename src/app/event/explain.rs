@@ -62,8 +62,8 @@ fn invalid(path: &Path, message: &str) -> EventError {
     for segment in path {
         let name = match segment {
             Segment::Seq { index } => index.to_string(),
-            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
-            Segment::Enum { variant } => variant.replace('~', "~0").replace('/', "~1"),
+            Segment::Map { key } => escaped(key),
+            Segment::Enum { variant } => escaped(variant),
             Segment::Unknown => break,
         };
         pointer.push('/');
@@ -80,13 +80,17 @@ fn invalid_at(mut pointer: String, message: &str) -> EventError {
         && let Some(field) = message.split('`').nth(1)
     {
         pointer.push('/');
-        pointer.push_str(&field.replace('~', "~0").replace('/', "~1"));
+        pointer.push_str(&escaped(field));
     }
-    let summary = format!("{}: {message}", if pointer.is_empty() { "/" } else { &pointer });
-    EventError::invalid(FieldError::new(pointer, rule, message)).with_message(summary)
+    EventError::of_fields(vec![FieldError::new(pointer, rule, message)])
 }
 
-/// The rule that serde's words are about.
+/// A name as a part of a JSON pointer. Source: RFC 6901 3.
+pub(crate) fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// The rule that serde's words are about, by its keyword in JSON Schema where there is one.
 fn rule_of(message: &str) -> &'static str {
     let rules = [
         ("missing field", "required"),
@@ -94,7 +98,7 @@ fn rule_of(message: &str) -> &'static str {
         ("invalid value", "value"),
         ("invalid length", "length"),
         ("unknown variant", "enum"),
-        ("unknown field", "unknown"),
+        ("unknown field", "additionalProperties"),
         ("duplicate field", "twice"),
     ];
     let found = rules.iter().find(|(words, _)| message.starts_with(words));

@@ -26,4 +26,6 @@ pub use unwritable::UnwritableEvent;
 pub use value::Event;
 
 pub(crate) use codec::NAME_BYTES_MAX;
+#[cfg(feature = "schema")]
+pub(crate) use explain::escaped;
 pub(crate) use write::{Outgoing, PayloadKind};

@@ -19,6 +19,8 @@ pub(super) const NOTHING: &str = "{}";
 /// An event that is borrowed from the text it was read from. Made by [`Codec::parse`].
 #[derive(Clone, Debug)]
 pub struct EventRef<'a> {
+    /// All of it.
+    text: &'a str,
     name: Cow<'a, str>,
     payload: Payload<'a>,
     correlation_id: Option<Cow<'a, str>>,
@@ -29,8 +31,8 @@ pub struct EventRef<'a> {
 enum Payload<'a> {
     /// An object.
     Whole(Option<&'a str>),
-    /// An object without those of its members that are the codec's.
-    Rest(&'a str),
+    /// All but those members that are the codec's.
+    Rest,
 }
 
 impl<'a> EventRef<'a> {
@@ -44,10 +46,10 @@ impl<'a> EventRef<'a> {
         let name = members.name()?;
         let payload = match codec {
             Codec::Envelope => Payload::Whole(members.payload()?),
-            Codec::Tagged => Payload::Rest(text),
+            Codec::Tagged => Payload::Rest,
         };
         let (correlation_id, timestamp) = (members.correlation_id()?, members.timestamp()?);
-        Ok(Self { name, payload, correlation_id, timestamp })
+        Ok(Self { text, name, payload, correlation_id, timestamp })
     }
 
     /// Its name.
@@ -85,8 +87,13 @@ impl<'a> EventRef<'a> {
                 let json = json.unwrap_or(NOTHING);
                 serde_json::from_str(json).map_err(|_| explain::whole::<T>(json))
             }
-            Payload::Rest(json) => rest::parse(json).map_err(|_| explain::rest::<T>(json)),
+            Payload::Rest => rest::parse(self.text).map_err(|_| explain::rest::<T>(self.text)),
         }
+    }
+
+    /// The whole message as a value, the codec's members among it.
+    pub(crate) fn message<T: Deserialize<'a>>(&self) -> Result<T, EventError> {
+        serde_json::from_str(self.text).map_err(|_| explain::whole::<T>(self.text))
     }
 
     /// The event, owned.
@@ -96,7 +103,7 @@ impl<'a> EventRef<'a> {
     pub fn to_event(&self) -> Event {
         let payload = match self.payload {
             Payload::Whole(json) => json.map(str::to_owned),
-            Payload::Rest(json) => rest::object(json),
+            Payload::Rest => rest::object(self.text),
         };
         let payload = payload.and_then(|json| RawValue::from_string(json).ok());
         let (name, correlation_id) = (self.name.clone(), self.correlation_id.clone());

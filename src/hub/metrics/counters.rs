@@ -196,6 +196,7 @@ impl Metrics {
             jobs_refused: self.sum(|shard| &shard.jobs_refused),
             broadcast: self.broadcast_us.snapshot(),
             round_trip: self.round_trip_us.snapshot(),
+            cluster: None,
         }
     }
 

@@ -12,6 +12,7 @@
 //! No text from outside is in a label: names of rooms and users would be a series each, and a way to
 //! write into somebody else's dashboard.
 
+mod cluster;
 mod counters;
 mod histogram;
 mod labels;
@@ -19,6 +20,7 @@ mod prometheus;
 mod sink;
 mod snapshot;
 
+pub use cluster::ClusterSnapshot;
 pub use counters::Metrics;
 pub use histogram::{DURATION_US_MAX, Histogram, HistogramSnapshot};
 pub use labels::{CloseClass, DropPolicy, JoinRefusal, Rejection};

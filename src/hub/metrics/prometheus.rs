@@ -76,7 +76,7 @@ impl Snapshot {
     /// The snapshot in Prometheus' text format 0.0.4; [`CONTENT_TYPE`] is its type.
     ///
     /// Names begin with `sockeye_`; counters end in `_total`; durations are in seconds. Every series is
-    /// there from the beginning, also at zero.
+    /// there from the beginning, also at zero; those of a cluster where the hub is a node of one.
     #[must_use]
     pub fn prometheus(&self, labels: &ConstantLabels) -> String {
         // About as long as it gets, so that it is written without moving.
@@ -90,6 +90,7 @@ impl Snapshot {
             &self.broadcast,
         );
         page.histogram("round_trip_seconds", "Time from a ping to its pong.", &self.round_trip);
+        page.cluster(self);
         page.text
     }
 }
@@ -148,6 +149,16 @@ impl Page<'_> {
         self.counter("deliveries_total", help, snapshot.deliveries);
         let help = "Broadcasts that were not taken because the job queue was full.";
         self.counter("jobs_refused_total", help, snapshot.jobs_refused);
+    }
+
+    fn cluster(&mut self, snapshot: &Snapshot) {
+        let Some(cluster) = &snapshot.cluster else { return };
+        for (name, help, value) in cluster.gauges() {
+            self.gauge(name, help, value);
+        }
+        for (name, help, value) in cluster.counters() {
+            self.counter(name, help, value);
+        }
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cluster::ClusterSnapshot;
 use super::histogram::HistogramSnapshot;
 use super::labels::{CloseClass, DropPolicy, JoinRefusal, Rejection};
 
@@ -70,6 +71,8 @@ pub struct Snapshot {
     pub broadcast: HistogramSnapshot,
     /// How long pongs took.
     pub round_trip: HistogramSnapshot,
+    /// The node, where the hub is one of many.
+    pub cluster: Option<ClusterSnapshot>,
 }
 
 impl Snapshot {
@@ -98,6 +101,10 @@ impl Snapshot {
             jobs_refused: self.jobs_refused.saturating_sub(earlier.jobs_refused),
             broadcast: self.broadcast.since(&earlier.broadcast),
             round_trip: self.round_trip.since(&earlier.round_trip),
+            cluster: self.cluster.as_ref().map(|now| match &earlier.cluster {
+                Some(earlier) => now.since(earlier),
+                None => now.clone(),
+            }),
         }
     }
 

@@ -1,9 +1,9 @@
-//! The load generator. Modes: `echo`, `broadcast`, `idle`, `connect`.
+//! The load generator. Modes: `echo`, `broadcast`, `idle`, `connect`, `resume`.
 
 use std::net::SocketAddr;
 
 use versus::limits;
-use versus::load::{Result, broadcast, connect, echo, idle};
+use versus::load::{Result, broadcast, connect, echo, idle, resume};
 use versus::options::Options;
 
 fn main() -> Result<()> {
@@ -16,6 +16,7 @@ fn main() -> Result<()> {
         [mode] if mode == "broadcast" => broadcast::run(&options, address),
         [mode] if mode == "idle" => idle::run(&options, address),
         [mode] if mode == "connect" => connect::run(&options, address),
-        _ => Err("one mode of: echo broadcast idle connect".into()),
+        [mode] if mode == "resume" => resume::run(&options, address),
+        _ => Err("one mode of: echo broadcast idle connect resume".into()),
     }
 }

@@ -5,18 +5,19 @@ use std::io;
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use versus::deflate::Deflate;
 use versus::options::Options;
 use versus::room::{Member, Room};
 use versus::tokio_server::{self, Service};
 use wtx::Error;
 use wtx::collection::Vector;
 use wtx::rng::Xorshift64;
+use wtx::web_socket::compression::{Flate2, NegotiatedCompression, WindowBits};
 use wtx::web_socket::{
-    Frame, OpCode, WebSocketAcceptor, WebSocketOwned, WebSocketPayloadOrigin, WebSocketReaderOwned,
-    WebSocketWriterOwned,
+    DeflateConfig, Frame, OpCode, WebSocketAcceptor, WebSocketOwned, WebSocketPayloadOrigin,
+    WebSocketReaderOwned, WebSocketWriterOwned,
 };
 
-type Connection = WebSocketOwned<(), Xorshift64, TcpStream, false>;
 type Reader = WebSocketReaderOwned<(), Xorshift64, OwnedReadHalf, false>;
 type Writer = WebSocketWriterOwned<(), Xorshift64, OwnedWriteHalf, false>;
 
@@ -28,8 +29,23 @@ struct Message {
 }
 
 fn main() -> io::Result<()> {
+    let options = Options::from_env();
     let room = Room::default();
-    tokio_server::run(&Options::from_env(), |stream| serve(stream, room.clone()))
+    match Deflate::from_options(&options) {
+        None => tokio_server::run(&options, |stream| serve(stream, room.clone())),
+        Some(Deflate::NoContext) => tokio_server::run(&options, serve_deflated),
+        Some(Deflate::Takeover) => Err(io::Error::other("it keeps no context")),
+    }
+}
+
+/// Echo alone.
+async fn serve_deflated(stream: TcpStream) -> Result<(), Error> {
+    let terms = DeflateConfig {
+        client_max_window_bits: WindowBits::Fifteen,
+        server_max_window_bits: WindowBits::Fifteen,
+        ..DeflateConfig::default()
+    };
+    echo(WebSocketAcceptor::default().compression(Flate2::from(terms)).accept(stream).await?).await
 }
 
 async fn serve(stream: TcpStream, room: Room<Message>) -> Result<(), Error> {
@@ -52,7 +68,9 @@ async fn serve(stream: TcpStream, room: Room<Message>) -> Result<(), Error> {
     }
 }
 
-async fn echo(mut connection: Connection) -> Result<(), Error> {
+async fn echo<C: NegotiatedCompression>(
+    mut connection: WebSocketOwned<C, Xorshift64, TcpStream, false>,
+) -> Result<(), Error> {
     let (mut common, mut reader, mut writer) = connection.split_mut();
     let mut buffer = Vector::new();
     loop {

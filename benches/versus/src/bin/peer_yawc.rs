@@ -8,12 +8,13 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use tokio::net::TcpStream;
 use versus::batched;
+use versus::deflate::Deflate;
 use versus::frame::PAYLOAD_BYTES_MAX;
 use versus::options::Options;
 use versus::room::Room;
 use versus::tokio_server;
 use yawc::frame::{Frame, OpCode};
-use yawc::{Result, Role, WebSocket, WebSocketError};
+use yawc::{DeflateOptions, Result, Role, WebSocket, WebSocketError};
 
 const FLUSH_BYTES: usize = 64 * 1024;
 
@@ -21,17 +22,24 @@ const FLUSH_BYTES: usize = 64 * 1024;
 struct Connection(WebSocket<TcpStream>);
 
 fn main() -> io::Result<()> {
+    let options = Options::from_env();
+    let deflate = Deflate::from_options(&options);
     let room = Room::default();
-    tokio_server::run(&Options::from_env(), |stream| serve(stream, room.clone()))
+    tokio_server::run(&options, |stream| serve(stream, deflate, room.clone()))
 }
 
-async fn serve(stream: TcpStream, room: Room<Frame>) -> Result<()> {
-    let service = tokio_server::upgrade(&stream).await?;
-    let options = yawc::Options::default()
+async fn serve(stream: TcpStream, deflate: Option<Deflate>, room: Room<Frame>) -> Result<()> {
+    let extension = deflate.map(Deflate::extension);
+    let service = tokio_server::upgrade_with(&stream, extension).await?;
+    let mut options = yawc::Options::default()
         .with_utf8()
         .with_limits(PAYLOAD_BYTES_MAX + 1, 2 * PAYLOAD_BYTES_MAX)
         .with_backpressure_boundary(FLUSH_BYTES);
-    let connection = Connection(WebSocket::from_stream(stream, Role::Server, options)?);
+    // Its terms are in the header; the level is its default.
+    options.compression = deflate.map(|_| DeflateOptions::default());
+    let role = Role::Server;
+    let socket = WebSocket::from_stream_with_extensions(stream, role, extension, options)?;
+    let connection = Connection(socket);
     let is_data = |frame: &Frame| matches!(frame.opcode(), OpCode::Text | OpCode::Binary);
     batched::serve(connection, service, &room, is_data).await
 }

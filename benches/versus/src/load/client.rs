@@ -2,16 +2,17 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Instant;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketType, recv, send};
 
 use super::histogram::Histogram;
 use super::payload::Payload;
 use super::reply::{Cursor, Reply};
 use super::{PATIENCE, Result};
+use crate::deflate::Deflate;
 use crate::frame;
 use crate::upgrade;
 
@@ -21,28 +22,39 @@ pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub struct Client {
     pub socket: TcpStream,
     cursor: Cursor,
-    /// As many frames as may be in flight, to be sent in one call.
+    /// The messages one after the other, again and again: as many more as may be in flight, so that from
+    /// any place in the first round all of these can be sent in one call.
     frames: Vec<u8>,
-    frame_len: usize,
-    /// How far into a frame the kernel took the last write: `offset < frame_len`.
+    /// Of the frames of one round.
+    lens: Vec<usize>,
+    /// The next of them.
+    next: usize,
+    /// How far the kernel took the last write: `offset < round_len`.
     offset: usize,
+    round_len: usize,
     /// Bytes to send, from `offset` on.
     queued: usize,
+    received: u64,
     /// When what is in flight was sent, and how many messages that were.
     sent: VecDeque<(Instant, u64)>,
 }
 
 impl Client {
-    /// Connects and completes the opening handshake.
+    /// Connects, as number `index`, and completes the opening handshake.
     ///
     /// # Errors
     /// The connection, or an answer that does not accept it.
-    pub fn open(address: SocketAddr, path: &str, is_deflate: bool) -> Result<Self> {
-        let mut socket = TcpStream::connect(address)?;
+    pub fn open(
+        address: SocketAddr,
+        path: &str,
+        deflate: Option<Deflate>,
+        index: usize,
+    ) -> Result<Self> {
+        let mut socket = connect(address, index)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        let request = if is_deflate { upgrade::request_deflate } else { upgrade::request };
-        socket.write_all(request(path, KEY).as_bytes())?;
+        let extension = deflate.map(Deflate::extension);
+        socket.write_all(upgrade::request_with(path, KEY, extension).as_bytes())?;
         let mut head = Vec::new();
         loop {
             let mut space = [0; 2048];
@@ -50,10 +62,7 @@ impl Client {
             head.extend_from_slice(&space[..received]);
             match upgrade::parse_response(&head, KEY)? {
                 Some(len) if len == head.len() => {
-                    let head = String::from_utf8_lossy(&head);
-                    if is_deflate && !head.contains("permessage-deflate") {
-                        return Err("the server does not compress".into());
-                    }
+                    check_extensions(&String::from_utf8_lossy(&head), deflate)?;
                     break;
                 }
                 None if received > 0 => {}
@@ -65,27 +74,42 @@ impl Client {
             socket,
             cursor: Cursor::default(),
             frames: Vec::new(),
-            frame_len: 0,
+            lens: Vec::new(),
+            next: 0,
             offset: 0,
+            round_len: 0,
             queued: 0,
+            received: 0,
             sent: VecDeque::new(),
         })
     }
 
     /// Prepares to send `payload`, up to `in_flight` times at once, masked with `key`.
     pub fn prepare(&mut self, payload: &Payload, in_flight: usize, key: [u8; 4]) {
-        let frame = frame::client_frame(payload.first, &payload.bytes, key);
-        self.frame_len = frame.len();
-        self.frames = frame.repeat(in_flight);
+        let frames = payload.messages.iter();
+        let frames = frames.map(|bytes| frame::client_frame(payload.first, bytes, key));
+        let frames: Vec<_> = frames.collect();
+        self.lens = frames.iter().map(Vec::len).collect();
+        self.round_len = self.lens.iter().sum();
+        let rounds = 1 + in_flight.div_ceil(frames.len());
+        self.frames = frames.concat().repeat(rounds);
     }
 
-    /// Sends the message `count` times.
+    /// Bytes received so far, headers and all.
+    pub const fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Sends the next `count` messages.
     ///
     /// # Errors
     /// The socket failed.
     pub fn send(&mut self, count: u64, now: Instant) -> Result<()> {
         self.sent.push_back((now, count));
-        self.queued += count as usize * self.frame_len;
+        for _ in 0..count {
+            self.queued += self.lens[self.next];
+            self.next = (self.next + 1) % self.lens.len();
+        }
         self.flush()
     }
 
@@ -100,7 +124,7 @@ impl Client {
             match send(&self.socket, bytes, SendFlags::NOSIGNAL) {
                 Ok(sent) => {
                     self.queued -= sent;
-                    self.offset = (self.offset + sent) % self.frame_len;
+                    self.offset = (self.offset + sent) % self.round_len;
                 }
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -122,6 +146,7 @@ impl Client {
                 Err(Errno::AGAIN) => return Ok(completed),
                 Err(error) => return Err(error.into()),
             };
+            self.received += received as u64;
             completed += reply.check(&mut self.cursor, &block[..received])? as u64;
             if received < block.len() {
                 return Ok(completed);
@@ -144,4 +169,32 @@ impl Client {
             }
         }
     }
+}
+
+/// The answer agrees to what is measured, and to nothing else.
+fn check_extensions(head: &str, deflate: Option<Deflate>) -> Result<()> {
+    let head = head.to_ascii_lowercase();
+    let is_deflate = head.contains("permessage-deflate");
+    let keeps_nothing = head.contains("server_no_context_takeover");
+    match deflate {
+        None if is_deflate => Err("the server compresses unasked".into()),
+        Some(_) if !is_deflate => Err("the server does not compress".into()),
+        Some(Deflate::Takeover) if keeps_nothing => Err("the server keeps no context".into()),
+        _ => Ok(()),
+    }
+}
+
+/// Connects. An address has some 28,000 ports to call from, so that the connections behind the first have other
+/// addresses of loopback.
+pub fn connect(address: SocketAddr, index: usize) -> Result<TcpStream> {
+    const PER_SOURCE: usize = 20_000;
+    let source = index / PER_SOURCE;
+    if source == 0 {
+        return Ok(TcpStream::connect(address)?);
+    }
+    let source = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + u32::try_from(source)?);
+    let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    net::bind(&socket, &SocketAddr::from((source, 0)))?;
+    net::connect(&socket, &address)?;
+    Ok(TcpStream::from(socket))
 }

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::client::KEY;
-use super::fleet::Poll;
+use super::fleet::{Poll, TICK};
 use super::window::{self, Tally};
 use super::{PATIENCE, Result};
 use crate::frame;
@@ -45,7 +45,7 @@ fn keep_up(address: SocketAddr, count: usize, duration: Duration) -> Result<Tall
         visits.push(Some(Visit::begin(address, &poll, index)?));
     }
     while visits.iter().any(Option::is_some) {
-        let events: Vec<_> = poll.wait()?.collect();
+        let events: Vec<_> = poll.wait(TICK)?.collect();
         for (index, _) in events {
             let Some(visit) = &mut visits[index] else {
                 continue;

@@ -20,7 +20,10 @@ const BLOCK_BYTES: usize = 256 * 1024;
 const EVENTS_MAX: usize = 1024;
 
 /// The longest wait before the caller looks at the clock again.
-const TICK: Duration = Duration::from_millis(20);
+pub const TICK: Duration = Duration::from_millis(20);
+
+/// A wait shorter than this is none: the kernel's own timers are not finer.
+const NO_WAIT: Duration = Duration::from_micros(100);
 
 pub struct Fleet {
     pub clients: Vec<Client>,
@@ -41,15 +44,33 @@ impl Fleet {
     /// # Errors
     /// One of them could not be opened.
     pub fn open(address: SocketAddr, path: &str, count: usize, reply: Reply) -> Result<Self> {
+        Self::open_at(address, |_| path.to_owned(), count, reply)
+    }
+
+    /// The same with a path for each.
+    ///
+    /// # Errors
+    /// One of them could not be opened.
+    pub fn open_at(
+        address: SocketAddr,
+        path: impl Fn(usize) -> String,
+        count: usize,
+        reply: Reply,
+    ) -> Result<Self> {
         let poll = Poll::new()?;
         let mut clients = Vec::with_capacity(count);
         for index in 0..count {
-            let client = Client::open(address, path, reply.is_any())
+            let client = Client::open(address, &path(index), reply.deflate(), index)
                 .map_err(|error| format!("connection {index} of {count}: {error}"))?;
             poll.add(&client.socket, index)?;
             clients.push(client);
         }
         Ok(Self { clients, reply, block: vec![0; BLOCK_BYTES], poll })
+    }
+
+    /// Bytes received on all connections so far.
+    pub fn received(&self) -> u64 {
+        self.clients.iter().map(Client::received).sum()
     }
 
     /// Waits for events and handles them: `returned` gets each connection that replies were
@@ -59,9 +80,21 @@ impl Fleet {
     /// Of a connection, or of `returned`.
     pub fn turn(
         &mut self,
+        returned: impl FnMut(usize, &mut Client, u64) -> Result<()>,
+    ) -> Result<()> {
+        self.turn_within(TICK, returned)
+    }
+
+    /// The same with a wait of so long at most.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    pub fn turn_within(
+        &mut self,
+        wait: Duration,
         mut returned: impl FnMut(usize, &mut Client, u64) -> Result<()>,
     ) -> Result<()> {
-        for (index, flags) in self.poll.wait()? {
+        for (index, flags) in self.poll.wait(wait)? {
             let client = &mut self.clients[index];
             if flags.contains(EventFlags::OUT) {
                 client.flush()?;
@@ -92,9 +125,10 @@ impl Poll {
         Ok(())
     }
 
-    /// Waits a little; returns whose events came.
-    pub fn wait(&mut self) -> Result<impl Iterator<Item = (usize, EventFlags)>> {
-        let timeout = Timespec::try_from(TICK)?;
+    /// Waits so long at most; returns whose events came.
+    pub fn wait(&mut self, most: Duration) -> Result<impl Iterator<Item = (usize, EventFlags)>> {
+        let most = if most < NO_WAIT { Duration::ZERO } else { most.min(TICK) };
+        let timeout = Timespec::try_from(most)?;
         self.events.clear();
         match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => {}

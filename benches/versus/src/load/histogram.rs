@@ -8,6 +8,7 @@ const STEPS: u64 = 32;
 pub struct Histogram {
     counts: Vec<u64>,
     total: u64,
+    max_ns: u64,
 }
 
 impl Histogram {
@@ -18,6 +19,7 @@ impl Histogram {
         }
         self.counts[bucket] += count;
         self.total += count;
+        self.max_ns = self.max_ns.max(time_ns);
     }
 
     /// The time, in nanoseconds, under which `share` of all lie.
@@ -29,6 +31,11 @@ impl Histogram {
             sum >= wanted
         });
         found.map_or(0, lower_bound)
+    }
+
+    /// The longest, in nanoseconds, exactly.
+    pub const fn max(&self) -> u64 {
+        self.max_ns
     }
 }
 

@@ -12,6 +12,8 @@ pub mod histogram;
 pub mod idle;
 pub mod payload;
 pub mod reply;
+pub mod resume;
+pub mod schedule;
 pub mod window;
 
 use std::error::Error;

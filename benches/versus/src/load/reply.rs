@@ -2,6 +2,7 @@
 
 use super::Result;
 use super::payload::Payload;
+use crate::deflate::Deflate;
 use crate::frame;
 
 /// One read in this many is compared byte by byte.
@@ -12,7 +13,7 @@ pub struct Reply {
     frame: Vec<u8>,
     header_len: usize,
     /// Frames are counted, whatever they hold.
-    is_any: bool,
+    deflate: Option<Deflate>,
 }
 
 /// How far a connection is: `position < frame.len()` between two reads.
@@ -27,14 +28,14 @@ pub struct Cursor {
 
 impl Reply {
     pub fn new(payload: &Payload) -> Self {
-        let frame = frame::server_frame(payload.first, &payload.bytes);
-        let header_len = frame.len() - payload.bytes.len();
-        Self { header_len, frame, is_any: payload.is_deflate }
+        let frame = frame::server_frame(payload.first, &payload.messages[0]);
+        let header_len = frame.len() - payload.messages[0].len();
+        Self { header_len, frame, deflate: payload.deflate }
     }
 
-    /// Whether replies are only counted, for compression was asked for.
-    pub fn is_any(&self) -> bool {
-        self.is_any
+    /// The compression that was asked for: replies are only counted.
+    pub fn deflate(&self) -> Option<Deflate> {
+        self.deflate
     }
 
     /// Takes what a read brought; returns how many replies it completes.
@@ -42,7 +43,7 @@ impl Reply {
     /// # Errors
     /// The bytes are not what they must be.
     pub fn check(&self, cursor: &mut Cursor, mut bytes: &[u8]) -> Result<usize> {
-        if self.is_any {
+        if self.deflate.is_some() {
             return count(cursor, bytes);
         }
         let is_sample = cursor.reads.is_multiple_of(SAMPLE);
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
 
     fn reply() -> Reply {
-        Reply::new(&Payload { first: frame::BINARY, bytes: vec![5; 300], is_deflate: false })
+        Reply::new(&Payload::plain(frame::BINARY, vec![5; 300]))
     }
 
     #[test]
@@ -137,7 +138,8 @@ mod tests {
 
     #[test]
     fn every_cut_of_frames_that_are_only_counted_counts_them() {
-        let payload = Payload { first: frame::TEXT, bytes: vec![5; 300], is_deflate: true };
+        let mut payload = Payload::plain(frame::TEXT, vec![5; 300]);
+        payload.deflate = Some(Deflate::NoContext);
         let reply = Reply::new(&payload);
         let mut bytes = Vec::new();
         for len in [0, 1, 300, 70_000] {

@@ -20,6 +20,8 @@ pub struct Tally {
     /// Messages returned, deliveries or handshakes.
     pub messages: u64,
     pub latencies: Histogram,
+    /// Of all replies, headers and all.
+    pub received_bytes: u64,
 }
 
 /// Warms up with `run`, measures it for `--seconds`, and prints the outcome as a line of JSON.
@@ -48,7 +50,11 @@ pub fn measure(options: &Options, mut run: impl FnMut(Duration) -> Result<Tally>
             "seconds": seconds,
             "messages_per_second": messages as f64 / seconds,
             "p50_us": tally.latencies.quantile(0.5) as f64 / 1e3,
+            "p90_us": tally.latencies.quantile(0.9) as f64 / 1e3,
             "p99_us": tally.latencies.quantile(0.99) as f64 / 1e3,
+            "p99_9_us": tally.latencies.quantile(0.999) as f64 / 1e3,
+            "max_us": tally.latencies.max() as f64 / 1e3,
+            "received_bytes_per_message": tally.received_bytes as f64 / messages as f64,
             "server_cpu_ns": used_ns,
             "server_cpu_ns_per_message": used_ns.map(|used| used as f64 / messages as f64),
         })

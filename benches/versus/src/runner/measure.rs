@@ -33,9 +33,12 @@ pub struct Outcome {
 /// # Errors
 /// The server did not start, or the load failed.
 pub fn measure(settings: &Settings, server: &Server, row: &Row) -> Result<Outcome> {
-    let contract = ["--port", "0", "--threads", "1"].map(str::to_owned);
-    let arguments = contract.iter().chain(&server.arguments);
-    let process = Process::start(&server.path, arguments, settings.server_core)?;
+    let contract = ["--port", "0", "--threads", "1"];
+    let deflate = row.deflate.map(|deflate| ["--deflate", deflate.name()]);
+    let contract = contract.into_iter().chain(deflate.into_iter().flatten()).map(str::to_owned);
+    // A script stands before what is for it.
+    let arguments = server.arguments.iter().cloned().chain(contract);
+    let process = Process::start(&server.path, arguments, &[settings.server_core])?;
     let target = [
         "--address".to_owned(),
         process.address()?.to_string(),
@@ -43,7 +46,7 @@ pub fn measure(settings: &Settings, server: &Server, row: &Row) -> Result<Outcom
         process.id().to_string(),
     ];
     match row.measure {
-        Measure::CpuTime => cpu_time(settings, row, &target),
+        Measure::CpuTime | Measure::CpuTimeAlone => cpu_time(settings, row, &target),
         Measure::IdleMemory => idle_memory(settings, row, &target, process.id()),
     }
 }
@@ -81,5 +84,5 @@ fn idle_memory(settings: &Settings, row: &Row, target: &[String], id: u32) -> Re
 
 fn start_load(settings: &Settings, row: &Row, more: &[String]) -> Result<Process> {
     let arguments = row.load.split(' ').chain(more.iter().map(String::as_str));
-    Process::start(&settings.load, arguments, settings.load_core)
+    Process::start(&settings.load, arguments, &[settings.load_core])
 }

@@ -15,24 +15,24 @@ use crate::load::Result;
 /// How long a server may take until it listens.
 const START: Duration = Duration::from_secs(10);
 
-/// A process on one core. It is ended with the value.
+/// A process on some cores. It is ended with the value.
 pub struct Process {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Process {
-    /// Starts `path` on `core`.
+    /// Starts `path` on `cores`.
     ///
     /// # Errors
     /// It could not be started.
     pub fn start(
         path: &Path,
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
-        core: usize,
+        cores: &[usize],
     ) -> Result<Self> {
-        // What is started inherits the core of this thread.
-        affinity::pin(core)?;
+        // What is started inherits the cores of this thread.
+        affinity::pin(cores)?;
         let mut child = Command::new(path)
             .args(arguments)
             .stdin(Stdio::piped())

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
+use crate::load::Result;
+
 /// The server the others are set against.
 pub const BASE: &str = "raw";
 
@@ -35,9 +37,48 @@ impl Results {
         median(values.iter().filter_map(|(round, value)| Some(value / base.get(round)?)))
     }
 
+    /// The median over the rounds of a field of the load's own report.
+    pub fn median_of_report(&self, row: &str, server: &str, field: &str) -> Option<f64> {
+        let own = self.reports.iter();
+        let own = own.filter(|report| report["load"] == row && report["server"] == server);
+        median(own.filter_map(|report| report["report"][field].as_f64()))
+    }
+
     /// Every single figure, for a file.
     pub fn reports(&self) -> &[Value] {
         &self.reports
+    }
+
+    /// The figures of such a file.
+    ///
+    /// # Errors
+    /// What is not one of them.
+    pub fn from_reports(reports: &[Value]) -> Result<Self> {
+        let mut results = Self::default();
+        for report in reports {
+            let parts = (
+                report["load"].as_str(),
+                report["server"].as_str(),
+                report["round"].as_u64(),
+                report["value"].as_f64(),
+            );
+            let (Some(row), Some(server), Some(round), Some(value)) = parts else {
+                return Err(format!("not a result: {report}").into());
+            };
+            results.add(row, server, round as usize, value, &report["report"]);
+        }
+        Ok(results)
+    }
+
+    /// The servers that have results, in the order of their first.
+    pub fn servers(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        for name in self.reports.iter().filter_map(|report| report["server"].as_str()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
     }
 
     fn of(&self, row: &str, server: &str) -> Option<&HashMap<usize, f64>> {
@@ -71,5 +112,18 @@ mod tests {
         assert_eq!(results.median_ratio("echo", "other"), Some(1.2));
         assert_eq!(results.median("echo", BASE), Some(100.0));
         assert_eq!(results.median("idle", BASE), None);
+    }
+
+    #[test]
+    fn a_file_has_all_there_is() {
+        let mut results = Results::default();
+        results.add("deflate", "b", 0, 2.0, &json!({ "bytes": 10 }));
+        results.add("deflate", "a", 0, 1.0, &json!({ "bytes": 12 }));
+        results.add("deflate", "b", 1, 4.0, &json!({ "bytes": 20 }));
+        let read = Results::from_reports(results.reports()).unwrap();
+        assert_eq!(read.servers(), ["b", "a"]);
+        assert_eq!(read.median("deflate", "b"), Some(3.0));
+        assert_eq!(read.median_of_report("deflate", "b", "bytes"), Some(15.0));
+        assert!(Results::from_reports(&[json!({ "load": "x" })]).is_err());
     }
 }

@@ -1,10 +1,14 @@
 //! The loads.
 
+use crate::deflate::Deflate;
+
 /// What a row measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     /// The server's CPU time per message, as a ratio to that of `raw` in the same round.
     CpuTime,
+    /// The same in nanoseconds, for what `raw` cannot do, and the bytes of a reply.
+    CpuTimeAlone,
     /// The growth of the server's resident memory per idle connection.
     IdleMemory,
 }
@@ -16,16 +20,28 @@ pub struct Row {
     pub measure: Measure,
     /// The load generator's mode and options.
     pub load: &'static str,
-    /// A ratio to `raw`, or bytes.
+    /// The compression it asks for, which the server is told.
+    pub deflate: Option<Deflate>,
+    /// A ratio to `raw`, nanoseconds, or bytes.
     pub target: f64,
 }
 
 const fn cpu(name: &'static str, title: &'static str, load: &'static str, target: f64) -> Row {
-    Row { name, title, measure: Measure::CpuTime, load, target }
+    Row { name, title, measure: Measure::CpuTime, load, deflate: None, target }
+}
+
+const fn deflated(
+    name: &'static str,
+    title: &'static str,
+    load: &'static str,
+    deflate: Deflate,
+    target: f64,
+) -> Row {
+    Row { name, title, measure: Measure::CpuTimeAlone, load, deflate: Some(deflate), target }
 }
 
 const fn idle(name: &'static str, title: &'static str, load: &'static str, target: f64) -> Row {
-    Row { name, title, measure: Measure::IdleMemory, load, target }
+    Row { name, title, measure: Measure::IdleMemory, load, deflate: None, target }
 }
 
 /// Every load, in the order of the table.
@@ -103,6 +119,20 @@ pub const ROWS: &[Row] = &[
         1.05,
     ),
     cpu("connect", "handshake and close, 16 at a time", "connect --connections 16", 1.08),
+    deflated(
+        "deflate1k",
+        "deflate echo 1 KiB JSON, no context, ns and bytes of a reply",
+        "echo --size 1024 --connections 50 --in-flight 4 --deflate no-context",
+        Deflate::NoContext,
+        16_000.0,
+    ),
+    deflated(
+        "takeover1k",
+        "deflate echo 1 KiB JSON, context takeover, ns and bytes of a reply",
+        "echo --size 1024 --connections 50 --in-flight 4 --deflate takeover",
+        Deflate::Takeover,
+        28_000.0,
+    ),
     idle("idle1k", "idle connection after one echo of 1 KiB, bytes", "idle --size 1024", 1024.0),
     idle("idle16k", "idle connection after one echo of 16 KiB, bytes", "idle --size 16384", 1024.0),
 ];
@@ -110,6 +140,14 @@ pub const ROWS: &[Row] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_load_asks_for_the_compression_its_server_is_told() {
+        for row in ROWS {
+            let asked = row.load.split_once("--deflate ").map(|(_, mode)| mode);
+            assert_eq!(asked, row.deflate.map(Deflate::name), "{}", row.name);
+        }
+    }
 
     #[test]
     fn names_are_unique() {

@@ -57,7 +57,14 @@ fn rows(only: Option<&str>) -> Result<Vec<&'static Row>> {
 fn servers(options: &Options, known: Vec<Server>) -> Result<Vec<Server>> {
     let mut chosen = Vec::new();
     match options.text("servers") {
-        None => chosen.extend(known.into_iter().filter(|server| server.path.exists())),
+        None => {
+            let (built, missing): (Vec<_>, Vec<_>) =
+                known.into_iter().partition(|server| server.path.exists());
+            for server in missing {
+                eprintln!("LEFT OUT: {}: no {} (--build)", server.name, server.path.display());
+            }
+            chosen.extend(built);
+        }
         Some(names) => {
             for name in names.split(',') {
                 let found = known.iter().find(|server| server.name == name);

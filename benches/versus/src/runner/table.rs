@@ -16,7 +16,7 @@ pub fn markdown(rows: &[&Row], servers: &[Server], results: &Results) -> String 
         let cells: Vec<_> = cells.map(|cell| cell.unwrap_or_else(|| "-".to_owned())).collect();
         let target = match row.measure {
             Measure::CpuTime => format!("{:.2}", row.target),
-            Measure::IdleMemory => thousands(row.target),
+            Measure::CpuTimeAlone | Measure::IdleMemory => thousands(row.target),
         };
         text.push_str(&format!("| {} | {} | {target} |\n", row.title, cells.join(" | ")));
     }
@@ -34,14 +34,19 @@ fn cell(row: &Row, server: &Server, has_base: bool, results: &Results) -> Option
     let is_ratio = has_base && row.measure == Measure::CpuTime && server.name != BASE;
     if is_ratio {
         let ratio = results.median_ratio(row.name, &server.name)?;
-        Some(format!("{ratio:.2}"))
-    } else {
-        Some(thousands(results.median(row.name, &server.name)?))
+        return Some(format!("{ratio:.2}"));
     }
+    let value = thousands(results.median(row.name, &server.name)?);
+    if row.measure != Measure::CpuTimeAlone {
+        return Some(value);
+    }
+    let field = "received_bytes_per_message";
+    let bytes = results.median_of_report(row.name, &server.name, field)?;
+    Some(format!("{value} ({bytes:.0})"))
 }
 
 /// Rounded, with a comma between thousands; two digits behind the point where it is small.
-fn thousands(value: f64) -> String {
+pub fn thousands(value: f64) -> String {
     if value < 10.0 {
         return format!("{value:.2}");
     }

@@ -1,0 +1,4 @@
+//! Pages to read, without code.
+
+pub mod capacity;
+pub mod deployment;

@@ -1,0 +1,277 @@
+//! What goes wrong in an application, and what its client is told. Over real sockets.
+
+#![cfg(feature = "app")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sockeye::app::{App, Context, Disconnect, EventError, FieldError, Reconnect};
+use sockeye::protocol::Rate;
+use sockeye::{CloseCode, Message};
+use tokio::sync::mpsc;
+
+use crate::support::app::{AppClient, AppSite};
+use crate::support::server::within;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only read")]
+struct Form {
+    name: String,
+    age: u8,
+}
+
+/// A handler that echoes, one that takes a form, and those that fail; what the hook is told.
+fn failing() -> (App, mpsc::UnboundedReceiver<String>) {
+    let (told, hook) = mpsc::unbounded_channel();
+    let app = App::new()
+        .on("echo", async |_: Context, payload: Value| payload)
+        .on("form", async |_: Context, _: Form| json!({"ok": true}))
+        .on("known", async |_: Context, _: Value| -> Result<(), BoxError> {
+            Err(EventError::new(1001, "Error").with_reason("as_asked").into())
+        })
+        .on("rule", async |_: Context, _: Value| {
+            Err::<(), _>(EventError::invalid(FieldError::new("/text", "maxLength", "at most 1000")))
+        })
+        .on("secret", async |_: Context, _: Value| -> Result<(), BoxError> {
+            Err("the password is salmon".into())
+        })
+        .on("panic", async |_: Context, payload: Value| {
+            assert_ne!(payload["n"], 1, "salmon");
+        })
+        .on("sync.panic", |_: Context, _: Value| -> std::future::Ready<()> { panic!("salmon") })
+        .on("list", async |_: Context, _: Value| [1, 2])
+        .on("own.error", async |context: Context, _: Value| context.error(1001, "Error").map(drop))
+        .on_error(move |context, error| {
+            let _ = told.send(format!("{} {error}", context.event()));
+        });
+    (app, hook)
+}
+
+/// Asks, and expects an error: its code, and the whole payload.
+async fn refused(client: &mut AppClient, event: &str, payload: Value) -> Value {
+    client.ask(event, payload, "c7").await;
+    let error = client.event().await;
+    assert_eq!((&error["e"], &error["c"]), (&json!("sys.error"), &json!("c7")), "{error}");
+    error["p"].clone()
+}
+
+/// ER-09, ER-10, ER-11, ER-13, CN-19: errors that are meant for the client are shown, others masked and told the hook;
+/// the connection lives.
+#[tokio::test]
+async fn er_10_errors_are_shown_or_masked() {
+    let (app, mut hook) = failing();
+    let site = AppSite::start(app).await;
+    let mut client = site.connect("/ws").await;
+    let known = refused(&mut client, "known", json!({})).await;
+    let shown =
+        json!({"code": 1001, "message": "Error", "recoverable": true, "reason": "as_asked"});
+    assert_eq!(known, shown);
+    let own = refused(&mut client, "own.error", json!({})).await;
+    assert_eq!(own, json!({"code": 1001, "message": "Error", "recoverable": true}));
+    let rule = refused(&mut client, "rule", json!({})).await;
+    assert_eq!(rule["code"], 422);
+    assert_eq!(
+        rule["errors"],
+        json!([{"field": "/text", "rule": "maxLength", "message": "at most 1000"}])
+    );
+    let masked = json!({"code": 500, "message": "Internal server error", "recoverable": false});
+    for (event, told) in [
+        ("secret", "secret the password is salmon"),
+        ("panic", "panic the handler panicked: "),
+        ("sync.panic", "sync.panic the handler panicked: salmon"),
+        ("list", "list a payload is an object"),
+    ] {
+        assert_eq!(refused(&mut client, event, json!({"n": 1})).await, masked);
+        let line = within(hook.recv()).await.unwrap();
+        assert!(line.starts_with(told), "{line}");
+    }
+    client.send("echo", json!({"n": 1})).await;
+    assert_eq!(client.expect("echo.ack").await, json!({"n": 1}));
+    assert!(hook.try_recv().is_err(), "the hook hears nothing of what is shown");
+}
+
+/// RT-04, RT-05, EX-09: a payload that does not fit is refused with field and rule; the handler is not called.
+#[tokio::test]
+async fn rt_05_payloads_are_checked_before_the_handler() {
+    let (app, _hook) = failing();
+    let site = AppSite::start(app).await;
+    let mut client = site.connect("/ws").await;
+    for (payload, field, rule) in [
+        (json!({"age": 1}), "/name", "required"),
+        (json!({"name": 1, "age": 1}), "/name", "type"),
+        (json!({"name": "ann", "age": 300}), "/age", "value"),
+    ] {
+        let error = refused(&mut client, "form", payload).await;
+        assert_eq!((&error["code"], &error["recoverable"]), (&json!(422), &json!(true)));
+        assert_eq!(
+            (&error["errors"][0]["field"], &error["errors"][0]["rule"]),
+            (&json!(field), &json!(rule))
+        );
+    }
+    client.send("form", json!({"name": "ann", "age": 3})).await;
+    client.expect("form.ack").await;
+}
+
+/// EV-07: messages that are no event are told so, with the correlation id where there is one.
+#[tokio::test]
+async fn ev_07_bad_messages_keep_the_connection() {
+    let (app, _hook) = failing();
+    let site = AppSite::start(app.event_bytes_max(1000)).await;
+    let mut client = site.connect("/ws").await;
+    let long = "x".repeat(1000);
+    let long = format!(r#"{{"v":"1.0","e":"echo","p":{{"x":"{long}"}},"c":"l"}}"#);
+    for (text, code, id) in [
+        ("{", 400, Value::Null),
+        (r#"{"v":"1.0","c":"a"}"#, 400, json!("a")),
+        (r#"{"v":"3.0","e":"echo","c":"b"}"#, 415, json!("b")),
+        (r#"{"v":"1.0","e":"nothing","c":"d"}"#, 404, json!("d")),
+        (r#"{"v":"1.0","e":"sys.nothing","c":"e"}"#, 404, json!("e")),
+        (r#"{"v":"1.0","e":"sys.reconnect.request","c":"f"}"#, 409, json!("f")),
+        (long.as_str(), 413, json!("l")),
+    ] {
+        client.text(text).await;
+        let error = client.event().await;
+        assert_eq!(
+            (&error["e"], &error["p"]["code"]),
+            (&json!("sys.error"), &json!(code)),
+            "{text}"
+        );
+        assert_eq!(error["c"], id, "{text}");
+    }
+    within(client.socket.send(Message::binary(vec![1, 2]))).await.unwrap();
+    assert_eq!(client.expect("sys.error").await["code"], 415);
+    client.send("echo", json!({"n": 1})).await;
+    client.expect("echo.ack").await;
+    client.text("x".repeat(300 * 1024)).await;
+    assert_eq!(client.ended().await.code, CloseCode::MessageTooBig);
+}
+
+/// Ten bad events at once are borne, and one a second; who goes on is closed with 1008, and others are not.
+#[tokio::test]
+async fn bad_events_without_end_are_closed() {
+    let (app, _hook) = failing();
+    let site = AppSite::start(app).await;
+    let (mut bad, mut good) = (site.connect("/ws").await, site.connect("/ws").await);
+    for _ in 0..40 {
+        // The server may have closed already.
+        if bad.socket.send(Message::text("{")).await.is_err() {
+            break;
+        }
+    }
+    let mut errors = 0;
+    while let Ok(Some(message)) = within(bad.socket.recv()).await {
+        errors += usize::from(message.as_text().is_some_and(|text| text.contains("sys.error")));
+    }
+    assert_eq!(bad.socket.outcome().unwrap().code, CloseCode::PolicyViolation);
+    assert!((10..=13).contains(&errors), "{errors}");
+    good.send("echo", json!({"n": 1})).await;
+    good.expect("echo.ack").await;
+}
+
+/// LM-05: more events than the rate are refused with 429, then the connection ends with 1008.
+#[tokio::test]
+async fn lm_05_too_many_events() {
+    let (app, _hook) = failing();
+    let site = AppSite::start(app.event_rate(Rate::per_minute(1).burst(3))).await;
+    let mut client = site.connect("/ws").await;
+    for n in 0..3 {
+        client.send("echo", json!({"n": n})).await;
+        client.expect("echo.ack").await;
+    }
+    let error = refused(&mut client, "echo", json!({})).await;
+    assert_eq!((&error["code"], &error["recoverable"]), (&json!(429), &json!(true)));
+    for _ in 0..40 {
+        if client.socket.send(Message::text(r#"{"v":"1.0","e":"echo"}"#)).await.is_err() {
+            break;
+        }
+    }
+    assert_eq!(client.ended().await.code, CloseCode::PolicyViolation);
+}
+
+/// A handler that takes too long is dropped, its client told 408, the hook told, and the next event handled.
+#[tokio::test]
+async fn handlers_have_a_deadline() {
+    let (told, mut hook) = mpsc::unbounded_channel();
+    let dropped = Arc::new(());
+    let held = dropped.clone();
+    let app = App::new()
+        .handler_timeout(Duration::from_millis(50))
+        .on("never", move |_: Context, _: Value| {
+            let held = held.clone();
+            async move {
+                std::future::pending::<()>().await;
+                drop(held);
+            }
+        })
+        .on("echo", async |_: Context, payload: Value| payload)
+        .on_error(move |_, error| drop(told.send(error.to_string())));
+    let site = AppSite::start(app).await;
+    let mut client = site.connect("/ws").await;
+    let error = refused(&mut client, "never", json!({})).await;
+    assert_eq!((&error["code"], &error["message"]), (&json!(408), &json!("timed out")));
+    assert_eq!(within(hook.recv()).await.unwrap(), "the handler took longer than 50 ms");
+    assert_eq!(Arc::strong_count(&dropped), 2, "the handler's own, and ours");
+    client.send("echo", json!({"n": 1})).await;
+    client.expect("echo.ack").await;
+}
+
+/// A20: a handler that panics a thousand times costs its client an error each, and nothing else.
+#[tokio::test]
+async fn a20_a_thousand_panics() {
+    let app = App::new().on("panic", async |_: Context, payload: Value| {
+        if payload["n"] == 1 {
+            // Unwinds as a panic does, without a word on the terminal.
+            std::panic::resume_unwind(Box::new("as asked"));
+        }
+    });
+    let site = AppSite::start(app).await;
+    let mut client = site.connect("/ws").await;
+    for _ in 0..1000 {
+        client.send("panic", json!({"n": 1})).await;
+        assert_eq!(client.expect("sys.error").await["code"], 500);
+    }
+    assert_eq!(site.running.hub().len(), 1);
+    site.stop().await;
+}
+
+/// BY-25: every close code has a name or a number, and says whether to come back; the application ends a session by name.
+#[tokio::test]
+async fn by_25_disconnects_have_reasons() {
+    for code in 1000..5000 {
+        assert_eq!(Disconnect::from_code(code).code(), code);
+    }
+    for (code, advice) in [
+        (1000, Reconnect::Never),
+        (1001, Reconnect::WithBackoff),
+        (1002, Reconnect::Never),
+        (1003, Reconnect::Never),
+        (1006, Reconnect::WithBackoff),
+        (1007, Reconnect::Never),
+        (1008, Reconnect::Never),
+        (1009, Reconnect::Never),
+        (1011, Reconnect::Once),
+        (1012, Reconnect::Later),
+        (1013, Reconnect::Later),
+        (4000, Reconnect::Never),
+        (4001, Reconnect::Never),
+        (4401, Reconnect::AfterLogin),
+        (4403, Reconnect::Never),
+        (4408, Reconnect::WithBackoff),
+    ] {
+        assert_eq!(Disconnect::from_code(code).advice(), advice, "{code}");
+    }
+    let app = App::new().on("end", async |context: Context, _: Value| {
+        context.disconnect(Disconnect::Ended, "game over");
+    });
+    let site = AppSite::start(app).await;
+    let mut client = site.connect("/ws").await;
+    client.send("end", json!({})).await;
+    let outcome = client.ended().await;
+    assert_eq!((u16::from(outcome.code), outcome.reason.as_str()), (4000, "game over"));
+    // It is in no room and not in the hub.
+    assert_eq!(site.running.hub().len(), 0);
+}

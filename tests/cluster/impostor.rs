@@ -1,0 +1,290 @@
+//! A node that is made of bytes only: what it says of sessions that move is right, wrong, or half of it.
+
+#![cfg(all(feature = "app", feature = "pubsub"))]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use sockeye::app::{App, Codec, Context};
+use sockeye::hub::Hub;
+use sockeye::hub::cluster::{Body, Claim, Envelope, NodeId, Refusal, SessionState, Waiting};
+use sockeye::protocol::Compress;
+use sockeye::pubsub::{Bus, BusEvents, Incoming, Memory};
+
+use crate::support::app::{AppClient, AppSite};
+use crate::support::cluster::config;
+use crate::support::pubsub::SOON;
+use crate::support::server::within;
+
+const NODE: NodeId = NodeId::from_bytes([7; 16]);
+
+struct Impostor {
+    bus: Bus,
+    events: BusEvents,
+    number: u64,
+    /// The node it speaks to.
+    other: NodeId,
+    /// All bytes that came, one after the other.
+    came: Vec<u8>,
+}
+
+impl Impostor {
+    async fn new(memory: &Memory, other: NodeId) -> Self {
+        let (bus, events) = Bus::start(memory.clone(), config().bus);
+        for channel in [format!("n-{NODE}"), format!("n-{other}"), "nodes".into(), "r-lobby".into()]
+        {
+            bus.subscribe(&channel).unwrap();
+            assert!(bus.subscribed(&channel, SOON).await);
+        }
+        Self { bus, events, number: 0, other, came: Vec::new() }
+    }
+
+    fn say(&mut self, body: Body) {
+        self.number += 1;
+        let envelope = Envelope { node: NODE, stream: 1, number: self.number, body };
+        self.bus.publish(&format!("n-{}", self.other), envelope.encode()).unwrap();
+    }
+
+    /// What the other node says to this one next.
+    async fn heard(&mut self) -> Body {
+        let own = format!("n-{NODE}");
+        loop {
+            let Some(Incoming::Message(message)) = within(self.events.next()).await else {
+                panic!("a message")
+            };
+            self.came.extend_from_slice(&message.payload);
+            if *message.channel == *own {
+                return Envelope::decode(&message.payload).unwrap().body;
+            }
+        }
+    }
+
+    /// What comes of a claim or a settlement.
+    async fn told(&mut self, asked: u64) -> Result<SessionState, Refusal> {
+        let mut whole = Vec::new();
+        loop {
+            match self.heard().await {
+                Body::Part { id, is_last, bytes } if id == asked => {
+                    whole.extend_from_slice(&bytes);
+                    if is_last {
+                        return Ok(SessionState::decode(&whole.into()).unwrap());
+                    }
+                }
+                Body::Refused { id, refusal } if id == asked => return Err(refusal),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    async fn claim(&mut self, claim: Claim) -> Result<SessionState, Refusal> {
+        let id = claim.id;
+        self.say(Body::Claim(claim));
+        self.told(id).await
+    }
+
+    fn settle(&mut self, id: u64, number: u64, is_taken: bool, session: &str) {
+        self.say(Body::Settle { id, number, is_taken, session: session.into() });
+    }
+}
+
+fn claim(id: u64, number: u64, opening: &Value) -> Claim {
+    Claim {
+        id,
+        number,
+        is_head_only: false,
+        received: 1,
+        token: Sha256::digest(opening["token"].as_str().unwrap().as_bytes()).into(),
+        session: opening["sessionId"].as_str().unwrap().into(),
+        route: "Envelope /ws".into(),
+        user: None,
+    }
+}
+
+async fn site(memory: &Memory) -> (AppSite, NodeId) {
+    let app = App::new()
+        .hub(Hub::builder().cluster(memory.clone(), config()))
+        .on("join", async |context: Context, _: Value| {
+            context.join("lobby").unwrap();
+            json!({})
+        })
+        .on("echo", async |_: Context, payload: Value| payload);
+    let site = AppSite::start(app).await;
+    let node = site.running.hub().cluster().node().unwrap();
+    (site, node)
+}
+
+/// A client in the lobby, and how its session was opened. One message has come.
+async fn member(site: &AppSite) -> (AppClient, Value) {
+    let mut client = site.silent("/ws").await;
+    let opening = client.created().await;
+    client.ask("join", json!({}), "j").await;
+    client.expect("join.ack").await;
+    (client, opening)
+}
+
+fn say(site: &AppSite, n: u64) {
+    site.running.to_room("lobby", Codec::Envelope).send("news", &json!({"n": n})).unwrap();
+}
+
+async fn come_back(site: &AppSite, opening: &Value, received: u64) -> (AppClient, Value) {
+    let mut client = site.silent("/ws?resume=1").await;
+    let (id, token) = (&opening["sessionId"], &opening["token"]);
+    let payload = json!({"sessionId": id, "token": token, "received": received});
+    client.send("sys.reconnect.request", payload).await;
+    let restored = client.expect("sys.session.restored").await;
+    (client, restored)
+}
+
+fn texts(state: &SessionState) -> Vec<Value> {
+    let texts = state.messages.iter().map(|message| serde_json::from_slice(&message.payload));
+    texts.map(|text: Result<Value, _>| text.unwrap()["p"]["n"].clone()).collect()
+}
+
+/// BY-42, A29: a node that asks for a session, is told of it and says nothing more, as if it had died: the session is where it
+/// was, and nothing that was said meanwhile is missing.
+#[tokio::test]
+async fn by_42_who_dies_in_the_middle_has_taken_nothing() {
+    let memory = Memory::new();
+    let (site, node) = site(&memory).await;
+    let (mut client, opening) = member(&site).await;
+    let mut impostor = Impostor::new(&memory, node).await;
+    say(&site, 1);
+    let state = impostor.claim(claim(1, 1, &opening)).await.unwrap();
+    assert_eq!((state.sent, state.received, state.rooms.len()), (2, 1, 1));
+    assert_eq!(texts(&state), [1]);
+    // Whoever had it is told as by another connection.
+    assert_eq!(u16::from(client.ended().await.code), 4001);
+    say(&site, 2);
+    let (mut client, restored) = come_back(&site, &opening, 1).await;
+    assert_eq!(restored["restored"], true);
+    for n in 1..=2 {
+        assert_eq!(client.expect("news").await, json!({"n": n}));
+    }
+    // It is too late.
+    impostor.settle(2, 1, true, &state_id(&opening));
+    assert_eq!(impostor.told(2).await, Err(Refusal::TakenOver));
+    client.ask("echo", json!({"n": 3}), "e").await;
+    assert_eq!(client.expect("echo.ack").await, json!({"n": 3}));
+}
+
+fn state_id(opening: &Value) -> String {
+    opening["sessionId"].as_str().unwrap().to_owned()
+}
+
+/// BY-42: whoever asks last has it: of two moves only the second may end; and what was said between what was told and the end is
+/// told at the end, if it was said to that session alone.
+#[tokio::test]
+async fn by_42_whoever_asks_last_has_it() {
+    let memory = Memory::new();
+    let (site, node) = site(&memory).await;
+    let (client, opening) = member(&site).await;
+    drop(client);
+    let mut impostor = Impostor::new(&memory, node).await;
+    let session = state_id(&opening);
+    for number in 1..=2 {
+        assert!(impostor.claim(claim(number, number, &opening)).await.is_ok());
+    }
+    impostor.settle(3, 1, true, &session);
+    assert_eq!(impostor.told(3).await, Err(Refusal::TakenOver));
+    let peer = site.running.hub().peers().pop().unwrap();
+    // The one is said to all by all nodes, the other to this one alone.
+    say(&site, 1);
+    let alone = json!({"v": "1.0", "e": "news", "p": {"n": 2}}).to_string();
+    peer.sender().try_send(sockeye::Message::text(alone.clone())).unwrap();
+    impostor.settle(4, 2, true, &session);
+    let rest = impostor.told(4).await.unwrap();
+    assert_eq!((texts(&rest), &*rest.rooms), (vec![json!(2)], &[Arc::from("lobby")][..]));
+    assert!(site.running.sessions().is_empty() && site.running.hub().is_empty());
+    // Whoever still has its sender speaks to where it is.
+    peer.sender().try_send(sockeye::Message::text(alone.clone())).unwrap();
+    let message =
+        Waiting { key: None, is_text: true, compress: Compress::Auto, payload: Bytes::from(alone) };
+    let onward = Body::Onward { session: session.as_str().into(), message };
+    assert_eq!(impostor.heard().await, onward);
+    // Who comes with the token is told where it is, and nobody else.
+    assert_eq!(impostor.claim(claim(5, 3, &opening)).await, Err(Refusal::Moved(NODE)));
+    let mut wrong = claim(6, 3, &opening);
+    wrong.token[31] ^= 1;
+    assert_eq!(impostor.claim(wrong).await, Err(Refusal::Unknown));
+}
+
+/// BY-42, SE-04: a claim with anything that is not right is refused, the session goes on, and no token is among what nodes say.
+#[tokio::test]
+async fn by_42_a_wrong_claim_changes_nothing() {
+    let memory = Memory::new();
+    let (site, node) = site(&memory).await;
+    let (mut client, opening) = member(&site).await;
+    let mut impostor = Impostor::new(&memory, node).await;
+    let right = claim(1, 1, &opening);
+    let mut token = right.token;
+    token[0] ^= 1;
+    let wrong = [
+        (Claim { token, ..right.clone() }, Refusal::Unknown),
+        (Claim { session: "x".repeat(100_000).into(), ..right.clone() }, Refusal::Unknown),
+        (Claim { route: "Tagged /ws".into(), ..right.clone() }, Refusal::Unknown),
+        (Claim { user: Some("ann".into()), ..right.clone() }, Refusal::Unknown),
+        (Claim { received: 9, ..right.clone() }, Refusal::HistoryLost),
+        (Claim { received: u64::MAX, ..right.clone() }, Refusal::HistoryLost),
+    ];
+    for (claim, refusal) in wrong {
+        assert_eq!(impostor.claim(claim).await, Err(refusal));
+    }
+    // What answers no question of that node's, and is of no session there.
+    for id in [0, 1, u64::MAX] {
+        impostor.say(Body::Part { id, is_last: true, bytes: Bytes::from_static(b"anything") });
+        impostor.say(Body::Refused { id, refusal: Refusal::Moved(NODE) });
+        impostor.settle(id, id, false, &state_id(&opening));
+    }
+    let message =
+        Waiting { key: None, is_text: false, compress: Compress::Auto, payload: Bytes::new() };
+    impostor.say(Body::Onward { session: "nobody's".into(), message });
+    // Only to look at it does nothing.
+    let head = impostor.claim(Claim { is_head_only: true, ..right }).await.unwrap();
+    assert_eq!((&*head.rooms, head.sent), (&[Arc::from("lobby")][..], 0));
+    client.ask("echo", json!({"n": 1}), "e").await;
+    assert_eq!(client.expect("echo.ack").await, json!({"n": 1}));
+    let secret = &opening["token"].as_str().unwrap().as_bytes()[..43];
+    assert!(!impostor.came.windows(secret.len()).any(|came| came == secret));
+    let counts = site.running.hub().metrics().cluster.unwrap();
+    assert_eq!((counts.missed, counts.gaps, counts.poisoned), (0, 0, 0));
+}
+
+/// BY-42: a node that says it has a session and then tells nonsense, or nothing, costs its client the time that a move may
+/// take.
+#[tokio::test]
+async fn by_42_nonsense_is_no_session() {
+    let memory = Memory::new();
+    let mut short = config();
+    short.move_timeout = Duration::from_millis(200);
+    let app = App::new().hub(Hub::builder().cluster(memory.clone(), short));
+    let site = AppSite::start(app).await;
+    let node = site.running.hub().cluster().node().unwrap();
+    let mut impostor = Impostor::new(&memory, node).await;
+    let beat = Body::Heartbeat { interval_ms: 60_000, digest_ms: 60_000, lost: 0 };
+    let beat = Envelope { node: NODE, stream: 1, number: 1, body: beat };
+    impostor.bus.publish("nodes", beat.encode()).unwrap();
+    let place = "BwcHBwcHBwcHBwcHBwcHBw";
+    let opening = json!({
+        "sessionId": "hGvU3Ze0S0yY2mNn1oQ4Bw",
+        "token": format!("N3mGv9cT0r4m8Wm8yqkq1d0Jm1uI0V2b5l7s6Zc3xYk{place}"),
+    });
+    for answer in [Some(&[0xff; 40][..]), Some(&[]), None] {
+        let asking = come_back(&site, &opening, 0);
+        let answering = async {
+            let Body::Claim(claim) = impostor.heard().await else { panic!("a claim") };
+            assert!(claim.is_head_only);
+            if let Some(bytes) = answer {
+                let bytes = Bytes::from_static(bytes);
+                impostor.say(Body::Part { id: claim.id, is_last: true, bytes });
+            }
+            // It will not be had.
+            let settled = impostor.heard().await;
+            assert!(matches!(settled, Body::Settle { is_taken: false, .. }), "{settled:?}");
+        };
+        let ((_client, restored), ()) = tokio::join!(asking, answering);
+        assert_eq!(restored, json!({"restored": false, "reason": "unknown"}));
+    }
+}

@@ -1,0 +1,16 @@
+//! Floor 9 over many nodes: rooms, users, presence and questions.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod brokers;
+mod envelope;
+mod impostor;
+mod moves;
+mod nats;
+mod presence;
+mod queries;
+mod redis;
+mod rooms;
+mod simulation;
+mod wandering;

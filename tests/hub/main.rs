@@ -1,0 +1,16 @@
+//! Floor 9: rooms, limits, metrics.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod auth;
+mod counters;
+mod history;
+mod ledger;
+mod limits;
+mod metrics;
+mod peers;
+mod presence;
+mod rates;
+mod rooms;
+mod time;

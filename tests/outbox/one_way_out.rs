@@ -1,0 +1,262 @@
+//! Floor 5: what shares the way out of one connection, and what happens to each.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use sockeye::frame::{Frame, Opcode};
+use sockeye::protocol::{GapNotice, Overflow};
+use sockeye::{
+    Connection, Handler, Message, MessageKind, MessageRef, MessageWriter, Role, SendError, Sender,
+    Sent, WebSocket,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, duplex};
+use tokio::task::JoinHandle;
+
+use crate::support::gate::Gate;
+use crate::support::io::RawPeer;
+use crate::support::pair::{fragment, last, quiet};
+use crate::support::server::within;
+use crate::support::streams::{Ignore, Mode, noise, polls, quiet_with, tcp_pair};
+
+type Stopped = JoinHandle<sockeye::protocol::CloseOutcome>;
+
+/// A server driven by a task, and a client by hand.
+fn driven<S>(stream: S, peer: S, config: sockeye::Config) -> (Sender, RawPeer<S>, Stopped)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let socket = WebSocket::from_stream(stream, Role::Server, &Arc::new(config));
+    let sender = socket.sender();
+    (sender, RawPeer::client(peer), tokio::spawn(socket.run(Ignore)))
+}
+
+/// BY-05, CP-03: where the order of compressing is that of the wire, no more of a connection's own
+/// messages is encoded ahead than the bound: a pong passes what is not encoded.
+#[tokio::test(start_paused = true)]
+async fn control_passes_own_messages() {
+    let (stream, peer) = duplex(1024);
+    let mut socket = Mode::Takeover.client(stream, quiet());
+    let mut peer = RawPeer::server(peer);
+    let driver = tokio::spawn(async move {
+        for _ in 0..10 {
+            socket.feed(noise(50_000)).unwrap();
+        }
+        socket.recv().await.map(drop)
+    });
+    let (mut messages, mut pong_at) = (0, None);
+    while messages < 10 {
+        let frame = within(peer.frame()).await.unwrap();
+        if frame.opcode == Opcode::Pong {
+            pong_at = Some(messages);
+            continue;
+        }
+        messages += usize::from(frame.fin);
+        if messages == 1 {
+            peer.send(Frame::ping("now")).await;
+        }
+    }
+    assert!(pong_at.is_some_and(|at| at <= 4), "after {pong_at:?} messages");
+    driver.abort();
+}
+
+/// MS-07: a writer that has to wait behind what was only fed sees to it that it leaves.
+#[tokio::test(start_paused = true)]
+async fn a_stream_moves_what_was_fed() {
+    for feeds in [vec![1], vec![40_000, 40_000], vec![100_000], vec![40_000, 100_000, 3]] {
+        let (stream, peer) = duplex(1024);
+        let (sender, mut peer, _stopped) = driven(stream, peer, quiet());
+        // The connection waits: nothing but the writer is there to wake it.
+        tokio::task::yield_now().await;
+        for len in &feeds {
+            sender.feed(noise(*len).as_slice()).unwrap();
+        }
+        let writing = tokio::spawn(async move {
+            let mut writer = sender.send_stream(MessageKind::Binary).await.unwrap();
+            writer.write_all(b"streamed").await.unwrap();
+            writer.flush().await.unwrap();
+            writer
+        });
+        let mut came = Vec::new();
+        let mut messages = 0;
+        while messages < feeds.len() {
+            let frame = within(peer.frame()).await.unwrap();
+            came.extend_from_slice(&frame.payload);
+            messages += usize::from(frame.fin);
+        }
+        assert_eq!(came, feeds.iter().flat_map(|len| noise(*len)).collect::<Vec<_>>());
+        assert_eq!(within(peer.frame()).await, Some(fragment(Opcode::Binary, b"streamed")));
+        within(writing).await.unwrap();
+    }
+}
+
+/// Answers, and begins a message of its sender's in the same turn.
+struct Interrupted {
+    writer: Option<MessageWriter>,
+}
+
+impl Handler for Interrupted {
+    fn on_message(&mut self, connection: &mut Connection<'_>, message: MessageRef<'_>) {
+        connection.send(message).unwrap();
+        let sender = connection.sender();
+        let mut begin = pin!(async {
+            let mut writer = sender.send_stream(MessageKind::Binary).await.unwrap();
+            writer.write_all(b"begun").await.unwrap();
+            // What is in its way may keep it from being flushed.
+            let _ = polls(writer.flush(), 1).await;
+            writer
+        });
+        let mut cx = Context::from_waker(Waker::noop());
+        self.writer = match begin.as_mut().poll(&mut cx) {
+            std::task::Poll::Ready(writer) => Some(writer),
+            std::task::Poll::Pending => panic!("the outbox is empty"),
+        };
+    }
+}
+
+/// CC-05, MS-07, BY-05: a pong and a close pass a message that is being written, also when the turn that
+/// answers them has an answer of its own that may not.
+#[tokio::test]
+async fn control_does_not_wait_with_an_answer() {
+    let (stream, peer) = tcp_pair().await;
+    let socket = WebSocket::from_stream(stream, Role::Server, &Arc::new(quiet()));
+    let mut peer = RawPeer::client(peer);
+    let mut sent = peer.encode(Frame::text("answer me"));
+    sent.extend(peer.encode(Frame::ping("and me")));
+    peer.write(&sent).await;
+    let stopped = tokio::spawn(socket.run(Interrupted { writer: None }));
+    assert_eq!(within(peer.frame()).await, Some(fragment(Opcode::Binary, b"begun")));
+    assert_eq!(within(peer.frame()).await, Some(Frame::pong("and me")));
+    peer.send(Frame::close(1000, "").unwrap()).await;
+    assert_eq!(within(peer.frame()).await, Some(Frame::close(1000, "").unwrap()));
+    assert!(within(stopped).await.unwrap().clean);
+}
+
+/// CC-11: a connection that is dropped says 1001, in the middle of a message that is being written too,
+/// and behind what still can leave.
+#[tokio::test]
+async fn goodbye_within_a_message() {
+    let (stream, peer) = tcp_pair().await;
+    let (sender, mut peer, driver) = driven(stream, peer, quiet());
+    let mut writer = sender.send_stream(MessageKind::Binary).await.unwrap();
+    writer.write_all(b"begun").await.unwrap();
+    writer.flush().await.unwrap();
+    sender.send("never").await.unwrap();
+    driver.abort();
+    assert_eq!(within(peer.frame()).await, Some(fragment(Opcode::Binary, b"begun")));
+    assert_eq!(within(peer.close_code()).await, Some(1001));
+    assert_eq!(within(peer.frame()).await, None);
+    assert!(writer.shutdown().await.is_err());
+    assert_eq!(sender.dropped(), 1);
+}
+
+/// CN-06, CN-07, MS-07: a message written piece by piece meets the policy of a full outbox as any other.
+#[tokio::test]
+async fn a_stream_meets_the_policy() {
+    let policies =
+        [Overflow::Close, Overflow::DropNewest, Overflow::Block { timeout: Duration::ZERO }];
+    for overflow in policies {
+        let config = quiet_with(|config| {
+            config.overflow = overflow;
+            config.outbox_messages_max = 1;
+        });
+        let (stream, peer) = duplex(64);
+        let (sender, mut peer, _driver) = driven(stream, peer, config);
+        // One fills the pipe, another waits.
+        sender.try_send(noise(1000)).unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(sender.queued().0, 0);
+        sender.try_send("waits").unwrap();
+        let result = sender.send_stream(MessageKind::Text).await.map(drop);
+        assert!(matches!(result, Err(SendError::Full { .. })), "{result:?}");
+        // The stream, or with the connection what waited before it.
+        let is_dropped = !matches!(overflow, Overflow::Block { .. });
+        assert_eq!(sender.dropped(), u64::from(is_dropped));
+        assert_eq!(sender.is_closed(), overflow == Overflow::Close);
+        if overflow == Overflow::Close {
+            assert_eq!(within(peer.close_code()).await, Some(1013));
+        }
+    }
+}
+
+/// BY-05, MS-07: what is written piece by piece, and what the connection sends itself, is not dropped for
+/// a newer message; the oldest of the others is, and whoever reads is told in its place.
+#[tokio::test]
+async fn the_oldest_that_may_be_dropped_goes() {
+    let config = quiet_with(|config| {
+        config.overflow = Overflow::DropOldest;
+        config.outbox_messages_max = 4;
+        config.gap_notice =
+            Some(GapNotice::new(|missed| Message::text(format!("missed {missed}"))));
+    });
+    let (stream, peer) = tcp_pair().await;
+    let mut socket = WebSocket::from_stream(stream, Role::Server, &Arc::new(config));
+    let sender = socket.sender();
+    let mut first = sender.send_stream(MessageKind::Binary).await.unwrap();
+    first.write_all(b"begun").await.unwrap();
+    first.flush().await.unwrap();
+    socket.feed("own").unwrap();
+    let mut second = sender.send_stream(MessageKind::Binary).await.unwrap();
+    assert_eq!(sender.try_send("1"), Ok(Sent::Queued));
+    for number in ["2", "3"] {
+        assert_eq!(sender.try_send(number), Ok(Sent::Displaced { messages: 1 }));
+    }
+    // A place is made for it in the same way.
+    let mut third = sender.send_stream(MessageKind::Binary).await.unwrap();
+    let full = SendError::Full { messages: 4, bytes: 3 };
+    assert_eq!(sender.try_send("4"), Err(full));
+    assert_eq!((sender.queued().0, sender.dropped()), (4, 4));
+    drop(tokio::spawn(socket.run(Ignore)));
+    for writer in [&mut first, &mut second, &mut third] {
+        writer.shutdown().await.unwrap();
+    }
+    let mut peer = RawPeer::client(peer);
+    let expected = [
+        fragment(Opcode::Binary, b"begun"),
+        last(b""),
+        Frame::text("own"),
+        Frame::binary(""),
+        Frame::text("missed 3"),
+        Frame::binary(""),
+        Frame::text("missed 1"),
+    ];
+    for frame in expected {
+        assert_eq!(within(peer.frame()).await, Some(frame));
+    }
+}
+
+/// BY-05: a message longer than the bound waits alone; where it cannot, it alone is dropped.
+#[tokio::test]
+async fn a_long_message_displaces_all_or_none() {
+    let config = quiet_with(|config| {
+        config.overflow = Overflow::DropOldest;
+        config.outbox_bytes_max = 1000;
+    });
+    let (stream, _peer) = tcp_pair().await;
+    let socket = WebSocket::from_stream(stream, Role::Server, &Arc::new(config));
+    let sender = socket.sender();
+    let writer = sender.send_stream(MessageKind::Binary).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(sender.try_send(noise(300)), Ok(Sent::Queued));
+    }
+    let full = SendError::Full { messages: 4, bytes: 900 };
+    assert_eq!(sender.try_send(noise(1001)), Err(full));
+    assert_eq!(sender.dropped(), 1);
+    assert_eq!(sender.try_send(noise(1000)), Ok(Sent::Displaced { messages: 3 }));
+    assert_eq!((sender.queued(), sender.dropped()), ((2, 1000), 4));
+    drop(writer);
+
+    let mut gate = Gate::new(quiet_with(|config| {
+        config.overflow = Overflow::DropOldest;
+        config.outbox_bytes_max = 1000;
+    }));
+    // What is encoded and not written holds up the rest.
+    gate.sender.try_send(noise(60_000)).unwrap();
+    gate.poll();
+    for _ in 0..3 {
+        assert_eq!(gate.sender.try_send(noise(300)), Ok(Sent::Queued));
+    }
+    assert_eq!(gate.sender.try_send(noise(100_000)), Ok(Sent::Displaced { messages: 3 }));
+    assert_eq!(gate.sender.queued(), (1, 100_000));
+}

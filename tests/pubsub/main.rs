@@ -1,0 +1,9 @@
+//! Floor 8: the byte bus between nodes, and its brokers.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bus;
+mod nats;
+mod nats_tls;
+mod redis;

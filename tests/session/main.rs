@@ -1,0 +1,7 @@
+//! Floor 10: sessions.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod resume;
+mod simulation;

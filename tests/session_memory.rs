@@ -1,0 +1,59 @@
+//! What a session costs that waits for its client.
+
+#![cfg(feature = "session")]
+
+#[path = "support/heap.rs"]
+mod heap;
+
+use std::sync::Arc;
+
+use sockeye::session::{Opening, Session, SessionConfig, Sessions};
+use sockeye::{Config, Message, Role, WebSocket};
+use tokio::io::duplex;
+
+use heap::Heap;
+
+const SESSIONS: usize = 1000;
+
+/// Payload bytes of each event that is kept.
+const EVENT_BYTES: usize = 64;
+
+/// What is seen, and little more: a session with nothing kept, and each event that is.
+const SESSION_BYTES_MAX: usize = 570;
+const KEPT_BYTES_MAX: usize = 106;
+
+fn opening(opening: &Opening<'_>) -> Message {
+    Message::text(opening.token.to_owned())
+}
+
+/// A session whose connection is gone, with so many events that its client has not received.
+fn suspended(sessions: &Sessions, config: &Arc<Config>, kept: usize) -> Session {
+    let (ours, _) = duplex(1024);
+    let socket = WebSocket::from_stream(ours, Role::Server, config);
+    let session = sessions.create(&socket.sender(), Some("ann"), opening).unwrap();
+    assert!(sessions.suspend(&session, socket.id()));
+    for _ in 0..kept {
+        session.sender().try_send(vec![7; EVENT_BYTES]).unwrap();
+    }
+    session
+}
+
+/// BY-30, SE-02: a session without a connection holds neither the connection's memory nor a task.
+#[tokio::test]
+async fn by_30_a_suspended_session_is_small() {
+    let mut heap = Heap::turn().await;
+    let config = Arc::new(Config::default());
+    let mut each = [0; 2];
+    for (each, kept) in each.iter_mut().zip([0, 16]) {
+        let sessions = Sessions::new(SessionConfig::default());
+        heap.begin();
+        let all: Vec<Session> =
+            (0..SESSIONS).map(|_| suspended(&sessions, &config, kept)).collect();
+        assert_eq!((sessions.suspended(), all.len()), (SESSIONS, SESSIONS));
+        *each = heap.held() / SESSIONS;
+        println!("a suspended session with {kept} events: {each} bytes of heap");
+    }
+    assert!(each[0] <= SESSION_BYTES_MAX, "{} bytes a session", each[0]);
+    let kept = (each[1] - each[0]) / 16;
+    assert!(kept <= EVENT_BYTES + KEPT_BYTES_MAX, "{kept} bytes an event that is kept");
+}
