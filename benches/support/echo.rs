@@ -16,9 +16,11 @@ use sockeye::frame::Frame;
 use sockeye::protocol::Role;
 use sockeye::{Config, Connection, Handler, MessageRef, WebSocket};
 
-/// Gives the same read again and again, and takes whatever is written.
+/// Gives the same bytes again and again, in one read where it has room for them, and takes whatever is written.
 pub(crate) struct Belt {
     read: Vec<u8>,
+    /// What of them was read.
+    at: usize,
     tally: Arc<Tally>,
 }
 
@@ -46,16 +48,20 @@ impl Tally {
 
 impl AsyncRead for Belt {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.tally.ready.load(Ordering::Relaxed) == 0 {
             return Poll::Pending;
         }
-        self.tally.ready.fetch_sub(1, Ordering::Relaxed);
-        assert!(buf.remaining() >= self.read.len(), "a read has room for what comes at once");
-        buf.put_slice(&self.read);
+        let end = self.read.len().min(self.at + buf.remaining());
+        buf.put_slice(&self.read[self.at..end]);
+        self.at = end;
+        if end == self.read.len() {
+            self.tally.ready.fetch_sub(1, Ordering::Relaxed);
+            self.at = 0;
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -110,7 +116,7 @@ pub(crate) struct Driven {
 }
 
 impl Driven {
-    /// An echo of what a client sends in one read: these frames.
+    /// An echo of what a client sends at once: these frames.
     pub(crate) fn echo(face: Face, read: Vec<u8>) -> Self {
         Self::new(read, |belt| {
             let socket = WebSocket::from_stream(belt, Role::Server, &Arc::new(Config::default()));
@@ -124,11 +130,11 @@ impl Driven {
         connection: impl FnOnce(Belt) -> Pin<Box<dyn Future<Output = ()>>>,
     ) -> Self {
         let tally = Arc::<Tally>::default();
-        let belt = Belt { read, tally: tally.clone() };
+        let belt = Belt { read, at: 0, tally: tally.clone() };
         Self { connection: connection(belt), tally }
     }
 
-    /// One read, and all that comes of it.
+    /// The bytes once, and all that comes of them.
     pub(crate) fn turn(&mut self) {
         self.tally.ready.store(1, Ordering::Relaxed);
         self.poll();

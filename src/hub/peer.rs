@@ -127,6 +127,7 @@ struct State {
 
 #[derive(Default)]
 struct Inner {
+    /// By their names.
     rooms: Vec<Membership>,
     metadata: HashMap<String, String>,
     is_gone: bool,
@@ -300,9 +301,10 @@ impl Peer {
         if inner.is_gone {
             return Err(JoinError::Closed);
         }
-        if let Some(membership) = inner.membership(name) {
-            return Ok(membership.room().clone());
-        }
+        let place = match inner.place(name) {
+            Ok(place) => return Ok(inner.rooms[place].room().clone()),
+            Err(place) => place,
+        };
         if inner.rooms.len() >= rooms_max {
             let error = JoinError::TooManyRooms { rooms_max };
             metrics.count_join_refused(error.refusal());
@@ -311,7 +313,8 @@ impl Peer {
             }
         }
         let room = hub.room(name);
-        inner.rooms.push(room.join_with(self.0.sender.clone(), self.0.worker.clone())?);
+        let membership = room.join_with(self.0.sender.clone(), self.0.worker.clone())?;
+        inner.rooms.insert(place, membership);
         self.entered(hub.shared(), &room);
         Ok(room)
     }
@@ -326,10 +329,8 @@ impl Peer {
     /// Leaves a room. False: it was not in it.
     pub fn leave(&self, name: &str) -> bool {
         let mut inner = self.0.inner.lock();
-        let Some(index) = inner.rooms.iter().position(|place| place.room().name() == name) else {
-            return false;
-        };
-        let membership = inner.rooms.swap_remove(index);
+        let Ok(place) = inner.place(name) else { return false };
+        let membership = inner.rooms.remove(place);
         let room = membership.room().clone();
         self.left(room.hub(), &room);
         drop(inner);
@@ -341,10 +342,10 @@ impl Peer {
     /// Whether it is in a room.
     #[must_use]
     pub fn in_room(&self, name: &str) -> bool {
-        self.0.inner.lock().membership(name).is_some()
+        self.0.inner.lock().place(name).is_ok()
     }
 
-    /// The rooms it is in.
+    /// The rooms it is in, by their names.
     #[must_use]
     pub fn rooms(&self) -> Vec<Room> {
         self.0.inner.lock().rooms.iter().map(|place| place.room().clone()).collect()
@@ -446,8 +447,9 @@ impl Inner {
         });
     }
 
-    fn membership(&self, name: &str) -> Option<&Membership> {
-        self.rooms.iter().find(|place| place.room().name() == name)
+    /// Where a room is among its rooms, or where it would be.
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.rooms.binary_search_by(|membership| membership.room().name().cmp(name))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sockeye::frame::{CloseCode, Opcode};
 use sockeye::hub::{
-    Except, Handlers, Hub, JoinError, Profile, RegisterError, Registration, Shutdown,
+    Except, Handlers, Hub, JoinError, Profile, RegisterError, Registration, Room, Shutdown,
 };
 use sockeye::{Message, Role, WebSocket};
 use tokio::io::{DuplexStream, duplex};
@@ -71,8 +71,9 @@ async fn registered_connections_are_known() {
     let mut lobby = hub.room("lobby").members().await;
     lobby.sort_unstable();
     assert_eq!(lobby, [ann.id(), second.id(), bob.id()]);
+    assert_eq!(names(&ann.rooms()), ["chat:general", "lobby", "notifications"]);
     assert!(ann.leave("notifications") && !ann.leave("notifications"));
-    assert_eq!(ann.rooms().len(), 2);
+    assert_eq!(names(&ann.rooms()), ["chat:general", "lobby"]);
 
     let kept = ann.peer().clone();
     drop(ann);
@@ -82,6 +83,10 @@ async fn registered_connections_are_known() {
     drop((second, bob));
     assert!(hub.is_empty() && hub.user("ann").is_empty());
     assert_eq!((hub.rooms(), general.members().await), (vec![], vec![]));
+}
+
+fn names(rooms: &[Room]) -> Vec<&str> {
+    rooms.iter().map(Room::name).collect()
 }
 
 /// BC-01, BC-02, BC-03, BC-04, BC-06: to all, to all but some, to a user, in order with what is said to rooms.

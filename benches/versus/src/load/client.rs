@@ -34,6 +34,8 @@ pub struct Client {
     round_len: usize,
     /// Bytes to send, from `offset` on.
     queued: usize,
+    /// A pong is cut by the kernel: nothing may stand between.
+    is_in_pong: bool,
     received: u64,
     /// When what is in flight was sent, and how many messages that were.
     sent: VecDeque<(Instant, u64)>,
@@ -79,6 +81,7 @@ impl Client {
             offset: 0,
             round_len: 0,
             queued: 0,
+            is_in_pong: false,
             received: 0,
             sent: VecDeque::new(),
         })
@@ -118,6 +121,9 @@ impl Client {
     /// # Errors
     /// The socket failed.
     pub fn flush(&mut self) -> Result<()> {
+        if self.is_in_pong && !self.flush_pongs()? {
+            return Ok(());
+        }
         while self.queued > 0 {
             let end = self.frames.len().min(self.offset + self.queued);
             let bytes = &self.frames[self.offset..end];
@@ -130,7 +136,23 @@ impl Client {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        self.flush_pongs().map(|_| ())
+    }
+
+    /// Whether none is left.
+    fn flush_pongs(&mut self) -> Result<bool> {
+        let pongs = &mut self.cursor.pongs;
+        while !pongs.is_empty() {
+            match send(&self.socket, pongs, SendFlags::NOSIGNAL) {
+                Ok(sent) => {
+                    pongs.drain(..sent);
+                    self.is_in_pong = !pongs.is_empty();
+                }
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(true)
     }
 
     /// Reads all there is; returns how many replies that completes.
@@ -148,6 +170,9 @@ impl Client {
             };
             self.received += received as u64;
             completed += reply.check(&mut self.cursor, &block[..received])? as u64;
+            if !self.cursor.pongs.is_empty() {
+                self.flush()?;
+            }
             if received < block.len() {
                 return Ok(completed);
             }

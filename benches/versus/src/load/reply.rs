@@ -24,6 +24,36 @@ pub struct Cursor {
     /// Of a frame that is only counted: what has come of its header, and what is missing of it.
     header: Vec<u8>,
     missing: usize,
+    /// What has come of a ping.
+    ping: Vec<u8>,
+    /// The pongs that are due, as frames.
+    pub pongs: Vec<u8>,
+}
+
+/// Pongs that may be due, in bytes: a server that pings on and takes none is none to be measured.
+const PONGS_BYTES_MAX: usize = 64 * 1024;
+
+impl Cursor {
+    /// Between two messages, where a ping may stand.
+    fn take_pings<'a>(&mut self, mut bytes: &'a [u8]) -> Result<&'a [u8]> {
+        let is_between = self.position == 0 && self.header.is_empty() && self.missing == 0;
+        while is_between && (!self.ping.is_empty() || bytes.first() == Some(&frame::PING)) {
+            let [first, rest @ ..] = bytes else { break };
+            self.ping.push(*first);
+            bytes = rest;
+            if let [_, len, payload @ ..] = &*self.ping
+                && payload.len() == usize::from(*len)
+            {
+                let pong = frame::client_frame(frame::PONG, payload, [0; 4]);
+                self.pongs.extend(pong);
+                self.ping.clear();
+            }
+            if self.ping.len() > 2 + 125 || self.pongs.len() > PONGS_BYTES_MAX {
+                return Err("a ping that is too long, or pings without end".into());
+            }
+        }
+        Ok(bytes)
+    }
 }
 
 impl Reply {
@@ -46,6 +76,7 @@ impl Reply {
         if self.deflate.is_some() {
             return count(cursor, bytes);
         }
+        bytes = cursor.take_pings(bytes)?;
         let is_sample = cursor.reads.is_multiple_of(SAMPLE);
         cursor.reads = cursor.reads.wrapping_add(1);
         let mut completed = 0;
@@ -69,6 +100,7 @@ impl Reply {
             if cursor.position == self.frame.len() {
                 cursor.position = 0;
                 completed += 1;
+                bytes = cursor.take_pings(bytes)?;
             }
         }
         Ok(completed)
@@ -78,7 +110,9 @@ impl Reply {
 /// Counts whole frames.
 fn count(cursor: &mut Cursor, mut bytes: &[u8]) -> Result<usize> {
     let mut completed = 0;
-    while let [first, rest @ ..] = bytes {
+    loop {
+        bytes = cursor.take_pings(bytes)?;
+        let [first, rest @ ..] = bytes else { break };
         if cursor.missing > 0 {
             let len = cursor.missing.min(bytes.len());
             bytes = &bytes[len..];
@@ -123,6 +157,26 @@ mod tests {
             let first = reply.check(&mut cursor, &bytes[..cut]).unwrap();
             let second = reply.check(&mut cursor, &bytes[cut..]).unwrap();
             assert_eq!((first + second, cursor.position), (2, 0));
+        }
+    }
+
+    #[test]
+    fn every_cut_of_replies_with_pings_between_them_counts_and_answers() {
+        let mut payload = Payload::plain(frame::TEXT, vec![5; 300]);
+        for deflate in [None, Some(Deflate::NoContext)] {
+            payload.deflate = deflate;
+            let reply = Reply::new(&payload);
+            let message = frame::server_frame(payload.first, &payload.messages[0]);
+            let ping = frame::server_frame(frame::PING, b"here");
+            let bytes = [&*ping, &message, &ping, &ping, &message].concat();
+            for cut in 0..bytes.len() {
+                let mut cursor = Cursor::default();
+                let first = reply.check(&mut cursor, &bytes[..cut]).unwrap();
+                let second = reply.check(&mut cursor, &bytes[cut..]).unwrap();
+                assert_eq!((first + second, cursor.position), (2, 0));
+                let pong = frame::client_frame(frame::PONG, b"here", [0; 4]);
+                assert_eq!(cursor.pongs, pong.repeat(3));
+            }
         }
     }
 

@@ -64,8 +64,15 @@ struct Server {
 /// A part that is none, or one that failed.
 pub fn run(options: &Options, settings: &Settings) -> Result<()> {
     let allowed = limits::raise_open_files() as usize;
-    let default = CONNECTIONS_DEFAULT.min(allowed.saturating_sub(DESCRIPTORS_OTHERS));
-    let connections_max = options.value("connections-max", default);
+    let possible = allowed.saturating_sub(DESCRIPTORS_OTHERS);
+    let connections_max = options.value("connections-max", CONNECTIONS_DEFAULT.min(possible));
+    if connections_max > possible {
+        return Err(format!(
+            "--connections-max {connections_max}: a process may have {allowed} descriptors here (ulimit -Hn), \
+             which is enough for {possible} connections"
+        )
+        .into());
+    }
     let scale = Scale { settings, connections_max };
     let wanted: Vec<_> = options.text("scale").map_or(Vec::new(), |text| text.split(',').collect());
     if let Some(name) = wanted.iter().find(|name| PARTS.iter().all(|(part, _)| part != *name)) {
