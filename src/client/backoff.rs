@@ -20,13 +20,21 @@ pub(crate) struct Backoff {
     first: Duration,
     max: Duration,
     good_after: Duration,
+    /// Servers that are tried in turn, at least one.
+    servers: u32,
     failures: u32,
 }
 
 impl Backoff {
     /// A connection that stood for `good_after` was a good one: the next wait is a short one again.
     pub(crate) const fn new(first: Duration, max: Duration, good_after: Duration) -> Self {
-        Self { first, max, good_after, failures: 0 }
+        Self { first, max, good_after, servers: 1, failures: 0 }
+    }
+
+    /// So many servers are tried in turn: the ceiling doubles when all have been, and before that one that says when to
+    /// come again is not waited for.
+    pub(crate) const fn among(self, servers: u32) -> Self {
+        Self { servers, ..self }
     }
 
     /// A connection has ended after it stood so long.
@@ -43,7 +51,8 @@ impl Backoff {
 
     /// How long to wait after one more failure that says nothing itself; `random` is evenly spread.
     pub(crate) fn jittered(&mut self, random: u64) -> Duration {
-        let ceiling = self.first.saturating_mul(1 << self.failures.min(31)).min(self.max);
+        let rounds = self.failures / self.servers;
+        let ceiling = self.first.saturating_mul(1 << rounds.min(31)).min(self.max);
         self.failures = self.failures.saturating_add(1);
         share(ceiling, random)
     }
@@ -51,6 +60,9 @@ impl Backoff {
     /// How long to wait after this error; `random` is evenly spread.
     pub(crate) fn next(&mut self, error: &Error, random: u64) -> Duration {
         let jittered = self.jittered(random);
+        if self.failures < self.servers {
+            return jittered;
+        }
         if let Error::Handshake(refusal) = error
             && let Some(after) = refusal.retry_after()
         {
@@ -102,6 +114,16 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(backoff.next(&lost(), u64::MAX), 60 * SECOND);
         }
+    }
+
+    /// E37: with several servers the ceiling doubles when all were tried, and only then is one waited for.
+    #[test]
+    fn e37_several_servers_are_tried_before_one_is_waited_for() {
+        let mut backoff = backoff().among(3);
+        let mut ceilings = |error: Error| backoff.next(&error, u64::MAX).as_secs();
+        assert_eq!([(); 2].map(|()| ceilings(closed(1012))), [1; 2]);
+        assert_eq!(ceilings(closed(1013)), 30);
+        assert_eq!([(); 4].map(|()| ceilings(lost())), [2, 2, 2, 4]);
     }
 
     /// E37: full jitter: as long as chance says, down to nothing.

@@ -5,6 +5,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sockeye::Connector;
+use sockeye::app::client::{ClientOptions, EventClient, Happening};
 use sockeye::app::{App, Codec, Context, EventError};
 use sockeye::auth::{AuthError, Credentials, Identity, authenticate_fn};
 use sockeye::hub::{PresenceKind, Shutdown};
@@ -12,6 +14,8 @@ use sockeye::pubsub::Memory;
 
 use crate::support::app::{AppClient, AppSite};
 use crate::support::cluster::whole;
+use crate::support::pair::quiet;
+use crate::support::programs::free_port;
 use crate::support::pubsub::SOON;
 use crate::support::server::within;
 
@@ -77,6 +81,46 @@ async fn the_last_node_drains_at_once() {
     let (report, ended) = tokio::join!(within(drained), ann.ended());
     report.unwrap();
     assert_eq!(u16::from(ended.code), 1001);
+}
+
+/// BY-42: a client with the URLs of all nodes begins where there is one, and goes on with its session at another when its
+/// own goes away, at once.
+#[tokio::test]
+async fn a_client_with_several_urls_goes_on_at_the_next() {
+    let memory = Memory::new();
+    let sites = [AppSite::start(app(&memory)).await, AppSite::start(app(&memory)).await];
+    let [here, there] = &sites;
+    let knows = async |site: &AppSite| {
+        while site.running.hub().metrics().cluster.is_none_or(|cluster| cluster.nodes == 0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(async { tokio::join!(knows(here), knows(there)) }).await;
+    let mut options = ClientOptions::default();
+    options.other_urls = vec![here.url("/ws"), there.url("/ws")];
+    options.backoff_first = Duration::from_millis(1);
+    options.backoff_max = SOON;
+    let nowhere = format!("ws://127.0.0.1:{}/ws", free_port());
+    let connector =
+        Connector::new(quiet()).header(http::header::AUTHORIZATION, "Bearer ann".parse().unwrap());
+    let (client, mut incoming) = EventClient::connect(connector, &nowhere, options).unwrap();
+    let asked: Value = client.request("join", &json!({}), SOON).await.unwrap();
+    assert_eq!(asked["isHeard"], true);
+    let session = client.session().unwrap();
+    assert_eq!((here.running.sessions().len(), there.running.sessions().len()), (1, 0));
+    let [here, there] = sites;
+    let drained = here.running.drain(Shutdown::new(SOON));
+    let goes_on =
+        async { while !matches!(within(incoming.next()).await.unwrap(), Happening::Restored) {} };
+    let (report, ()) = tokio::join!(within(drained), goes_on);
+    report.unwrap();
+    assert_eq!(client.session().unwrap(), session);
+    assert_eq!(there.running.sessions().len(), 1);
+    there.running.to_room("lobby", Codec::Envelope).send("said", &json!({"n": 1})).unwrap();
+    let Some(Happening::Event(event)) = within(incoming.next()).await else {
+        panic!("nothing said")
+    };
+    assert_eq!(event.name(), "said");
 }
 
 /// SV-01, SC-01, BY-33, BY-34: rooms, users, all, kept events and who is there are those of all nodes, by the same calls.

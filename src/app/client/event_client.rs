@@ -18,6 +18,7 @@ use super::happening::Question;
 use super::incoming::Incoming;
 use super::keeper::Keeper;
 use super::options::ClientOptions;
+use super::servers::Servers;
 use super::shared::{self, Shared};
 use super::state::{ClientSession, ClientState};
 
@@ -65,17 +66,13 @@ impl EventClient {
         options: ClientOptions,
     ) -> Result<(Self, Incoming), Error> {
         let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
-        let resume_url = resume_url(url);
-        // Both are URLs, or neither connects.
-        for url in [url, &resume_url] {
-            drop(connector.reconnecting(url)?);
-        }
+        let servers = Servers::new(url, &options.other_urls);
+        servers.check(&connector)?;
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(std::io::Error::other)?;
         let shared = Arc::new(Shared::new(&options, u64::from_ne_bytes(random)));
         let (happenings, incoming) = mpsc::channel(options.incoming_max.max(1));
-        let urls = (url.to_owned(), resume_url);
-        let keeper = Keeper::new(connector, urls, &options, shared.clone(), happenings);
+        let keeper = Keeper::new(connector, servers, &options, shared.clone(), happenings);
         let task = runtime.spawn(keeper.run());
         let owner = Arc::new(Owner { shared, _task: task });
         Ok((Self { owner }, Incoming::new(incoming)))
@@ -189,39 +186,9 @@ impl Drop for Asked<'_> {
     }
 }
 
-/// The URL of who comes back: with one more parameter.
-fn resume_url(url: &str) -> String {
-    // The path of a Unix socket ends with a colon, and what is asked for stands behind it.
-    let socket = url.split_once(':').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("ws+unix"));
-    let before = match (socket, url.contains('?')) {
-        (Some((_, path)), false) if !path.contains(':') => ":/?",
-        (_, false) => "?",
-        (_, true) => "&",
-    };
-    format!("{url}{before}resume=1")
-}
-
 /// No token and no payload.
 impl std::fmt::Debug for EventClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.owner.shared.fmt(f)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// BY-30: the query says that a client comes back, whatever the URL had before.
-    #[test]
-    fn by_30_the_query_says_resume() {
-        for (url, expected) in [
-            ("ws://a", "ws://a?resume=1"),
-            ("ws://a/b?c=d", "ws://a/b?c=d&resume=1"),
-            ("ws+unix:///run/a.sock", "ws+unix:///run/a.sock:/?resume=1"),
-            ("ws+unix:///run/a.sock:/b", "ws+unix:///run/a.sock:/b?resume=1"),
-        ] {
-            assert_eq!(resume_url(url), expected);
-        }
     }
 }

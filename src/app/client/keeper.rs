@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::app::disconnect::{Disconnect, Reconnect};
 use crate::client::{Backoff, Connector};
 use crate::error::Error;
+use crate::frame::CloseCode;
 use crate::sync::Arc;
 
 use super::first::FirstEvents;
@@ -17,6 +18,7 @@ use super::happening::Happening;
 use super::line::{End, Line};
 use super::opening::Unopened;
 use super::options::ClientOptions;
+use super::servers::Servers;
 use super::shared::Shared;
 use super::state::ClientState;
 use super::token::TokenSource;
@@ -38,8 +40,7 @@ pub(super) struct Keeper {
     pub(super) connector: Connector,
     pub(super) token: Option<TokenSource>,
     pub(super) first: Option<FirstEvents>,
-    /// For a new session, and to go on with one.
-    pub(super) urls: (String, String),
+    pub(super) servers: Servers,
     pub(super) shared: Arc<Shared>,
     /// What is to be heard before all that comes. A connection adds two at the most, and the next is made when they
     /// have been heard.
@@ -64,16 +65,18 @@ struct Ending(Arc<Shared>);
 impl Keeper {
     pub(super) fn new(
         connector: Connector,
-        urls: (String, String),
+        servers: Servers,
         options: &ClientOptions,
         shared: Arc<Shared>,
         incoming: mpsc::Sender<Happening>,
     ) -> Self {
+        let backoff = Backoff::new(options.backoff_first, options.backoff_max, STEADY_AFTER)
+            .among(servers.count());
         Self {
             connector: connector.for_reconnecting(),
             token: options.token.clone(),
             first: options.first.clone(),
-            urls,
+            servers,
             shared,
             told: VecDeque::new(),
             is_awaited: false,
@@ -81,7 +84,7 @@ impl Keeper {
             has_failed_internally: false,
             incoming,
             open_timeout: options.open_timeout,
-            backoff: Backoff::new(options.backoff_first, options.backoff_max, STEADY_AFTER),
+            backoff,
         }
     }
 
@@ -99,6 +102,7 @@ impl Keeper {
                 opened = timeout(open_timeout, self.open()) => opened,
                 () = shared.closing() => return Over(Disconnect::Done, None),
             };
+            let is_open = matches!(opened, Ok(Ok(_)));
             let ended = match opened {
                 Ok(Ok(line)) => self.serve(line).await,
                 Ok(Err(Unopened::Refused(error))) if error.retryable() => Ok(error),
@@ -111,6 +115,9 @@ impl Keeper {
                 Ok(error) => error,
                 Err(over) => return over,
             };
+            if !is_open || is_leaving(&error) {
+                self.servers.turn_to_next();
+            }
             tokio::select! {
                 () = self.wait(error) => {}
                 () = shared.closing() => return Over(Disconnect::Done, None),
@@ -183,6 +190,12 @@ impl Keeper {
         }
         sleep(delay).await;
     }
+}
+
+/// Whether the server is not to be asked again now.
+fn is_leaving(error: &Error) -> bool {
+    use CloseCode::{GoingAway, ServiceRestart, TryAgainLater};
+    matches!(error.close_code(), Some(GoingAway | ServiceRestart | TryAgainLater))
 }
 
 impl Drop for Ending {

@@ -46,6 +46,7 @@ mod line;
 mod opening;
 mod options;
 mod pending;
+mod servers;
 mod shared;
 mod state;
 mod token;

@@ -27,7 +27,7 @@ impl Keeper {
     pub(super) async fn open(&mut self) -> Result<Line, Unopened> {
         let reconnect = self.shared.reconnect();
         self.is_doubtful = false;
-        let url = if reconnect.is_some() { &self.urls.1 } else { &self.urls.0 };
+        let url = self.servers.url(reconnect.is_some());
         let connected = match &self.token {
             Some(token) => token.fill(&self.connector).await?.connect(url).await,
             None => self.connector.connect(url).await,

@@ -16,6 +16,10 @@ use super::token::TokenSource;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientOptions {
+    /// URLs of other servers of the same application, as the nodes of a cluster (default: none), which are tried in turn:
+    /// a session is looked for where it was, and where that cannot be reached, or goes away, at the next. The waits
+    /// double when all have been tried. Shuffle them where many clients have them alike.
+    pub other_urls: Vec<String>,
     /// Asked for a token before each connection (default: nobody is, and the connector's headers are all there is).
     pub token: Option<TokenSource>,
     /// What is sent first in each new session (default: what waits).
@@ -40,6 +44,7 @@ pub struct ClientOptions {
 impl Default for ClientOptions {
     fn default() -> Self {
         Self {
+            other_urls: Vec::new(),
             token: None,
             first: None,
             codec: Codec::Envelope,
