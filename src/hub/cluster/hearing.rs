@@ -10,6 +10,9 @@ use super::numbers::Stamp;
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
     last: HashMap<NodeId, Stamp>,
+    /// How far nodes were that have said nothing here yet, when a session came for which this channel is heard: of several
+    /// sessions the least.
+    told: HashMap<NodeId, Stamp>,
     /// It is to be asked who is there.
     pub(super) is_asked: bool,
     pub(super) elsewhere: Elsewhere,
@@ -28,7 +31,9 @@ pub(super) enum Heard {
 
 impl Hearing {
     pub(super) fn hear(&mut self, node: NodeId, stamp: Stamp) -> Heard {
-        let heard = match self.last.get(&node) {
+        // What comes all the same of what was told is for those who were not told.
+        let told = self.told.remove(&node).filter(|told| *told < stamp);
+        let heard = match self.last.get(&node).or(told.as_ref()) {
             None => Heard::Next,
             Some(last) if stamp.stream < last.stream => Heard::Again,
             Some(last) if stamp.stream > last.stream => Heard::of(stamp.number - 1),
@@ -41,9 +46,17 @@ impl Hearing {
         heard
     }
 
-    /// How far each node is.
+    /// How far each node is, by what has come or was told.
     pub(super) fn positions(&self) -> impl Iterator<Item = (NodeId, Stamp)> {
-        self.last.iter().map(|(node, stamp)| (*node, *stamp))
+        self.last.iter().chain(&self.told).map(|(node, stamp)| (*node, *stamp))
+    }
+
+    /// So far a node was when a session came that has heard all up to there.
+    pub(super) fn note_told(&mut self, node: NodeId, stamp: Stamp) {
+        if !self.last.contains_key(&node) {
+            let told = self.told.entry(node).or_insert(stamp);
+            *told = stamp.min(*told);
+        }
     }
 
     pub(super) fn last(&self, node: NodeId) -> Option<Stamp> {
@@ -53,6 +66,7 @@ impl Hearing {
     /// It is gone.
     pub(super) fn forget(&mut self, node: NodeId) {
         self.last.remove(&node);
+        self.told.remove(&node);
     }
 }
 
@@ -84,5 +98,30 @@ mod tests {
         assert_eq!(hear(10, u64::MAX), Heard::Missed(u64::MAX - 2));
         hearing.forget(node);
         assert_eq!(hearing.hear(node, Stamp { stream: 1, number: 4 }), Heard::Next);
+    }
+
+    /// BY-42: what is missing between what a session has and what comes is seen, also where nothing had come before.
+    #[test]
+    fn by_42_what_was_told_counts_as_heard() {
+        let node = NodeId::from_bytes([1; 16]);
+        let stamp = |number| Stamp { stream: 5, number };
+        let first = |told: &[u64], heard| {
+            let mut hearing = Hearing::default();
+            told.iter().for_each(|number| hearing.note_told(node, stamp(*number)));
+            let positions: Vec<_> = hearing.positions().map(|(_, stamp)| stamp.number).collect();
+            assert_eq!(positions, told.iter().min().copied().into_iter().collect::<Vec<_>>());
+            (hearing.hear(node, heard), hearing.last(node))
+        };
+        assert_eq!(first(&[], stamp(9)), (Heard::Next, Some(stamp(9))));
+        assert_eq!(first(&[8], stamp(9)), (Heard::Next, Some(stamp(9))));
+        assert_eq!(first(&[8, 6, 7], stamp(9)), (Heard::Missed(2), Some(stamp(9))));
+        let anew = Stamp { stream: 6, number: 2 };
+        assert_eq!(first(&[8], anew), (Heard::Missed(1), Some(anew)));
+        // Who was not told has not had it.
+        assert_eq!(first(&[9], stamp(9)), (Heard::Next, Some(stamp(9))));
+        let mut hearing = Hearing::default();
+        hearing.hear(node, stamp(3));
+        hearing.note_told(node, stamp(2));
+        assert_eq!(hearing.hear(node, stamp(4)), Heard::Next);
     }
 }

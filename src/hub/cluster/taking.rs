@@ -17,6 +17,7 @@ use super::giving::Keeper;
 use super::inner::Inner;
 use super::name::NodeId;
 use super::node::Node;
+use super::numbers::Stamp;
 use super::session::{ChannelState, Claim, Refusal, Waiting};
 use super::windows::Cover;
 
@@ -219,8 +220,22 @@ impl Inner {
             .collect();
         let known = |channel: &str, node| positions.get(&(channel, node)).copied();
         match self.windows.cover(number, heard, known) {
-            (Cover::Whole, messages) => Ok(act(messages)),
+            (Cover::Whole, messages) => {
+                self.note_told(heard);
+                Ok(act(messages))
+            }
             (cover, _) => Err(cover),
+        }
+    }
+
+    /// What follows what a session brings is compared with it, where nothing has come to be compared with.
+    fn note_told(&self, heard: &[ChannelState]) {
+        let mut state = self.state.lock();
+        for ChannelState { channel, nodes } in heard {
+            let Some(hearing) = state.heard.get_mut(channel) else { continue };
+            for (node, stream, number) in nodes.iter().filter(|(node, ..)| *node != self.id) {
+                hearing.note_told(*node, Stamp { stream: *stream, number: *number });
+            }
         }
     }
 
