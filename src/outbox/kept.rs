@@ -60,6 +60,8 @@ pub(crate) struct Kept {
     budget: Arc<Budget>,
     /// What had been sent when it was last looked at how old it is.
     mark: u64,
+    /// How often one took the place of another.
+    replaced: u64,
 }
 
 pub(super) struct Entry {
@@ -93,6 +95,15 @@ pub(crate) struct KeptState {
     /// How many of the last have never been on a wire.
     pub(crate) unsent: usize,
     pub(crate) messages: Vec<KeptMessage>,
+}
+
+/// It is another one after each change that a record of it would miss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "without feature `pubsub` there is no record")]
+pub(crate) struct KeptMark {
+    sent: u64,
+    unsent: usize,
+    replaced: u64,
 }
 
 impl KeptMessage {
@@ -148,7 +159,7 @@ pub(crate) enum Gap {
 impl Kept {
     pub(crate) const fn new(owner: u64, bounds: KeptBounds, budget: Arc<Budget>) -> Self {
         let ring = VecDeque::new();
-        Self { owner, ring, sent: 0, unsent: 0, bytes: 0, bounds, budget, mark: 0 }
+        Self { owner, ring, sent: 0, unsent: 0, bytes: 0, bounds, budget, mark: 0, replaced: 0 }
     }
 
     /// What another node has kept.
@@ -177,6 +188,12 @@ impl Kept {
         let left = self.ring.iter().skip(had);
         let messages = left.filter_map(|entry| KeptMessage::of(&entry.item, entry.key)).collect();
         KeptState { sent: self.sent, unsent: self.unsent, messages }
+    }
+
+    /// What is told of it is as it was where this is. What is acknowledged meanwhile changes nothing: it is told, and had.
+    #[allow(dead_code, reason = "without feature `pubsub` there is no record")]
+    pub(super) const fn change_mark(&self) -> KeptMark {
+        KeptMark { sent: self.sent, unsent: self.unsent, replaced: self.replaced }
     }
 
     /// The number of the relay it belongs to.
@@ -238,6 +255,7 @@ impl Kept {
             let (before, after) = (entry.item.bytes(), item.bytes());
             entry.item = item;
             self.bytes = self.bytes - before + after;
+            self.replaced += 1;
             self.budget.used.fetch_add(after, Ordering::Relaxed);
             self.budget.used.fetch_sub(before, Ordering::Relaxed);
             return self.trim();

@@ -13,4 +13,7 @@ mod queries;
 mod redis;
 mod rooms;
 mod simulation;
+mod stored;
+mod stores;
+mod stores_redis;
 mod wandering;

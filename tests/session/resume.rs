@@ -86,7 +86,14 @@ async fn begin(sessions: &Sessions, user: Option<&str>) -> (Session, Client) {
 }
 
 fn ask<'a>(session: &'a Session, token: &'a str, received: u64) -> Resume<'a> {
-    Resume { id: session.id().as_str(), token, user: session.user(), received, instead_of: None }
+    Resume {
+        id: session.id().as_str(),
+        token,
+        user: session.user(),
+        received,
+        instead_of: None,
+        acknowledged: 0,
+    }
 }
 
 async fn resume(sessions: &Sessions, what: &Resume<'_>) -> Result<Client, ResumeError> {
