@@ -14,6 +14,7 @@ mod redis;
 mod rooms;
 mod simulation;
 mod stored;
+mod stored_client;
 mod stores;
 mod stores_redis;
 mod wandering;
