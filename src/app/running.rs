@@ -175,7 +175,7 @@ impl Running {
     /// connections, tells those that are there to go, and then up to the deadline other nodes may have their sessions,
     /// whose clients come back there. Sessions for which nobody has come by then end. Clients come back within a second
     /// after 1001, which is the default, and later after 1012, so the deadline should be a few seconds at least. Without
-    /// other nodes this is the same as stopping; with a [store](super::App) all that is left is written there, for whichever
+    /// other nodes this is the same as stopping; with a store (`App::session_store`) all that is left is written there, for whichever
     /// node its clients reach next.
     ///
     /// # Errors

@@ -46,6 +46,7 @@ impl Moving {
 }
 
 /// What sessions are kept in: nothing.
+#[derive(Clone, Copy)]
 pub(super) enum Storage {}
 
 /// The store: there is none.

@@ -123,7 +123,10 @@ async fn write_one(
             {
                 (epoch, epoch + 1)
             }
-            Some(_) => return Ok(fence(app, storing, session, &member)),
+            Some(_) => {
+                fence(app, storing, session, &member);
+                return Ok(());
+            }
         },
     };
     // The mark first: what changes in between is written again.

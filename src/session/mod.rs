@@ -18,7 +18,7 @@
 //! In a cluster a session may go on on another node than the one it began on: its token says where it is. What is told
 //! between nodes is the business of the floor above.
 //!
-//! What another node needs to go on with a session whose node has died is kept in a [store](stores), with feature `pubsub`.
+//! What another node needs to go on with a session whose node has died is kept in a store, with feature `pubsub` (`session::stores`).
 //!
 //! This floor has no words for the wire and no task: what is told to a client, and when
 //! [`Sessions::sweep`] is called, is the application's business, or that of the floor above.

@@ -15,6 +15,7 @@ mod rooms;
 mod simulation;
 mod stored;
 mod stored_client;
+mod stored_faults;
 mod stores;
 mod stores_redis;
 mod wandering;

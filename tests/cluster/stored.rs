@@ -16,9 +16,8 @@ use sockeye::session::stores::{MemoryStore, Put, SessionStore, StoreConfig};
 
 use crate::moves::{meet, until};
 use crate::support::app::{AppClient, AppSite};
-use crate::support::pubsub::SOON;
 use crate::support::server::within;
-use crate::support::stores::{self, Watched, Wrong, epoch, holds, is_over};
+use crate::support::stores::{self, Watched, epoch, holds, is_over};
 
 fn by_token() -> impl sockeye::auth::Authenticator {
     authenticate_fn(async |credentials: Credentials| match credentials.token() {
@@ -49,7 +48,7 @@ pub(crate) fn app(store: impl SessionStore, config: StoreConfig) -> App {
 }
 
 /// A node without others.
-async fn alone(store: &(impl SessionStore + Clone)) -> AppSite {
+pub(crate) async fn alone(store: &(impl SessionStore + Clone)) -> AppSite {
     AppSite::start(app(store.clone(), stores::config())).await
 }
 
@@ -61,15 +60,15 @@ async fn node(memory: &Memory, store: &(impl SessionStore + Clone)) -> AppSite {
     AppSite::start(app(store.clone(), stores::config()).hub(hub)).await
 }
 
-fn counts(site: &AppSite) -> StoreSnapshot {
+pub(crate) fn counts(site: &AppSite) -> StoreSnapshot {
     site.running.hub().metrics().store.unwrap()
 }
 
 /// What a client has to know to come back.
 #[derive(Clone, Debug)]
-struct Ticket {
-    id: String,
-    token: String,
+pub(crate) struct Ticket {
+    pub(crate) id: String,
+    pub(crate) token: String,
 }
 
 impl Ticket {
@@ -84,7 +83,7 @@ impl Ticket {
 }
 
 /// A client with its session, in the lobby, where something is noted about it. Two messages have come.
-async fn ann(site: &AppSite) -> (AppClient, Ticket) {
+pub(crate) async fn ann(site: &AppSite) -> (AppClient, Ticket) {
     let mut client = site.try_connect("/ws", Some("ann")).await.unwrap();
     let ticket = Ticket::of(&client.created().await);
     client.ask("join", json!({"room": "lobby"}), "j").await;
@@ -109,20 +108,24 @@ async fn come_back_as(
     (client, restored["p"].clone())
 }
 
-async fn come_back(site: &AppSite, ticket: &Ticket, received: u64) -> (AppClient, Value) {
+pub(crate) async fn come_back(
+    site: &AppSite,
+    ticket: &Ticket,
+    received: u64,
+) -> (AppClient, Value) {
     come_back_as(site, Some("ann"), ticket, json!({"received": received})).await
 }
 
-async fn is_unknown(site: &AppSite, user: Option<&str>, ticket: &Ticket) {
+pub(crate) async fn is_unknown(site: &AppSite, user: Option<&str>, ticket: &Ticket) {
     let (_client, restored) = come_back_as(site, user, ticket, json!({"received": 2})).await;
     assert_eq!(restored, json!({"restored": false, "reason": "unknown"}));
 }
 
-fn say(site: &AppSite, n: u64) {
+pub(crate) fn say(site: &AppSite, n: u64) {
     site.running.to_room("lobby", Codec::Envelope).send("news", &json!({"n": n})).unwrap();
 }
 
-async fn suspended(site: &AppSite, ticket: &Ticket) {
+pub(crate) async fn suspended(site: &AppSite, ticket: &Ticket) {
     let sessions = site.running.sessions();
     until(|| sessions.get(&ticket.id).is_some_and(|session| session.is_suspended())).await;
 }
@@ -132,7 +135,7 @@ fn is_here(site: &AppSite, ticket: &Ticket) -> bool {
 }
 
 /// What was written comes exactly, and all else of the session is there.
-async fn goes_on(site: &AppSite, ticket: &Ticket, expires_ms: u64) {
+pub(crate) async fn goes_on(site: &AppSite, ticket: &Ticket, expires_ms: u64) {
     let (mut client, restored) = come_back(site, ticket, 2).await;
     let token = restored["token"].as_str().unwrap();
     assert_ne!(token, ticket.token);
@@ -160,7 +163,7 @@ async fn goes_on(site: &AppSite, ticket: &Ticket, expires_ms: u64) {
 }
 
 /// A session of which three messages wait, all of it in the store, and the node that has it.
-async fn waiting(site: &AppSite, store: &impl SessionStore) -> Ticket {
+pub(crate) async fn waiting(site: &AppSite, store: &impl SessionStore) -> Ticket {
     let (client, ticket) = ann(site).await;
     drop(client);
     suspended(site, &ticket).await;
@@ -291,129 +294,6 @@ async fn by_42_a_node_that_is_cut_off_is_told() {
     assert_eq!((counts(&one).taken_over, counts(&other).taken_over), (1, 0));
     say(&other, 8);
     assert_eq!(next.expect("news").await, json!({"n": 8}));
-}
-
-/// BY-42: without its store a node serves as before, and says so; when it is back all is written.
-#[tokio::test]
-async fn by_42_a_store_that_is_down() {
-    let store = Watched::new(MemoryStore::new());
-    let one = alone(&store).await;
-    for wrong in [Wrong::Fails, Wrong::Panics] {
-        store.go(wrong);
-        let (mut client, ticket) = ann(&one).await;
-        if wrong == Wrong::Fails {
-            until(|| counts(&one).failed > 3).await;
-            assert!(!counts(&one).is_up);
-            assert!(one.running.hub().prometheus().contains("\nsockeye_store_up 0\n"));
-        }
-        client.ask("echo", json!({"a": 1}), "e").await;
-        assert_eq!(client.expect("echo.ack").await, json!({"a": 1}));
-        store.go(Wrong::Nothing);
-        holds(&store.store, &ticket.id, "salmon").await;
-        until(|| counts(&one).is_up).await;
-    }
-    assert!(one.running.hub().prometheus().contains("\nsockeye_store_up 1\n"));
-}
-
-/// BY-42: nobody waits for a store that hangs: not whoever is served, and whoever asks for a session no longer than its time.
-#[tokio::test]
-async fn by_42_a_store_that_hangs() {
-    let store = Watched::new(MemoryStore::new());
-    let mut config = stores::config();
-    config.timeout = Duration::from_millis(30);
-    let one = AppSite::start(app(store.clone(), config)).await;
-    store.go(Wrong::Hangs);
-    let (mut client, ticket) = ann(&one).await;
-    let other = Ticket { id: "x".repeat(22), ..ticket };
-    is_unknown(&one, Some("ann"), &other).await;
-    client.ask("echo", json!({"a": 1}), "e").await;
-    assert_eq!(client.expect("echo.ack").await, json!({"a": 1}));
-    until(|| counts(&one).failed > 2).await;
-    let stopped = one.running.stop(Shutdown::new(Duration::from_millis(200)));
-    let (report, ended) = tokio::join!(within(stopped), client.ended());
-    report.unwrap();
-    assert_eq!(u16::from(ended.code), 1001);
-}
-
-/// BY-42: a put that was done and not answered fences nobody.
-#[tokio::test]
-async fn by_42_an_answer_that_is_lost() {
-    let store = Watched::new(MemoryStore::new());
-    let one = alone(&store).await;
-    store.go(Wrong::LosesAnswers);
-    let (mut client, ticket) = ann(&one).await;
-    until(|| store.puts(&ticket.id).len() == 1 && counts(&one).failed > 2).await;
-    assert_eq!(epoch(&store.store, &ticket.id).await, Some(1));
-    store.go(Wrong::Nothing);
-    say(&one, 1);
-    holds(&store.store, &ticket.id, r#""n":1"#).await;
-    assert_eq!(client.expect("news").await, json!({"n": 1}));
-    assert_eq!(counts(&one).taken_over, 0);
-}
-
-/// BY-42: a store that has lost its records is written anew.
-#[tokio::test]
-async fn by_42_a_store_that_has_lost_its_records() {
-    let store = MemoryStore::new();
-    let one = alone(&store).await;
-    let (mut client, ticket) = ann(&one).await;
-    holds(&store, &ticket.id, "salmon").await;
-    store.remove(&ticket.id, 1).await.unwrap();
-    say(&one, 1);
-    holds(&store, &ticket.id, r#""n":1"#).await;
-    assert_eq!(client.expect("news").await, json!({"n": 1}));
-    assert_eq!(counts(&one).taken_over, 0);
-}
-
-/// BY-42: a record that is none, is of another version, or is too long, is counted, and the client told that there is none.
-#[tokio::test]
-async fn by_42_a_record_that_is_none() {
-    let store = MemoryStore::new();
-    let one = alone(&store).await;
-    let ticket = waiting(&one, &store).await;
-    drop(one);
-    let good = store.get(&ticket.id).await.unwrap().unwrap();
-    let other = alone(&store).await;
-    let (mut newer, length) = (good.bytes.to_vec(), good.bytes.len());
-    newer[0] += 1;
-    let cut = good.bytes.slice(..good.bytes.len() / 2);
-    let bad = [newer.into(), cut, "x".into()];
-    for (count, bytes) in bad.into_iter().enumerate() {
-        let put = Put { expected: good.epoch, epoch: good.epoch, bytes, keep_for: SOON };
-        store.put(&ticket.id, put).await.unwrap();
-        is_unknown(&other, Some("ann"), &ticket).await;
-        assert_eq!(counts(&other).poisoned, count as u64 + 1);
-    }
-    let put = Put { expected: good.epoch, epoch: good.epoch, bytes: good.bytes, keep_for: SOON };
-    store.put(&ticket.id, put).await.unwrap();
-    let mut config = stores::config();
-    config.record_bytes_max = length - 1;
-    let narrow = AppSite::start(app(store.clone(), config)).await;
-    is_unknown(&narrow, Some("ann"), &ticket).await;
-    assert_eq!(counts(&narrow).poisoned, 1);
-    goes_on(&other, &ticket, 120_000).await;
-}
-
-/// BY-42: of a record that would be too long the oldest messages are left out: whoever has not had them is told so.
-#[tokio::test]
-async fn by_42_a_record_has_an_end() {
-    let store = MemoryStore::new();
-    let mut config = stores::config();
-    config.record_bytes_max = 2_000;
-    let one = AppSite::start(app(store.clone(), config)).await;
-    let (client, ticket) = ann(&one).await;
-    drop(client);
-    suspended(&one, &ticket).await;
-    (1..=100).for_each(|n| say(&one, n));
-    holds(&store, &ticket.id, r#""n":100"#).await;
-    drop(one);
-    assert!(store.get(&ticket.id).await.unwrap().unwrap().bytes.len() <= 2_000);
-    let other = alone(&store).await;
-    let (_client, restored) = come_back(&other, &ticket, 2).await;
-    assert_eq!(restored, json!({"restored": false, "reason": "history_lost"}));
-    let (mut client, restored) = come_back(&other, &ticket, 101).await;
-    assert_eq!(restored["restored"], true);
-    assert_eq!(client.expect("news").await, json!({"n": 100}));
 }
 
 /// BY-42: a session that has moved is written by the node that has it, also when that one dies.

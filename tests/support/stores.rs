@@ -71,7 +71,7 @@ pub(crate) async fn conforms(store: impl SessionStore + Clone) {
     assert_eq!(store.put("c", put(2, 2, "", short)).await.unwrap(), Wrote::Done);
     within(async {
         while get("c").await.is_some() {
-            pass().await
+            pass().await;
         }
     })
     .await;

@@ -75,7 +75,7 @@ impl RedisStore {
     /// # Errors
     /// [`StoreErrorKind::Setting`] for what is no such URL.
     pub fn new(url: &str) -> Result<Self, StoreError> {
-        let redis = Redis::new(url).map_err(of)?;
+        let redis = Redis::new(url).map_err(|error| of(&error))?;
         Ok(Self {
             client: client_of(&redis).clone(),
             line: Arc::default(),
@@ -105,7 +105,7 @@ impl RedisStore {
         let asked = timeout(self.deadline, self.ask(&line, &script)).await;
         let error = match asked {
             Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => of(kind_of(&error)),
+            Ok(Err(error)) => of(&kind_of(&error)),
             Err(_) => StoreError::new(StoreErrorKind::Timeout),
         };
         let is_lost = matches!(error.kind(), StoreErrorKind::Unreachable | StoreErrorKind::Timeout);
@@ -170,7 +170,7 @@ impl SessionStore for RedisStore {
     }
 }
 
-fn of(error: PubSubError) -> StoreError {
+fn of(error: &PubSubError) -> StoreError {
     let kind = match error.kind() {
         PubSubErrorKind::Unreachable | PubSubErrorKind::Lost => StoreErrorKind::Unreachable,
         PubSubErrorKind::Refused => StoreErrorKind::Refused,
@@ -178,7 +178,7 @@ fn of(error: PubSubError) -> StoreError {
         PubSubErrorKind::Answer => StoreErrorKind::Answer,
         PubSubErrorKind::Setting => StoreErrorKind::Setting,
     };
-    match std::error::Error::source(&error) {
+    match std::error::Error::source(error) {
         Some(source) => StoreError::new(kind).with_source(source.to_string()),
         None => StoreError::new(kind),
     }
