@@ -53,15 +53,16 @@ pub(crate) struct Kept {
     owner: u64,
     ring: VecDeque<Entry>,
     sent: u64,
-    unsent: usize,
+    /// As many as fit: a ring of 2^32 does not fit into memory.
+    unsent: u32,
+    /// How often one took the place of another; it may begin anew.
+    replaced: u32,
     /// What the ring costs.
     bytes: usize,
     bounds: KeptBounds,
     budget: Arc<Budget>,
     /// What had been sent when it was last looked at how old it is.
     mark: u64,
-    /// How often one took the place of another.
-    replaced: u64,
 }
 
 pub(super) struct Entry {
@@ -102,8 +103,8 @@ pub(crate) struct KeptState {
 #[allow(dead_code, reason = "without feature `pubsub` there is no record")]
 pub(crate) struct KeptMark {
     sent: u64,
-    unsent: usize,
-    replaced: u64,
+    unsent: u32,
+    replaced: u32,
 }
 
 impl KeptMessage {
@@ -177,7 +178,7 @@ impl Kept {
             let key = message.key;
             kept.push(message.into_queued(), key);
         }
-        kept.unsent = unsent.min(kept.ring.len());
+        kept.unsent = fitting(unsent.min(kept.ring.len()));
         kept
     }
 
@@ -187,7 +188,7 @@ impl Kept {
         let had = usize::try_from(received.saturating_sub(self.base())).unwrap_or(usize::MAX);
         let left = self.ring.iter().skip(had);
         let messages = left.filter_map(|entry| KeptMessage::of(&entry.item, entry.key)).collect();
-        KeptState { sent: self.sent, unsent: self.unsent, messages }
+        KeptState { sent: self.sent, unsent: self.unsent as usize, messages }
     }
 
     /// What is told of it is as it was where this is. What is acknowledged meanwhile changes nothing: it is told, and had.
@@ -250,12 +251,12 @@ impl Kept {
 
     /// Takes the place of the one with the same key, where that has never been on a wire.
     fn push_latest(&mut self, key: u64, item: Queued) {
-        let known = self.ring.iter_mut().rev().take(self.unsent);
+        let known = self.ring.iter_mut().rev().take(self.unsent as usize);
         if let Some(entry) = { known }.find(|entry| entry.key == Some(key)) {
             let (before, after) = (entry.item.bytes(), item.bytes());
             entry.item = item;
             self.bytes = self.bytes - before + after;
-            self.replaced += 1;
+            self.replaced = self.replaced.wrapping_add(1);
             self.budget.used.fetch_add(after, Ordering::Relaxed);
             self.budget.used.fetch_sub(before, Ordering::Relaxed);
             return self.trim();
@@ -287,7 +288,7 @@ impl Kept {
         let cost: usize = self.ring.drain(..count).map(|entry| entry.cost()).sum();
         self.bytes -= cost;
         self.budget.used.fetch_sub(cost, Ordering::Relaxed);
-        self.unsent = self.unsent.min(self.ring.len());
+        self.unsent = self.unsent.min(fitting(self.ring.len()));
         if self.ring.is_empty() {
             self.ring = VecDeque::new();
         }
@@ -296,7 +297,7 @@ impl Kept {
 
     /// The client has had so many.
     pub(super) fn acknowledge(&mut self, received: u64) -> Result<(), Gap> {
-        if received > self.sent - self.unsent as u64 {
+        if received > self.sent - u64::from(self.unsent) {
             return Err(Gap::Ahead);
         }
         let count = received.saturating_sub(self.base());
@@ -306,7 +307,7 @@ impl Kept {
 
     /// Whether what comes after so many is here.
     pub(super) fn check(&self, received: u64) -> Result<(), Gap> {
-        if received > self.sent - self.unsent as u64 {
+        if received > self.sent - u64::from(self.unsent) {
             return Err(Gap::Ahead);
         }
         if received < self.base() { Err(Gap::Lost) } else { Ok(()) }
@@ -330,6 +331,10 @@ impl Kept {
         self.forget(usize::try_from(count).unwrap_or(usize::MAX));
         self.mark = self.sent;
     }
+}
+
+fn fitting(messages: usize) -> u32 {
+    u32::try_from(messages).unwrap_or(u32::MAX)
 }
 
 impl Drop for Kept {
