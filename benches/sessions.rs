@@ -52,7 +52,14 @@ impl Waiting {
         let token = std::mem::take(&mut self.token);
         let received = self.session.sent() - MISSED as u64;
         let id = self.session.id().as_str();
-        let resume = Resume { id, token: &token, user: Some("ann"), received, instead_of: None };
+        let resume = Resume {
+            id,
+            token: &token,
+            user: Some("ann"),
+            received,
+            instead_of: None,
+            acknowledged: 0,
+        };
         let again =
             sessions.resume(&socket.sender(), &resume, |opening| note(&mut self.token, opening));
         again.expect("its session");

@@ -249,11 +249,12 @@ function joined(answer, events) {
   watch(!el.panel.hidden);
 }
 
-// The session is gone: what comes next is a new one.
+// The session is gone: what comes next is a new one. Or it has come from a store, and we ask for what may be missing.
 function lost({ reason }) {
   const begun = nodeName() ? `This is ${nodeName()} now.` : "The server has begun anew.";
-  if (isIn) showNotice(reason === "unknown" ? begun : "You were away for too long. What was said last is here.");
-  enter();                       // goes before what waits to be said
+  const notices = { unknown: begun, stored: `${begun} You are in the room still.` };
+  if (isIn) showNotice(notices[reason] ?? "You were away for too long. What was said last is here.");
+  enter();                       // of a new session, goes before what waits to be said
 }
 
 const CODES = {

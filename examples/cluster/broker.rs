@@ -10,6 +10,7 @@ use std::time::Duration;
 use sockeye::app::App;
 use sockeye::pubsub::nats::Nats;
 use sockeye::pubsub::redis::Redis;
+use sockeye::session::stores::RedisStore;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -55,10 +56,13 @@ impl Broker {
         }
     }
 
-    /// The application as a node.
+    /// The application as a node. Redis has its sessions as well, so that they survive a node that is killed.
     pub(crate) fn join(&self, app: App) -> Result<App, Box<dyn std::error::Error>> {
         Ok(match self.variable {
-            "REDIS_URL" => app.pubsub(Redis::new(&self.url)?),
+            "REDIS_URL" => {
+                let store = RedisStore::new(&self.url)?.prefix("sockeye:cluster:");
+                app.pubsub(Redis::new(&self.url)?).session_store(store)
+            }
             _ => app.pubsub(Nats::new(&self.url)?),
         })
     }

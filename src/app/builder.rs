@@ -19,6 +19,7 @@ use crate::net::{Acceptor, Request, Server};
 use crate::protocol::{CloseOutcome, Config, Rate};
 use crate::sync::Arc;
 
+use super::Storage;
 use super::context::Context;
 use super::entrance::Entrance;
 use super::error::AppError;
@@ -51,6 +52,7 @@ pub struct App {
     hub: HubBuilder,
     pub(super) wiring: Option<Wiring>,
     sessions: SessionConfig,
+    pub(super) storage: Option<Storage>,
     authenticator: Option<SharedAuthenticator>,
     sources: CredentialSources,
     requires_auth: bool,
@@ -87,6 +89,7 @@ impl App {
             hub: Hub::builder().config(config),
             wiring: None,
             sessions: SessionConfig::default(),
+            storage: None,
             authenticator: None,
             sources: CredentialSources::new(),
             requires_auth: false,
@@ -446,7 +449,8 @@ impl App {
         let acceptor = acceptor
             .admission(entrance)
             .on_request(move |request| std::future::ready(site.answer(&request)));
-        let shared = Arc::new(Shared::new(hub, self.history, self.sessions, self.settings));
+        let shared =
+            Arc::new(Shared::new(hub, self.history, self.sessions, self.storage, self.settings));
         if let Some(moving) = &shared.moving {
             moving.begin(&shared);
         }

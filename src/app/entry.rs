@@ -1,5 +1,7 @@
 //! How a session begins on a connection, and how it goes on.
 
+use std::pin::pin;
+
 use crate::hub::Profile;
 use crate::outbox::Sender;
 use crate::protocol::Message;
@@ -77,48 +79,74 @@ impl Entering<'_> {
             Err(ResumeError::Unknown) => "unknown",
             Err(_) => "history_lost",
         };
-        let restored = Restored { restored: false, reason: Some(reason.to_owned()), session: None };
+        let restored = Restored {
+            restored: false,
+            reason: Some(reason.to_owned()),
+            gap: false,
+            session: None,
+        };
         // Whoever is gone already needs no answer.
         let _ = self.connection.try_send(message(self.route.codec, system::RESTORED, &restored));
         self.begin(profile)
     }
 
-    /// Brings the session that the client asks for here, if it is on another node.
+    /// Brings the session that the client asks for here, if it is on another node, or on none and in the store.
     ///
-    /// Cancel safety: see [`Moving::bring`](super::Moving::bring).
+    /// Cancel safety: a session that is on its way stays where it was, or comes here and waits.
     pub(super) async fn bring(
         &self,
         request: Option<&Reconnect>,
         profile: &Profile,
         gone: impl Future<Output = ()>,
     ) -> Result<(), ResumeError> {
-        match (&self.app.moving, request) {
-            (Some(moving), Some(request)) => moving.bring(self, request, profile, gone).await,
-            _ => Ok(()),
+        let Some(request) = request else { return Ok(()) };
+        let mut gone = pin!(gone);
+        let brought = match &self.app.moving {
+            Some(moving) => moving.bring(self, request, profile, gone.as_mut()).await,
+            None => Ok(()),
+        };
+        let is_here = || self.app.sessions.get(&request.session_id).is_some();
+        match (&self.app.storing, brought) {
+            (Some(storing), Ok(()) | Err(ResumeError::Unknown)) if !is_here() => {
+                let stored = storing.bring(self, request, profile, gone).await;
+                // Whoever is too late is told so.
+                if stored == Err(ResumeError::Unknown) { brought } else { stored }
+            }
+            (_, brought) => brought,
         }
     }
 
     fn take_over(&self, request: &Reconnect) -> Result<Result<Arc<Link>, NoEntry>, ResumeError> {
         let Self { app, route, visitor, connection, .. } = *self;
         let known = app.sessions.get(&request.session_id);
-        let member = known.and_then(|session| session.attached::<Member>());
+        let member = known.as_ref().and_then(Session::attached::<Member>);
         // What was kept for it is written in the codec of its route.
-        if member.is_some_and(|member| !Arc::ptr_eq(&member.route, route)) {
+        if member.as_ref().is_some_and(|member| !Arc::ptr_eq(&member.route, route)) {
             return Err(ResumeError::Unknown);
         }
         let codec = route.codec;
+        let gap = member.zip(known).is_some_and(|(member, known)| member.gap.is_due(&known));
         let first = |opening: &Opening<'_>| {
             let session = Some(created(opening));
-            message(codec, system::RESTORED, &Restored { restored: true, reason: None, session })
+            let restored = Restored { restored: true, reason: None, gap, session };
+            message(codec, system::RESTORED, &restored)
         };
         let resume = Resume {
             id: &request.session_id,
             token: &request.token,
             user: visitor.user_id(),
             received: request.received,
+            acknowledged: request.acknowledged.unwrap_or(0),
             instead_of: self.instead_of,
         };
         let session = app.sessions.resume(connection, &resume, first)?;
+        if let Some(member) = session.attached::<Member>() {
+            member.gap.note(gap);
+        }
+        if let Some(storing) = &app.storing {
+            // The client has another token from here on.
+            storing.hurry(&session);
+        }
         Ok(self.link(session, true))
     }
 

@@ -164,6 +164,8 @@ impl Link {
         let is_last = Disconnect::from(outcome.code).advice() == Reconnect::Never;
         if is_still_here && (is_last || self.app.is_stopping()) {
             self.app.end(&self.session, outcome.code.into(), "");
+        } else if let (true, Some(storing)) = (is_still_here, &self.app.storing) {
+            storing.hurry(&self.session);
         }
     }
 }

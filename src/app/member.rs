@@ -1,8 +1,11 @@
 //! What an application keeps of a session, whatever connection it is on.
 
+use std::sync::atomic::AtomicU8;
+
 use crate::frame::CloseCode;
 use crate::hub::{Peer, Registration};
-use crate::sync::{Arc, Mutex};
+use crate::session::Session;
+use crate::sync::{Arc, Mutex, Ordering};
 
 use super::event::Codec;
 use super::requests::Requests;
@@ -14,8 +17,38 @@ pub(super) struct Member {
     pub(super) requests: Arc<Requests>,
     /// A session goes on where it began: its messages are written in that codec.
     pub(super) route: Arc<EventRoute>,
+    pub(super) gap: Told,
     /// `None` when it is over.
     registration: Mutex<Option<Registration>>,
+}
+
+/// Whether the client has to be told that something may be missing: until it has shown that it was.
+#[derive(Debug, Default)]
+pub(super) struct Told(AtomicU8);
+
+const NOT_TOLD: u8 = 1;
+const TOLD: u8 = 2;
+
+impl Told {
+    /// Something may be missing.
+    #[allow(dead_code, reason = "without feature `pubsub` there is no store")]
+    pub(super) fn begin(&self) {
+        self.0.store(NOT_TOLD, Ordering::Relaxed);
+    }
+
+    /// Whether the client of this session, which comes back now, is to be told.
+    pub(super) fn is_due(&self, session: &Session) -> bool {
+        match self.0.load(Ordering::Relaxed) {
+            0 => false,
+            TOLD => !session.has_new_token(),
+            _ => true,
+        }
+    }
+
+    /// It has come back, and was told so.
+    pub(super) fn note(&self, is_told: bool) {
+        self.0.store(if is_told { TOLD } else { 0 }, Ordering::Relaxed);
+    }
 }
 
 /// The session of a registered peer.
@@ -34,7 +67,13 @@ impl Member {
     pub(super) fn moved(registration: Registration, route: Arc<EventRoute>, asked: u64) -> Self {
         let peer = registration.peer().clone();
         let registration = Mutex::new(Some(registration));
-        Self { peer, requests: Arc::new(Requests::after(asked)), route, registration }
+        Self {
+            peer,
+            requests: Arc::new(Requests::after(asked)),
+            route,
+            gap: Told::default(),
+            registration,
+        }
     }
 
     /// Notes how a connection of it ended.

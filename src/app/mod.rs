@@ -57,8 +57,15 @@ mod entrance;
 mod entry;
 mod error;
 mod fault;
+#[cfg(feature = "pubsub")]
+mod fetching;
+#[cfg(feature = "pubsub")]
+mod giving;
 mod guard;
 mod handle;
+#[cfg(feature = "pubsub")]
+mod housing;
+mod last;
 mod link;
 mod member;
 #[cfg(feature = "pubsub")]
@@ -83,13 +90,25 @@ mod shared;
 mod site;
 #[cfg(not(feature = "pubsub"))]
 mod staying;
+#[cfg(feature = "pubsub")]
+mod stored;
+#[cfg(feature = "pubsub")]
+mod storing;
 mod visitor;
 mod watched;
-
 #[cfg(feature = "pubsub")]
-pub(in crate::app) use moving::Moving;
+mod writing;
+
 #[cfg(not(feature = "pubsub"))]
-pub(in crate::app) use staying::Moving;
+pub(in crate::app) use staying::{Moving, Storage, Storing, write};
+#[cfg(feature = "pubsub")]
+pub(in crate::app) use {
+    moving::Moving,
+    storing::{Storage, Storing},
+    writing::write,
+};
+
+pub(in crate::app) use last::Last;
 
 pub use audience::Audience;
 pub use builder::App;

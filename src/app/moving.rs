@@ -1,25 +1,24 @@
 //! Sessions that go on on another node than the one they were on.
 
 use std::collections::HashMap;
-use std::pin::pin;
-use std::sync::Weak;
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
-use crate::hub::cluster::{
-    Claim, Cover, Keeper, Move, Moves, NodeId, Refusal, SessionState, Waiting,
-};
+use crate::hub::cluster::{Claim, Cover, Move, Moves, NodeId, Refusal, SessionState};
 use crate::hub::{Hub, Peer, Profile};
-use crate::outbox::{KeptMessage, KeptState};
+use crate::outbox::KeptMessage;
 use crate::protocol::PreparedMessage;
-use crate::session::{Arrival, Claimed, Departed, Mover, ResumeError, Session, Sessions, pass_on};
+use crate::session::{Claimed, ResumeError, Session, Sessions, pass_on};
 use crate::sync::{Arc, Mutex};
 
 use super::entry::Entering;
 use super::event::system::Reconnect;
-use super::member::{Member, SessionOf};
+use super::giving::Giving;
+use super::housing::{Guest, Housed, kept, pairs};
+use super::member::Member;
 use super::shared::Shared;
 
 /// Sessions that come here at a time; others wait for their turn.
@@ -32,15 +31,15 @@ const HOPS_MAX: usize = 4;
 const RETRY: Duration = Duration::from_millis(5);
 
 /// Messages that may come before the session they are for is had.
-const EARLY_MAX: usize = 256;
+pub(super) const EARLY_MAX: usize = 256;
 
 /// The other nodes, as far as sessions come from there.
 pub(super) struct Moving {
-    moves: Moves,
+    pub(super) moves: Moves,
     places: Semaphore,
     /// Sessions that are on their way here, by their ids: how often, and what was sent to them where they were since they
     /// left.
-    arriving: Mutex<HashMap<String, (usize, Vec<KeptMessage>)>>,
+    pub(super) arriving: Mutex<HashMap<String, (usize, Vec<KeptMessage>)>>,
 }
 
 impl Moving {
@@ -77,10 +76,24 @@ impl Moving {
         entering: &Entering<'_>,
         request: &Reconnect,
         profile: &Profile,
-        gone: impl Future<Output = ()>,
+        gone: Pin<&mut (impl Future<Output = ()> + ?Sized)>,
     ) -> Result<(), ResumeError> {
-        let Some(home) = self.home(entering, request) else { return Ok(()) };
-        let (trip, mut gone) = (Trip::new(self, entering, request, profile), pin!(gone));
+        match self.home(entering, request) {
+            Some(home) => self.bring_from(home, entering, request, profile, gone).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same from this node.
+    pub(super) async fn bring_from(
+        &self,
+        home: NodeId,
+        entering: &Entering<'_>,
+        request: &Reconnect,
+        profile: &Profile,
+        mut gone: Pin<&mut (impl Future<Output = ()> + ?Sized)>,
+    ) -> Result<(), ResumeError> {
+        let trip = Trip::new(self, entering, request, profile);
         let staged = tokio::select! {
             staged = timeout(self.moves.timeout(), trip.stage(home)) => staged,
             () = &mut gone => return Err(ResumeError::Closed),
@@ -116,7 +129,7 @@ impl Moving {
         sessions.moved_to(&claimed).map(NodeId::from_bytes)
     }
 
-    fn is_arriving(&self, id: &str) -> bool {
+    pub(super) fn is_arriving(&self, id: &str) -> bool {
         self.arriving.lock().contains_key(id)
     }
 }
@@ -262,32 +275,16 @@ impl<'a> Trip<'a> {
 
     /// What was told and what was noted here become a session, which is in its rooms and cannot be resumed yet. False:
     /// there is no room for it.
-    async fn install(&self, staged: &mut Staged, state: SessionState) -> Result<bool, Cover> {
+    async fn install(&self, staged: &mut Staged, mut state: SessionState) -> Result<bool, Cover> {
         let (app, route) = (self.entering.app.clone(), self.entering.route.clone());
         let (connection, id) = (self.entering.connection.clone(), self.request.session_id.clone());
         let user = self.entering.visitor.user_id().map(str::to_owned);
         let (token, profile) = (self.token, self.profile.clone());
-        let SessionState { received, sent, unsent, questions, rooms, metadata, heard, messages } =
-            state;
+        let heard = std::mem::take(&mut state.heard);
         let act = move |beyond: Vec<PreparedMessage>| {
-            let messages = messages.into_iter().map(kept).collect();
-            let unsent = usize::try_from(unsent).unwrap_or(usize::MAX);
-            let kept = KeptState { sent, unsent, messages };
-            let arrival = Arrival { id: &id, token, user: user.as_deref(), received, kept };
-            let session = app.sessions.stage(&connection, arrival);
-            for message in &beyond {
-                // It has no connection, so it is kept.
-                let _ = session.sender().try_broadcast(message);
-            }
-            let profile = profile.extension(SessionOf { id, codec: route.codec });
-            let Ok(registration) = app.hub.register_bare(session.sender(), profile) else {
-                return (session, false);
-            };
-            let peer = registration.peer();
-            let is_in = rooms.iter().all(|room| peer.enter(room).is_ok());
-            peer.restore_metadata(pairs(metadata));
-            session.attach(Arc::new(Member::moved(registration, route, questions)));
-            (session, is_in)
+            let guest = Guest { app: &app, route: &route, connection: &connection, profile };
+            let (session, housed) = guest.house(&id, (token, user.as_deref()), state, &beyond);
+            (session, housed == Housed::InAll)
         };
         let (session, is_whole) = staged.way.install(heard, act).await?;
         staged.session = Some(session);
@@ -335,8 +332,17 @@ impl Staged {
         let early = arriving.get_mut(&self.id).map(|(_, early)| std::mem::take(early));
         let alone = rest.messages.into_iter().map(kept);
         alone.chain(early.into_iter().flatten()).for_each(|message| pass_on(&session, message));
+        if let Some(storing) = &app.storing {
+            // Before it is there: from then on it is written.
+            storing.note_moved(session.id());
+        }
         let admitted = app.sessions.admit(&session);
         drop(arriving);
+        match &app.storing {
+            Some(storing) if admitted.is_ok() => storing.hurry(&session),
+            Some(storing) => storing.forget(session.id()),
+            None => {}
+        }
         if admitted.is_err() {
             end(&session);
         }
@@ -357,7 +363,7 @@ fn follow(peer: &Peer, rooms: &[Arc<str>]) {
     }
 }
 
-fn end(session: &Session) {
+pub(super) fn end(session: &Session) {
     Sessions::discard(session);
     if let Some(member) = session.attached::<Member>() {
         member.end();
@@ -371,128 +377,4 @@ impl Drop for Staged {
             self.way.give_up(&self.id);
         }
     }
-}
-
-/// Sessions of this node, for others to have.
-struct Giving {
-    app: Weak<Shared>,
-}
-
-impl Giving {
-    fn app(&self) -> Result<Arc<Shared>, Refusal> {
-        self.app.upgrade().filter(|app| !app.is_stopping()).ok_or(Refusal::Unknown)
-    }
-}
-
-impl Keeper for Giving {
-    fn find(&self, claim: &Claim) -> Result<Peer, Refusal> {
-        let app = self.app()?;
-        let session = app.sessions.claimed(&claimed(claim)).map_err(|error| {
-            let is_arriving = app.moving.as_ref().is_some_and(|it| it.is_arriving(&claim.session));
-            match (error, app.sessions.moved_to(&claimed(claim))) {
-                (ResumeError::Expired, _) => Refusal::Expired,
-                (_, Some(node)) if !is_arriving => Refusal::Moved(NodeId::from_bytes(node)),
-                _ if is_arriving => Refusal::Again,
-                _ => Refusal::Unknown,
-            }
-        })?;
-        let member = session.attached::<Member>().ok_or(Refusal::Unknown)?;
-        // What is kept for it is written in the codec of its route.
-        let is_there = *member.route.name == *claim.route;
-        if is_there { Ok(member.peer.clone()) } else { Err(Refusal::Unknown) }
-    }
-
-    fn freeze(&self, by: NodeId, claim: &Claim) -> Result<SessionState, Refusal> {
-        let app = self.app()?;
-        let mover = Mover { node: *by.as_bytes(), number: claim.number };
-        let frozen = app.sessions.freeze(&claimed(claim), mover);
-        let (kept, received) = frozen.map_err(|error| match error {
-            ResumeError::HistoryLost | ResumeError::Ahead => Refusal::HistoryLost,
-            ResumeError::Expired => Refusal::Expired,
-            _ => Refusal::Unknown,
-        })?;
-        let session = app.sessions.get(&claim.session).ok_or(Refusal::Unknown)?;
-        let member = session.attached::<Member>().ok_or(Refusal::Unknown)?;
-        Ok(SessionState {
-            received,
-            sent: kept.sent,
-            unsent: kept.unsent as u64,
-            questions: member.requests.asked(),
-            metadata: metadata(&member.peer),
-            messages: kept.messages.into_iter().map(waiting).collect(),
-            ..SessionState::default()
-        })
-    }
-
-    fn depart(&self, by: NodeId, number: u64, id: &str) -> Result<SessionState, Refusal> {
-        let app = self.app()?;
-        let moves = app.moving.as_ref().ok_or(Refusal::Unknown)?.moves.clone();
-        let session: Arc<str> = id.into();
-        let onward = move |message| moves.say_onward(by, &session, waiting(message));
-        let mover = Mover { node: *by.as_bytes(), number };
-        let departed = app.sessions.depart(id, mover, Arc::new(onward));
-        let Departed { session, alone } = departed.map_err(|error| match error {
-            ResumeError::TakenOver => Refusal::TakenOver,
-            _ => Refusal::Unknown,
-        })?;
-        let messages = alone.into_iter().map(waiting).collect();
-        let mut rest = SessionState { messages, ..SessionState::default() };
-        if let Some(member) = session.attached::<Member>() {
-            rest.metadata = metadata(&member.peer);
-            let rooms = member.peer.rooms();
-            rest.rooms = rooms.iter().map(|room| room.name().into()).collect();
-            drop(rooms);
-            member.end();
-        }
-        Ok(rest)
-    }
-
-    fn thaw(&self, by: NodeId, number: u64, id: &str) {
-        if let Some(app) = self.app.upgrade() {
-            app.sessions.thaw(id, Mover { node: *by.as_bytes(), number });
-        }
-    }
-
-    fn take_in(&self, id: &str, message: Waiting) {
-        let Some(app) = self.app.upgrade() else { return };
-        let Some(moving) = &app.moving else { return };
-        let mut arriving = moving.arriving.lock();
-        if let Some(session) = app.sessions.get(id) {
-            drop(arriving);
-            pass_on(&session, kept(message));
-        } else if let Some((_, early)) = arriving.get_mut(id)
-            && early.len() < EARLY_MAX
-        {
-            early.push(kept(message));
-        }
-    }
-}
-
-fn claimed(claim: &Claim) -> Claimed<'_> {
-    Claimed {
-        id: &claim.session,
-        token: claim.token,
-        user: claim.user.as_deref(),
-        received: claim.received,
-    }
-}
-
-fn waiting(message: KeptMessage) -> Waiting {
-    let KeptMessage { key, is_text, compress, payload } = message;
-    Waiting { key, is_text, compress, payload }
-}
-
-fn kept(message: Waiting) -> KeptMessage {
-    let Waiting { key, is_text, compress, payload } = message;
-    KeptMessage { key, is_text, compress, payload }
-}
-
-fn metadata(peer: &Peer) -> Vec<Arc<str>> {
-    let pairs = peer.all_metadata().into_iter();
-    pairs.flat_map(|(key, value)| [key.into(), value.into()]).collect()
-}
-
-fn pairs(metadata: Vec<Arc<str>>) -> impl Iterator<Item = (String, String)> {
-    let mut texts = metadata.into_iter();
-    std::iter::from_fn(move || Some((texts.next()?.to_string(), texts.next()?.to_string())))
 }

@@ -20,6 +20,7 @@ use super::event::Codec;
 use super::member::SessionOf;
 use super::serving::serve;
 use super::shared::Shared;
+use super::{Last, Moving, write};
 
 /// How often expired sessions are ended and acknowledgements sent.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -37,8 +38,8 @@ pub struct Running {
     phase: watch::Sender<Phase>,
     servers: JoinSet<io::Result<()>>,
     attached: AttachedServer,
-    /// Ends with this.
-    _sweeper: JoinSet<()>,
+    /// They end with this.
+    _keepers: JoinSet<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,8 +72,9 @@ impl Running {
             let drain = async move |()| reach(drained, Phase::Drained).await;
             tasks.spawn(server.acceptor(acceptor.clone()).serve_draining(run, reached, drain));
         }
-        let mut sweeper = JoinSet::new();
-        sweeper.spawn(sweep(shared.clone()));
+        let mut keepers = JoinSet::new();
+        keepers.spawn(sweep(shared.clone()));
+        keepers.spawn(write(shared.clone()));
         let app = shared.clone();
         let run = move |socket, request| serve(app.clone(), socket, request);
         let attached = AttachedServer::new(acceptor, run);
@@ -82,7 +84,7 @@ impl Running {
             phase,
             servers: tasks,
             attached,
-            _sweeper: sweeper,
+            _keepers: keepers,
         })
     }
 
@@ -153,6 +155,9 @@ impl Running {
             Some(deadline) => drop(timeout_at(deadline, ended).await),
             None => ended.await,
         }
+        if let Some(storing) = &shared.storing {
+            storing.finish(Last::Clear, deadline).await;
+        }
         self.phase.send_replace(Phase::Drained);
         let (servers, attached) = (&mut self.servers, self.attached);
         let ended = async {
@@ -170,7 +175,8 @@ impl Running {
     /// connections, tells those that are there to go, and then up to the deadline other nodes may have their sessions,
     /// whose clients come back there. Sessions for which nobody has come by then end. Clients come back within a second
     /// after 1001, which is the default, and later after 1012, so the deadline should be a few seconds at least. Without
-    /// other nodes this is the same as stopping.
+    /// other nodes this is the same as stopping; with a store (`App::session_store`) all that is left is written there, for whichever
+    /// node its clients reach next.
     ///
     /// # Errors
     /// As [`stop`](Self::stop).
@@ -179,18 +185,24 @@ impl Running {
     pub async fn drain(self, shutdown: Shutdown) -> Result<ShutdownReport, AppError> {
         let shared = self.shared.0.clone();
         let began = Instant::now();
-        let others = shared.moving.as_ref().filter(|moving| moving.has_others());
-        if let Some(moving) = others {
+        let has_others = || shared.moving.as_ref().is_some_and(Moving::has_others);
+        let sessions = &shared.sessions;
+        let (has_any, has_store) = (|| !sessions.is_empty(), shared.storing.is_some());
+        let have_clients = || sessions.suspended() < sessions.len();
+        if has_others() || has_store {
             self.phase.send_replace(Phase::Draining);
             let gone = async {
                 shared.hub.dismiss(&shutdown).await?;
-                while !shared.sessions.is_empty() && moving.has_others() {
+                while (has_any() && has_others()) || (has_store && have_clients()) {
                     sleep(DRAIN_INTERVAL).await;
                 }
                 Ok::<_, CloseFrameError>(())
             };
             // Whoever has not come by then is told by the stop, which takes some time itself.
             timeout(shutdown.deadline() / 10 * 9, gone).await.unwrap_or(Ok(()))?;
+        }
+        if let Some(storing) = &shared.storing {
+            storing.finish(Last::Park, began.checked_add(shutdown.deadline() / 20 * 19)).await;
         }
         let left = shutdown.deadline().saturating_sub(began.elapsed());
         self.stop(shutdown.within(left)).await

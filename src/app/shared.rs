@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use crate::hub::{History, HistoryConfig, Hub};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 
-use super::Moving;
 use super::context::Context;
 use super::handle::Work;
 use super::link::Link;
 use super::member::Member;
 use super::settings::Settings;
+use super::{Moving, Storage, Storing};
 use crate::session::{Session, SessionConfig, Sessions};
 
 pub(super) struct Shared {
@@ -24,6 +24,8 @@ pub(super) struct Shared {
     pub(super) sessions: Sessions,
     /// Where the hub is a node of a cluster.
     pub(super) moving: Option<Moving>,
+    /// Where its sessions are kept in a store.
+    pub(super) storing: Option<Arc<Storing>>,
     pub(super) settings: Settings,
     pub(super) began: Instant,
     is_stopping: AtomicBool,
@@ -38,15 +40,20 @@ impl Shared {
         hub: Hub,
         history: HistoryConfig,
         sessions: SessionConfig,
+        storage: Option<Storage>,
         settings: Settings,
     ) -> Self {
         let moving = Moving::of(&hub);
+        let storing = storage.map(|storage| {
+            Arc::new(Storing::new(storage, &hub, moving.as_ref(), sessions.suspended_for))
+        });
         let place = moving.as_ref().map(Moving::place).unwrap_or_default();
         Self {
             history: History::new(&hub, history),
             hub,
             sessions: Sessions::placed(sessions, &place),
             moving,
+            storing,
             settings,
             began: Instant::now(),
             is_stopping: AtomicBool::new(false),
@@ -74,7 +81,7 @@ impl Shared {
     /// What there is to do about once a second.
     pub(super) fn sweep(&self) {
         for session in self.sessions.sweep() {
-            forget(&session);
+            self.forget(&session);
         }
         let due = std::mem::take(&mut *self.due.lock());
         for link in due.iter().filter_map(Weak::upgrade) {
@@ -88,7 +95,17 @@ impl Shared {
     /// Ends a session for good.
     pub(super) fn end(&self, session: &Session, code: u16, reason: &str) {
         self.sessions.end(session, code, reason);
-        forget(session);
+        self.forget(session);
+    }
+
+    /// A session is over.
+    fn forget(&self, session: &Session) {
+        if let Some(member) = session.attached::<Member>() {
+            member.end();
+        }
+        if let Some(storing) = &self.storing {
+            storing.end(session.id());
+        }
     }
 
     /// Lets a handler go on without its connection, until the application ends.
@@ -120,12 +137,5 @@ impl Shared {
 
     pub(super) fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::Relaxed)
-    }
-}
-
-/// A session is over.
-fn forget(session: &Session) {
-    if let Some(member) = session.attached::<Member>() {
-        member.end();
     }
 }

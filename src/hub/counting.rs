@@ -12,7 +12,9 @@ use crate::sync::Arc;
 
 use super::error::{JoinError, RegisterError};
 use super::hub::Hub;
-use super::metrics::{ConstantLabels, Gauges, JoinRefusal, Metrics, Rejection, Snapshot};
+use super::metrics::{
+    ConstantLabels, Gauges, JoinRefusal, Metrics, Rejection, Snapshot, StoreCounters,
+};
 use super::shared::Shared;
 
 /// Messages on the hub's connections, counted.
@@ -130,7 +132,15 @@ impl Hub {
             jobs: self.queued().0 as u64,
         };
         let cluster = shared.remote.as_ref().map(|remote| remote.snapshot());
-        Snapshot { cluster, ..shared.metrics.snapshot(gauges) }
+        let store = shared.store.get().map(|counters| counters.snapshot());
+        Snapshot { cluster, store, ..shared.metrics.snapshot(gauges) }
+    }
+
+    /// An application keeps its sessions in a store, and counts here. Once.
+    #[allow(dead_code, reason = "for applications with a store")]
+    pub(crate) fn count_store(&self, counters: Arc<StoreCounters>) {
+        // The first one stays.
+        let _ = self.shared().store.set(counters);
     }
 
     /// The same as text for Prometheus, to be served as

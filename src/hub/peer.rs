@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Weak;
 use std::time::Duration;
@@ -253,6 +254,18 @@ impl Peer {
     pub(crate) fn all_metadata(&self) -> Vec<(String, String)> {
         let inner = self.0.inner.lock();
         inner.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// Another number, as good as always, where it is in other rooms or something else is noted.
+    #[allow(dead_code, reason = "for nodes of a cluster")]
+    pub(crate) fn change_mark(&self) -> u64 {
+        let inner = self.0.inner.lock();
+        let mut hasher = DefaultHasher::new();
+        inner.rooms.iter().for_each(|place| place.room().name().hash(&mut hasher));
+        inner.rooms.len().hash(&mut hasher);
+        // As long as nothing changes, they come in one order.
+        inner.metadata.iter().for_each(|pair| pair.hash(&mut hasher));
+        hasher.finish()
     }
 
     /// Notes what was noted on another node, where it was looked at.

@@ -19,7 +19,7 @@ use super::doors::Doors;
 use super::error::{BroadcastError, JoinError, RegisterError};
 use super::history::WeakHistory;
 use super::members::Publication;
-use super::metrics::{JoinRefusal, Metrics};
+use super::metrics::{JoinRefusal, Metrics, StoreCounters};
 use super::peer::{Peer, Profile};
 use super::presence::Presence;
 use super::registry::{Place, Registry};
@@ -44,6 +44,8 @@ pub(super) struct Shared {
     pub(super) histories: Mutex<Vec<WeakHistory>>,
     /// The other nodes, where there are any.
     pub(super) remote: Option<Arc<dyn Remote>>,
+    /// Where an application keeps its sessions in a store.
+    pub(super) store: OnceLock<Arc<StoreCounters>>,
     workers: Mutex<Vec<(Id, Arc<Jobs>)>>,
     next_room: AtomicU64,
 }
@@ -76,6 +78,7 @@ impl Shared {
             rooms: Mutex::default(),
             histories: Mutex::default(),
             remote,
+            store: OnceLock::new(),
             workers: Mutex::default(),
             next_room: AtomicU64::new(EVERYBODY + 1),
         }

@@ -53,7 +53,10 @@ pub(crate) struct Kept {
     owner: u64,
     ring: VecDeque<Entry>,
     sent: u64,
-    unsent: usize,
+    /// As many as fit: a ring of 2^32 does not fit into memory.
+    unsent: u32,
+    /// How often one took the place of another; it may begin anew.
+    replaced: u32,
     /// What the ring costs.
     bytes: usize,
     bounds: KeptBounds,
@@ -93,6 +96,15 @@ pub(crate) struct KeptState {
     /// How many of the last have never been on a wire.
     pub(crate) unsent: usize,
     pub(crate) messages: Vec<KeptMessage>,
+}
+
+/// It is another one after each change that a record of it would miss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "without feature `pubsub` there is no record")]
+pub(crate) struct KeptMark {
+    sent: u64,
+    unsent: u32,
+    replaced: u32,
 }
 
 impl KeptMessage {
@@ -148,7 +160,7 @@ pub(crate) enum Gap {
 impl Kept {
     pub(crate) const fn new(owner: u64, bounds: KeptBounds, budget: Arc<Budget>) -> Self {
         let ring = VecDeque::new();
-        Self { owner, ring, sent: 0, unsent: 0, bytes: 0, bounds, budget, mark: 0 }
+        Self { owner, ring, sent: 0, unsent: 0, bytes: 0, bounds, budget, mark: 0, replaced: 0 }
     }
 
     /// What another node has kept.
@@ -166,7 +178,7 @@ impl Kept {
             let key = message.key;
             kept.push(message.into_queued(), key);
         }
-        kept.unsent = unsent.min(kept.ring.len());
+        kept.unsent = fitting(unsent.min(kept.ring.len()));
         kept
     }
 
@@ -176,7 +188,13 @@ impl Kept {
         let had = usize::try_from(received.saturating_sub(self.base())).unwrap_or(usize::MAX);
         let left = self.ring.iter().skip(had);
         let messages = left.filter_map(|entry| KeptMessage::of(&entry.item, entry.key)).collect();
-        KeptState { sent: self.sent, unsent: self.unsent, messages }
+        KeptState { sent: self.sent, unsent: self.unsent as usize, messages }
+    }
+
+    /// What is told of it is as it was where this is. What is acknowledged meanwhile changes nothing: it is told, and had.
+    #[allow(dead_code, reason = "without feature `pubsub` there is no record")]
+    pub(super) const fn change_mark(&self) -> KeptMark {
+        KeptMark { sent: self.sent, unsent: self.unsent, replaced: self.replaced }
     }
 
     /// The number of the relay it belongs to.
@@ -233,11 +251,12 @@ impl Kept {
 
     /// Takes the place of the one with the same key, where that has never been on a wire.
     fn push_latest(&mut self, key: u64, item: Queued) {
-        let known = self.ring.iter_mut().rev().take(self.unsent);
+        let known = self.ring.iter_mut().rev().take(self.unsent as usize);
         if let Some(entry) = { known }.find(|entry| entry.key == Some(key)) {
             let (before, after) = (entry.item.bytes(), item.bytes());
             entry.item = item;
             self.bytes = self.bytes - before + after;
+            self.replaced = self.replaced.wrapping_add(1);
             self.budget.used.fetch_add(after, Ordering::Relaxed);
             self.budget.used.fetch_sub(before, Ordering::Relaxed);
             return self.trim();
@@ -269,7 +288,7 @@ impl Kept {
         let cost: usize = self.ring.drain(..count).map(|entry| entry.cost()).sum();
         self.bytes -= cost;
         self.budget.used.fetch_sub(cost, Ordering::Relaxed);
-        self.unsent = self.unsent.min(self.ring.len());
+        self.unsent = self.unsent.min(fitting(self.ring.len()));
         if self.ring.is_empty() {
             self.ring = VecDeque::new();
         }
@@ -278,7 +297,7 @@ impl Kept {
 
     /// The client has had so many.
     pub(super) fn acknowledge(&mut self, received: u64) -> Result<(), Gap> {
-        if received > self.sent - self.unsent as u64 {
+        if received > self.sent - u64::from(self.unsent) {
             return Err(Gap::Ahead);
         }
         let count = received.saturating_sub(self.base());
@@ -288,7 +307,7 @@ impl Kept {
 
     /// Whether what comes after so many is here.
     pub(super) fn check(&self, received: u64) -> Result<(), Gap> {
-        if received > self.sent - self.unsent as u64 {
+        if received > self.sent - u64::from(self.unsent) {
             return Err(Gap::Ahead);
         }
         if received < self.base() { Err(Gap::Lost) } else { Ok(()) }
@@ -312,6 +331,10 @@ impl Kept {
         self.forget(usize::try_from(count).unwrap_or(usize::MAX));
         self.mark = self.sent;
     }
+}
+
+fn fitting(messages: usize) -> u32 {
+    u32::try_from(messages).unwrap_or(u32::MAX)
 }
 
 impl Drop for Kept {

@@ -52,6 +52,6 @@ pub(crate) use {
 
 #[cfg(all(feature = "app", feature = "pubsub"))]
 pub(crate) use {
-    kept::{KeptMessage, KeptState},
+    kept::{KeptMark, KeptMessage, KeptState},
     relay::Onward,
 };

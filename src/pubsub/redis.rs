@@ -164,6 +164,18 @@ impl PubSub for Line {
     }
 }
 
+/// What makes connections.
+#[allow(dead_code, reason = "without feature `app` no session is kept there")]
+pub(crate) const fn client_of(redis: &Redis) -> &Client {
+    &redis.client
+}
+
+/// What an error is, without credentials.
+#[allow(dead_code, reason = "without feature `app` no session is kept there")]
+pub(crate) fn kind_of(error: &RedisError) -> PubSubError {
+    of(error)
+}
+
 fn of_connecting(error: &RedisError) -> PubSubError {
     match of(error) {
         other if other.kind() != PubSubErrorKind::Lost => other,

@@ -28,7 +28,7 @@ pub enum ResumeError {
     /// Some of what the client has not received is not kept any more. The session has ended.
     #[error("what was sent meanwhile is not kept any more")]
     HistoryLost,
-    /// The client says that it has received more than was sent.
+    /// The client says that it has received more than was sent, or that more was acknowledged than came.
     #[error("more received than was sent")]
     Ahead,
     /// The new connection is closing: the session waits for another.

@@ -18,6 +18,8 @@
 //! In a cluster a session may go on on another node than the one it began on: its token says where it is. What is told
 //! between nodes is the business of the floor above.
 //!
+//! What another node needs to go on with a session whose node has died is kept in a store, with feature `pubsub` (`session::stores`).
+//!
 //! This floor has no words for the wire and no task: what is told to a client, and when
 //! [`Sessions::sweep`] is called, is the application's business, or that of the floor above.
 
@@ -26,13 +28,19 @@ mod error;
 mod id;
 #[cfg(all(feature = "app", feature = "pubsub"))]
 mod moving;
+#[cfg(all(feature = "app", feature = "pubsub"))]
+mod recorded;
 #[expect(clippy::module_inception, reason = "a file is one noun, and this floor is named after it")]
 mod session;
 mod store;
+#[cfg(all(feature = "app", feature = "pubsub"))]
+pub mod stores;
 mod token;
 
 #[cfg(all(feature = "app", feature = "pubsub"))]
 pub(crate) use moving::{Arrival, Claimed, Departed, pass_on};
+#[cfg(all(feature = "app", feature = "pubsub"))]
+pub(crate) use recorded::{Image, SessionMark};
 #[cfg(all(feature = "app", feature = "pubsub"))]
 pub(crate) use session::Mover;
 

@@ -182,6 +182,12 @@ impl Session {
         true
     }
 
+    /// Whether its client has shown that it has the token it was told last.
+    #[allow(dead_code, reason = "for the floor above")]
+    pub(crate) fn has_new_token(&self) -> bool {
+        self.0.state.lock().token_before.is_none()
+    }
+
     /// Sends a message that does not count and is not kept, behind what waits.
     ///
     /// # Errors

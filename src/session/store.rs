@@ -65,6 +65,8 @@ pub struct Resume<'a> {
     pub user: Option<&'a str>,
     /// How many messages of the session the client has received.
     pub received: u64,
+    /// How many of its own the client knows that the server has had; 0 where it does not say.
+    pub acknowledged: u64,
     /// The session with which this connection began, which is given up for it.
     pub instead_of: Option<&'a Session>,
 }
@@ -154,6 +156,9 @@ impl Sessions {
         if let Err(error) = session.0.relay.check(resume.received) {
             drop(state);
             return Err(tables.refuse(&session, error));
+        }
+        if resume.acknowledged > state.received {
+            return Err(ResumeError::Ahead);
         }
         let taken_over = taken_over().ok_or(ResumeError::Closed)?;
         let token = new_token(&self.store.place);

@@ -123,7 +123,7 @@ test("BY-31: what is not acknowledged goes again, in order, and what was receive
   assert.equal(client.queued, 3);
   const request = await reconnected(all);
   assert.match(socket().url, /\?a=b&resume=1$/);
-  assert.deepEqual(request, { sessionId: "session", token: "token", received: 3 });
+  assert.deepEqual(request, { sessionId: "session", token: "token", received: 3, acknowledged: 1 });
   client.send("note", { n: 5 });
   assert.equal(socket().sent.length, 1, "nothing before the answer");
   socket().say(restored({ token: "second", sent: 3, received: 2 }));
@@ -247,7 +247,7 @@ test("BY-30: with several URLs a session is looked for where it was, then elsewh
   socket().end();
   await again(all);
   assert.equal(socket().url, "wss://b.test/ws?resume=1");
-  assert.deepEqual(socket().sent[0].p, { sessionId: "session", token: "token", received: 0 });
+  assert.deepEqual(socket().sent[0].p, { sessionId: "session", token: "token", received: 0, acknowledged: 0 });
   await clock.advance(15e3);                          // no answer: that server is dead
   await again(all);
   assert.equal(socket().url, "ws://c.test/ws?resume=1");
@@ -356,6 +356,40 @@ test("SE-03: a gap is told with what is uncertain; what was never sent goes to t
   socket().say(envelope("later.ack", {}, socket().sent.at(-1).c));
   await later;
   assert.equal(client.session.id, "next");
+});
+
+test("BY-42: a session that comes from a store goes on, and its gap is told", async () => {
+  const all = opened(), { client, socket, gaps, states } = all;
+  for (const n of [1, 2, 3]) client.send("item", { n });
+  socket().say(envelope("sys.ack", { received: 1 }));
+  const answer = client.request("ask", {}, { timeoutMs: 1e6 });
+  const asked = await reconnected(all);
+  assert.deepEqual([asked.received, asked.acknowledged], [0, 1], "what the server has acknowledged is said");
+  client.on("sys.gap", () => client.send("what is missing?"));
+  socket().say(restored({ received: 2, token: "next", gap: true }));
+  await turns();
+  assert.deepEqual(gaps, [{ reason: "stored", sessionId: "session", uncertain: [] }]);
+  assert.deepEqual([client.session.id, states.at(-1)], ["session", { state: "open", restored: true }]);
+  // What was not acknowledged goes again, before what the handler asks for; requests wait on.
+  const [, ack, ...again] = socket().sent;
+  assert.deepEqual([ack.e, ...again.map(({ e, p }) => p?.n ?? e)], ["sys.ack", 3, "ask", "what is missing?"]);
+  socket().say(envelope("ask.ack", { yes: true }, again[1].c));
+  assert.deepEqual(await answer, { yes: true });
+  const back = async () => {
+    socket().end(1006);
+    await all.clock.advance(9e3);
+    socket().open();
+  };
+  // Once only, and not where the page has closed it.
+  await back();
+  socket().say(restored({ received: 5, sent: 1, token: "third" }));
+  await turns();
+  assert.equal(gaps.length, 1);
+  await back();
+  client.on("sys.state", ({ state }) => state === "open" && client.close());
+  socket().say(restored({ received: 5, sent: 1, token: "fourth", gap: true }));
+  await turns();
+  assert.deepEqual([client.state, gaps.length], ["closed", 1]);
 });
 
 test("SE-03: what the handler of a gap sends goes before what waits", async () => {

@@ -86,7 +86,8 @@ async fn begin(sessions: &Sessions, user: Option<&str>) -> (Session, Client) {
 }
 
 fn ask<'a>(session: &'a Session, token: &'a str, received: u64) -> Resume<'a> {
-    Resume { id: session.id().as_str(), token, user: session.user(), received, instead_of: None }
+    let (id, user) = (session.id().as_str(), session.user());
+    Resume { id, token, user, received, acknowledged: 0, instead_of: None }
 }
 
 async fn resume(sessions: &Sessions, what: &Resume<'_>) -> Result<Client, ResumeError> {

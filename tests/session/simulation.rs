@@ -285,6 +285,7 @@ impl World {
             token: &self.token,
             user: Some("ann"),
             received,
+            acknowledged: 0,
             instead_of: None,
         };
         let resumed = self.sessions.resume(&socket.sender(), &resume, opening);

@@ -25,6 +25,8 @@ pub(crate) mod redis;
 #[cfg(any(feature = "app", feature = "pubsub"))]
 pub(crate) mod relay;
 pub(crate) mod server;
+#[cfg(all(feature = "app", feature = "pubsub"))]
+pub(crate) mod stores;
 pub(crate) mod streams;
 #[cfg(feature = "ring")]
 pub(crate) mod tls;

@@ -22,8 +22,28 @@ pub(crate) fn command(port: u16) -> Command {
     command
 }
 
+pub(crate) fn url_of(address: SocketAddr) -> String {
+    format!("redis://:{PASSWORD}@{address}")
+}
+
 pub(crate) fn broker_at(address: SocketAddr) -> Redis {
-    Redis::new(&format!("redis://:{PASSWORD}@{address}")).unwrap()
+    Redis::new(&url_of(address)).unwrap()
+}
+
+#[cfg(feature = "app")]
+pub(crate) fn store_at(address: SocketAddr) -> sockeye::session::stores::RedisStore {
+    sockeye::session::stores::RedisStore::new(&url_of(address)).unwrap()
+}
+
+/// What comes of these commands.
+pub(crate) async fn run(address: SocketAddr, commands: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let commands = format!("AUTH {PASSWORD}\r\n{commands}\r\nQUIT\r\n");
+    stream.write_all(commands.as_bytes()).await.unwrap();
+    let mut answers = String::new();
+    within(stream.read_to_string(&mut answers)).await.unwrap();
+    let answers = answers.strip_prefix("+OK\r\n").expect("the password is right");
+    answers.strip_suffix("+OK\r\n").expect("it says goodbye").trim_end().to_owned()
 }
 
 /// Cuts all clients but this one.

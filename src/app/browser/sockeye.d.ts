@@ -61,11 +61,15 @@ export interface StateChange {
   reason?: string;
 }
 
-/** What handlers of "sys.gap" are told: the session is lost, and a new one follows. What they send goes first there. */
+/**
+ * What handlers of "sys.gap" are told: the session is lost, and a new one follows. What they send goes first there. With the reason
+ * "stored" the session itself goes on, in its rooms, from what a store had of it when its server died: what was sent last may be
+ * missing, and what is not acknowledged goes again and may be handled twice.
+ */
 export interface Gap {
-  /** "unknown", "expired", "history_lost" (the server's), "protocol_error" (the counts did not fit). */
+  /** "unknown", "expired", "history_lost" (the server's), "protocol_error" (the counts did not fit), "stored" (the session goes on). */
   reason: string;
-  /** The session that is lost. */
+  /** The session that is lost, or goes on. */
   sessionId: string;
   /** Events that the server may have had or not. They are not sent again; those never sent are. */
   uncertain: { event: string; payload: Payload | undefined }[];

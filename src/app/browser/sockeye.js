@@ -232,7 +232,7 @@ export class Client {
     const { id: sessionId } = this.#session;
     this.#connection.isDoubtful = this.#isAwaited;
     this.#isAwaited = true;
-    this.#write("sys.reconnect.request", { sessionId, token: this.#token, received: this.#received });
+    this.#write("sys.reconnect.request", { sessionId, token: this.#token, received: this.#received, acknowledged: this.#acked });
     this.#unacked = 0;
   }
 
@@ -394,6 +394,10 @@ export class Client {
     this.#acknowledge(received);
     this.#written = 0;           // the rest goes again, in order
     this.#ready(true);
+    // It comes from what a store had of it: what was sent last may be missing, and what goes again be handled twice.
+    if (payload.gap === true && this.#connection === connection) {
+      this.#emit("sys.gap", { reason: "stored", sessionId: this.#session.id, uncertain: [] }, {});
+    }
   }
 
   // The session as it is told. False: not as it must be.

@@ -17,14 +17,25 @@ pub enum Happening {
     Restored,
     /// The session is lost, and with it what the server sent meanwhile. A new one begins: rooms are to be joined
     /// again (best by [`ClientOptions::first`](super::ClientOptions::first)), and what is needed asked for.
+    ///
+    /// With the reason `stored` the session itself goes on, in its rooms, from what a store had of it when its node died: what is
+    /// needed is to be asked for all the same, for what was sent last may be missing. What was sent and not acknowledged goes
+    /// again, and may be handled twice.
     Gap {
-        /// Why: `unknown`, `expired`, `history_lost`, as the server says, or `protocol_error` when its counts did
-        /// not fit.
+        /// Why: `unknown`, `expired`, `history_lost`, as the server says, `protocol_error` when its counts did
+        /// not fit, or `stored`.
         reason: String,
         /// Events of ours that were sent and not acknowledged: they may have been handled or not. They are not
         /// sent again. What was never sent is, in the new session.
         uncertain: Vec<Event>,
     },
+}
+
+impl Happening {
+    /// The session goes on from what a store had of it.
+    pub(super) fn stored_gap() -> Self {
+        Self::Gap { reason: "stored".to_owned(), uncertain: Vec::new() }
+    }
 }
 
 /// An event that the server wants an answer to. It knows its session: an answer after that is lost goes nowhere.

@@ -171,6 +171,11 @@ impl Ledger {
         self.received
     }
 
+    /// How many of ours the server has acknowledged.
+    pub(super) const fn acked(&self) -> u64 {
+        self.acked
+    }
+
     /// Whether something that came is not acknowledged.
     pub(super) const fn owes(&self) -> bool {
         self.owed > 0

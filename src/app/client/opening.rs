@@ -69,8 +69,12 @@ impl Keeper {
                     self.told.extend(shared.lose(restored.reason.as_deref().unwrap_or("unknown")));
                     return Ok(false);
                 }
+                let has_gap = restored.gap;
                 shared.go_on(restored.session.ok_or(Broken)?)?;
-                self.told.push_back(Happening::Restored);
+                self.told.push_back(match has_gap {
+                    true => Happening::stored_gap(),
+                    false => Happening::Restored,
+                });
                 Ok(true)
             }
             // Of a session that is given up for ours: the server did not see that we come back.

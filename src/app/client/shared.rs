@@ -287,6 +287,7 @@ impl Shared {
             session_id: session.public.id.clone(),
             token: session.token.clone(),
             received: book.ledger.received(),
+            acknowledged: Some(book.ledger.acked()),
         };
         self.write(system::RECONNECT, &payload, None).ok()
     }

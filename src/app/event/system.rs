@@ -49,6 +49,9 @@ pub struct Restored {
     /// Why not: `unknown`, `expired`, `history_lost`. A new session follows.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
+    /// Whether it goes on from what a store had of it: what was sent last before its node died may be missing.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub gap: bool,
     /// The session that goes on, with its new token.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub session: Option<Created>,
@@ -65,6 +68,9 @@ pub struct Reconnect {
     pub token: String,
     /// How many messages of the server the client has had, of those that count.
     pub received: u64,
+    /// How many of its own the server has acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub acknowledged: Option<u64>,
 }
 
 impl std::fmt::Debug for Created {

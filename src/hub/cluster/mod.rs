@@ -76,7 +76,8 @@
 //!
 //! Whoever asks last has it. Until it is settled it stays where it was, whatever becomes of the new node; from then on it is
 //! on the new one. Where the answer to that is lost it is on neither: the client is told `unknown`. It is told so, too,
-//! where the node is gone, or says nothing within [`ClusterConfig::move_timeout`]. What was said meanwhile is compared by the
+//! where the node is gone, or says nothing within [`ClusterConfig::move_timeout`], if the application keeps its sessions in no
+//! store (`App::session_store`). What was said meanwhile is compared by the
 //! numbers of each node and channel; where they show that something is missing the new node asks again, within its time.
 //! Of a node that said nothing in a room while the session was in it there are no numbers to compare: there it counts that
 //! the broker keeps one order, so that a node hears what was said before it was asked, as Redis and a single NATS server do.
@@ -139,6 +140,8 @@ mod nodes;
 mod numbers;
 mod questions;
 mod receive;
+#[cfg(feature = "app")]
+mod record;
 mod session;
 mod state;
 #[cfg_attr(not(feature = "app"), expect(dead_code, reason = "for applications"))]
@@ -156,6 +159,7 @@ pub use session::{ChannelState, Claim, Refusal, SessionState, Waiting};
 #[cfg(feature = "app")]
 pub(crate) use {
     giving::Keeper,
+    record::SessionRecord,
     taking::{Move, Moves},
     windows::Cover,
 };

@@ -197,6 +197,7 @@ impl Metrics {
             broadcast: self.broadcast_us.snapshot(),
             round_trip: self.round_trip_us.snapshot(),
             cluster: None,
+            store: None,
         }
     }
 

@@ -19,6 +19,7 @@ mod labels;
 mod prometheus;
 mod sink;
 mod snapshot;
+mod store;
 
 pub use cluster::ClusterSnapshot;
 pub use counters::Metrics;
@@ -27,3 +28,6 @@ pub use labels::{CloseClass, DropPolicy, JoinRefusal, Rejection};
 pub use prometheus::{CONTENT_TYPE, ConstantLabels, LabelError};
 pub use sink::{InMemoryMetrics, MetricsSink};
 pub use snapshot::{Gauges, Snapshot};
+pub use store::StoreSnapshot;
+
+pub(crate) use store::StoreCounters;

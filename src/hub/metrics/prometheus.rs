@@ -76,7 +76,7 @@ impl Snapshot {
     /// The snapshot in Prometheus' text format 0.0.4; [`CONTENT_TYPE`] is its type.
     ///
     /// Names begin with `sockeye_`; counters end in `_total`; durations are in seconds. Every series is
-    /// there from the beginning, also at zero; those of a cluster where the hub is a node of one.
+    /// there from the beginning, also at zero; those of a cluster where the hub is a node of one, those of a store where there is one.
     #[must_use]
     pub fn prometheus(&self, labels: &ConstantLabels) -> String {
         // About as long as it gets, so that it is written without moving.
@@ -91,6 +91,7 @@ impl Snapshot {
         );
         page.histogram("round_trip_seconds", "Time from a ping to its pong.", &self.round_trip);
         page.cluster(self);
+        page.store(self);
         page.text
     }
 }
@@ -157,6 +158,14 @@ impl Page<'_> {
             self.gauge(name, help, value);
         }
         for (name, help, value) in cluster.counters() {
+            self.counter(name, help, value);
+        }
+    }
+
+    fn store(&mut self, snapshot: &Snapshot) {
+        let Some(store) = &snapshot.store else { return };
+        self.gauge("store_up", "Whether the store of sessions answers.", store.is_up.into());
+        for (name, help, value) in store.counters() {
             self.counter(name, help, value);
         }
     }

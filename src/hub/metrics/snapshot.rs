@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::cluster::ClusterSnapshot;
 use super::histogram::HistogramSnapshot;
 use super::labels::{CloseClass, DropPolicy, JoinRefusal, Rejection};
+use super::store::StoreSnapshot;
 
 /// What is so at a moment, and only the one who asks for a snapshot knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,6 +74,8 @@ pub struct Snapshot {
     pub round_trip: HistogramSnapshot,
     /// The node, where the hub is one of many.
     pub cluster: Option<ClusterSnapshot>,
+    /// The store of sessions, where an application has one.
+    pub store: Option<StoreSnapshot>,
 }
 
 impl Snapshot {
@@ -102,6 +105,10 @@ impl Snapshot {
             broadcast: self.broadcast.since(&earlier.broadcast),
             round_trip: self.round_trip.since(&earlier.round_trip),
             cluster: self.cluster.as_ref().map(|now| match &earlier.cluster {
+                Some(earlier) => now.since(earlier),
+                None => now.clone(),
+            }),
+            store: self.store.as_ref().map(|now| match &earlier.store {
                 Some(earlier) => now.since(earlier),
                 None => now.clone(),
             }),

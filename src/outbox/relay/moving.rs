@@ -5,7 +5,7 @@ use crate::protocol::Config;
 use crate::sync::{Arc, Mutex};
 
 use super::{Audience, HandOver, Kept, KeptMessage, Onward, Queued, Relay, State};
-use crate::outbox::kept::KeptState;
+use crate::outbox::kept::{KeptMark, KeptState};
 use crate::outbox::{SendError, Sent};
 
 impl Relay {
@@ -50,6 +50,16 @@ impl Relay {
         if let State::Moving(_) = &*state {
             state.suspend(self.id, None);
         }
+    }
+
+    /// What is kept, for a record; what its connection has not written yet is not there. `None`: it is not here any more.
+    pub(crate) fn image(&self) -> Option<KeptState> {
+        self.with_kept(|kept| kept.state_after(0))
+    }
+
+    /// Another one when there is another [image](Self::image).
+    pub(crate) fn change_mark(&self) -> Option<KeptMark> {
+        self.with_kept(|kept| kept.change_mark())
     }
 
     /// The other node has it. What was sent to this session alone since it was told; what is sent so from here on is
