@@ -53,6 +53,8 @@ impl Keeper {
                     let since = Instant::now();
                     let Some(error) = self.hold(&*connection).await else { return };
                     self.backoff.note_up(since.elapsed());
+                    // Nobody is told that something is subscribed to where there is no connection.
+                    self.shared.work.lock().wanted.reset();
                     error
                 }
                 Err(error) => error,

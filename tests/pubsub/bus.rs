@@ -63,6 +63,23 @@ async fn a60_broker_down_at_start() {
     assert_eq!((bus.counters().gaps, bus.counters().connections), (0, 1));
 }
 
+/// A25: without a connection nothing is subscribed to, whatever was: who waits for it waits for the next one.
+#[tokio::test(start_paused = true)]
+async fn a25_nothing_is_subscribed_without_a_connection() {
+    let broker = faulty();
+    let (bus, mut events) = listening(broker.clone(), config(), &["room"]).await;
+    assert!(bus.is_subscribed("room"));
+    broker.set(|faults| faults.is_away = true);
+    broker.cut();
+    is_down(&bus).await;
+    assert!(!bus.is_subscribed("room") && !bus.subscribed("room", SOON).await);
+    broker.set(|faults| faults.is_away = false);
+    assert!(bus.subscribed("room", SOON).await);
+    assert_eq!(within(events.next()).await, Some(Incoming::Gap));
+    bus.publish("room", "after").unwrap();
+    assert_eq!(message(&mut events).await.1, "after");
+}
+
 /// A59, A25: attempts are spread, and never further apart than the ceiling says.
 #[tokio::test(start_paused = true)]
 async fn a59_attempts_are_spread_up_to_the_ceiling() {
