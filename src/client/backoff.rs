@@ -33,6 +33,7 @@ impl Backoff {
 
     /// So many servers are tried in turn: the ceiling doubles when all have been, and before that one that says when to
     /// come again is not waited for.
+    #[allow(dead_code, reason = "for the client of the event protocol")]
     pub(crate) const fn among(self, servers: u32) -> Self {
         Self { servers, ..self }
     }
