@@ -3,6 +3,7 @@
 
 #![cfg(all(unix, feature = "app", feature = "redis", feature = "nats"))]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -119,7 +120,7 @@ impl Whole {
         let address = self.nodes[node];
         let connector = connector(&format!("http://{address}"), name);
         let socket = within(connector.connect(&format!("ws://{address}/chat"))).await.unwrap();
-        let mut person = Person { socket, joined: Value::Null };
+        let mut person = Person { socket, joined: Value::Null, here: BTreeSet::new() };
         person.send("room.join", json!({"room": "lobby", "name": name})).await;
         person.joined = person.next("room.join.ack").await;
         person
@@ -137,6 +138,8 @@ impl Drop for Whole {
 struct Person {
     socket: WebSocket<NetStream>,
     joined: Value,
+    /// Whom it was told of.
+    here: BTreeSet<String>,
 }
 
 impl Person {
@@ -154,8 +157,24 @@ impl Person {
         loop {
             let message = within(self.socket.recv()).await.unwrap().expect("it is open");
             let event: Value = serde_json::from_str(message.as_text().unwrap()).unwrap();
+            self.note(&event);
             if event["e"] == name {
                 return event["p"].clone();
+            }
+        }
+    }
+
+    /// Who is here, by the answer to the join and by what is told of those who come and go.
+    fn note(&mut self, event: &Value) {
+        let payload = &event["p"];
+        let is_there = payload["isHere"] != json!(false);
+        let members = payload["members"].as_array().into_iter().flatten();
+        for member in members.chain([&payload["person"]]) {
+            let Some(name) = member["name"].as_str() else { continue };
+            if is_there {
+                self.here.insert(name.to_owned());
+            } else {
+                self.here.remove(name);
             }
         }
     }
@@ -175,11 +194,11 @@ impl Person {
         }
     }
 
-    /// Somebody was there when this one came, or is told of a moment later, where the node has just begun.
-    async fn knows(&mut self, name: &str) {
-        let mut members = self.joined["members"].as_array().unwrap().iter();
-        if !members.any(|member| member["name"] == name) {
-            self.sees(name, true).await;
+    /// These are there: they were when this one came, or it is told of them a moment later, in any order, where the node has
+    /// just begun.
+    async fn knows(&mut self, names: &[&str]) {
+        while !names.iter().all(|name| self.here.contains(*name)) {
+            self.next("room.presence").await;
         }
     }
 
@@ -194,7 +213,7 @@ async fn one_chat(broker: &str) {
     let Some(mut whole) = Whole::start(broker) else { return };
     let mut ann = whole.join(0, "Ann").await;
     let mut bob = whole.join(1, "Bob").await;
-    bob.knows("Ann").await;
+    bob.knows(&["Ann"]).await;
     assert_ne!(ann.joined["id"], bob.joined["id"]);
     ann.sees("Bob", true).await;
     for (text, is_ann) in [("from one", true), ("from the other", false)] {
@@ -217,9 +236,7 @@ async fn one_chat(broker: &str) {
     assert_eq!(whole.typed("kill 1"), "node 1 is not there");
     assert_eq!(whole.typed("start 1"), format!("node 1 is at http://{}/", whole.nodes[0]));
     let mut cid = whole.join(0, "Cid").await;
-    for name in ["Ann", "Bob"] {
-        cid.knows(name).await;
-    }
+    cid.knows(&["Ann", "Bob"]).await;
     cid.say("here again").await;
     bob.hears("Cid", "here again").await;
     assert_eq!(whole.typed("stop 1"), "node 1 has stopped");
