@@ -14,7 +14,7 @@ use http::{Request, Response};
 
 use super::HandshakeError;
 use super::parse::{parse_request, parse_response};
-use super::tokens::is_white;
+use super::tokens::{is_text, is_white, text_bytes};
 
 /// First room for a head: most requests of programs fit, a browser's takes one or two doublings.
 const HEAD_BYTES_MIN: usize = 512;
@@ -187,10 +187,10 @@ impl HeadReader {
         let mut taken = 0;
         while taken < room {
             let rest = &bytes[taken..room];
-            let text_bytes = text_bytes(rest);
-            if text_bytes > 0 {
-                self.add_to_line(&rest[..text_bytes])?;
-                taken += text_bytes;
+            if is_text(rest[0]) {
+                let text = &rest[..text_bytes(rest)];
+                self.add_to_line(text)?;
+                taken += text.len();
             } else {
                 self.scan_control(rest[0])?;
                 taken += 1;
@@ -283,23 +283,6 @@ impl HeadReader {
         let (line, rest) = self.buffer.split_at(line_bytes);
         Ok((line, rest.strip_prefix(b"\r\n").unwrap_or_default()))
     }
-}
-
-/// How many bytes there are before the first that may not stand in a line. Blocks of a fixed size are looked at
-/// without a branch for each byte.
-fn text_bytes(bytes: &[u8]) -> usize {
-    const BLOCK_BYTES: usize = 16;
-    let (blocks, _) = bytes.as_chunks::<BLOCK_BYTES>();
-    let is_all_text =
-        |block: &&[u8; BLOCK_BYTES]| block.iter().fold(true, |all, &byte| all & is_text(byte));
-    let len = blocks.iter().take_while(is_all_text).count() * BLOCK_BYTES;
-    let rest = &bytes[len..];
-    len + rest.iter().position(|&byte| !is_text(byte)).unwrap_or(rest.len())
-}
-
-/// What may stand in a line: no control but the tab (RFC 9110 5.5).
-const fn is_text(byte: u8) -> bool {
-    (byte >= b' ' && byte != 0x7f) || byte == b'\t'
 }
 
 /// Shows how far the head came, not what it says: it may hold cookies and tokens.

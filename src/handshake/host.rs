@@ -8,6 +8,7 @@ use http::header::HOST;
 use http::{HeaderMap, Request};
 
 use super::HandshakeError;
+use super::headers::only;
 use super::tokens::table;
 
 /// A host name in lower case, or an IPv6 address in brackets in its shortest form, and a port if
@@ -25,39 +26,24 @@ impl Host {
     /// `None` for user information, an empty host, a port above 65535, and every byte RFC 3986 does
     /// not list.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok()?;
-        let (name, port) = if let Some(rest) = text.strip_prefix('[') {
-            let (address, port) = rest.split_once(']')?;
-            let address: Ipv6Addr = address.parse().ok()?;
-            (
-                format!("[{address}]"),
-                if port.is_empty() { None } else { Some(port.strip_prefix(':')?) },
-            )
-        } else {
-            let (name, port) = match text.split_once(':') {
-                Some((name, port)) => (name, Some(port)),
-                None => (text, None),
-            };
-            (is_registered_name(name).then(|| name.to_ascii_lowercase())?, port)
-        };
-        // RFC 3986 3.2.3: a port may be written with no digits, which is none.
-        let port = match port {
-            None | Some("") => None,
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Some(digits.parse().ok()?)
-            }
-            Some(_) => return None,
+        let (name, port) = parts(text)?;
+        let name = match name {
+            Name::Registered(name) => name.to_ascii_lowercase(),
+            Name::Address(address) => format!("[{address}]"),
         };
         Some(Self { name, port })
     }
 
+    /// Whether there is exactly one `Host` header, and what is in it is one. Source: RFC 9112 3.2.
+    pub(super) fn check(headers: &HeaderMap) -> Result<(), HandshakeError> {
+        let is_host = only(headers, HOST).is_some_and(|value| parts(value.as_bytes()).is_some());
+        if is_host { Ok(()) } else { Err(HandshakeError::Host) }
+    }
+
     /// The only `Host` header. Source: RFC 9112 3.2.
     pub(super) fn from_headers(headers: &HeaderMap) -> Result<Self, HandshakeError> {
-        let mut values = headers.get_all(HOST).iter();
-        match (values.next(), values.next()) {
-            (Some(value), None) => Self::parse(value.as_bytes()).ok_or(HandshakeError::Host),
-            _ => Err(HandshakeError::Host),
-        }
+        let host = only(headers, HOST).and_then(|value| Self::parse(value.as_bytes()));
+        host.ok_or(HandshakeError::Host)
     }
 
     /// The host a request is for: that of its target if it has one, else `Host`. Source: RFC 9112
@@ -87,6 +73,36 @@ impl fmt::Display for Host {
 pub(super) fn default_port(scheme: &str) -> Option<u16> {
     let is = |known| scheme.eq_ignore_ascii_case(known);
     if is("ws") || is("http") { Some(80) } else { (is("wss") || is("https")).then_some(443) }
+}
+
+enum Name<'a> {
+    Registered(&'a str),
+    Address(Ipv6Addr),
+}
+
+/// Name and port.
+fn parts(text: &[u8]) -> Option<(Name<'_>, Option<u16>)> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (name, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (address, port) = rest.split_once(']')?;
+        let port = if port.is_empty() { None } else { Some(port.strip_prefix(':')?) };
+        (Name::Address(address.parse().ok()?), port)
+    } else {
+        let (name, port) = match text.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (text, None),
+        };
+        (is_registered_name(name).then_some(Name::Registered(name))?, port)
+    };
+    // RFC 3986 3.2.3: a port may be written with no digits, which is none.
+    let port = match port {
+        None | Some("") => None,
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(digits.parse().ok()?)
+        }
+        Some(_) => return None,
+    };
+    Some((name, port))
 }
 
 /// `1*( unreserved / pct-encoded / sub-delims )`; an IPv4 address is one as well.

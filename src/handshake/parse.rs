@@ -12,10 +12,12 @@ use http::{
 use super::HandshakeError;
 use super::headers::refuse_body;
 use super::host::{Host, default_port};
-use super::tokens::is_token;
+use super::tokens::{is_token, text_bytes, trim};
 
 /// What a `HeaderMap` can hold; a limit above it is this one.
 const HEADER_MAP_MAX: usize = 1 << 15;
+
+const CRLF: &[u8] = b"\r\n";
 
 /// Parses a request line and the header lines under it: see `HeadReader::request`.
 pub(super) fn parse_request(
@@ -37,7 +39,7 @@ pub(super) fn parse_request(
     }
     let (uri, authority) = parse_target(target)?;
     let mut headers = parse_headers(block, header_lines)?;
-    Host::from_headers(&headers)?;
+    Host::check(&headers)?;
     refuse_body(&headers)?;
     if let Some(authority) = authority {
         headers.insert(HOST, authority);
@@ -79,23 +81,26 @@ pub(super) fn parse_response(
     Ok(response)
 }
 
+/// Each line ends with CRLF, and so does the empty one behind them, as the reader has seen.
 fn parse_headers(block: &[u8], header_lines: usize) -> Result<HeaderMap, HandshakeError> {
     const MALFORMED: HandshakeError =
         HandshakeError::Malformed("a header line is no name, colon, value");
     let too_many = |_| HandshakeError::TooManyHeaders { limit: HEADER_MAP_MAX };
-    let mut parsed = vec![httparse::EMPTY_HEADER; header_lines];
     // One copy for all values.
     let block = Bytes::copy_from_slice(block);
-    let lines = match httparse::parse_headers(&block, &mut parsed) {
-        Ok(httparse::Status::Complete((len, lines))) if len == block.len() => lines,
-        _ => return Err(MALFORMED),
-    };
-    let mut headers = HeaderMap::try_with_capacity(lines.len()).map_err(too_many)?;
-    for line in lines {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| MALFORMED)?;
-        let value = block.slice_ref(line.value);
+    let mut headers = HeaderMap::try_with_capacity(header_lines).map_err(too_many)?;
+    let mut start = 0;
+    loop {
+        let line = &block[start..][..text_bytes(&block[start..])];
+        if line.is_empty() {
+            break;
+        }
+        let colon = line.iter().position(|&byte| byte == b':').ok_or(MALFORMED)?;
+        let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| MALFORMED)?;
+        let value = block.slice_ref(trim(&line[colon + 1..]));
         let value = HeaderValue::from_maybe_shared(value).map_err(|_| MALFORMED)?;
         headers.try_append(name, value).map_err(too_many)?;
+        start += line.len() + CRLF.len();
     }
     Ok(headers)
 }
@@ -243,7 +248,29 @@ mod tests {
         assert!(matches!(head.response(), Err(HandshakeError::TooManyHeaders { .. })));
     }
 
+    /// What another parser reads out of the same lines; `None`: it does not take them.
+    fn by_httparse(block: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
+        let mut space = [httparse::EMPTY_HEADER; 16];
+        let parsed = httparse::parse_headers(block, &mut space).ok()?;
+        let httparse::Status::Complete((_, lines)) = parsed else { return None };
+        let pair = |line: &httparse::Header<'_>| (line.name.to_lowercase(), line.value.to_vec());
+        Some(lines.iter().map(pair).collect())
+    }
+
     proptest! {
+        #[test]
+        fn lines_are_what_others_read(
+            lines in prop::collection::vec(r"[!-~]{1,3}[ \t]?(:[\t -~\x{80}-\x{ff}]{0,9})?", 0..5),
+        ) {
+            let block = lines.iter().flat_map(|line| [line.as_bytes(), CRLF]).chain([CRLF]).collect::<Vec<_>>().concat();
+            let ours = parse_headers(&block, lines.len()).ok().map(|headers| {
+                headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect::<Vec<_>>()
+            });
+            // A map has lines of one name together.
+            let sorted = |read: Option<Vec<(String, Vec<u8>)>>| read.map(|mut read| { read.sort_by(|a, b| a.0.cmp(&b.0)); read });
+            prop_assert_eq!(sorted(ours), sorted(by_httparse(&block)), "{:?}", String::from_utf8_lossy(&block));
+        }
+
         #[test]
         fn round_trip(
             path in "/[a-z0-9/?=&.-]{0,20}",

@@ -70,7 +70,7 @@ impl Upgrade {
             return Err(HandshakeError::Method);
         }
         refuse_body(headers)?;
-        Host::from_headers(headers)?;
+        Host::check(headers)?;
         Self::from_head(request)
     }
 
@@ -268,6 +268,9 @@ impl fmt::Debug for Acceptance {
 
 /// `1#token`, all different, over all lines; no line is no offer (RFC 6455 4.1 item 10).
 fn subprotocols(headers: &HeaderMap) -> Result<Vec<String>, HandshakeError> {
+    if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+        return Ok(Vec::new());
+    }
     let mut offers: Vec<String> = Vec::new();
     for element in elements(headers, SEC_WEBSOCKET_PROTOCOL) {
         let offer = std::str::from_utf8(element).map_err(|_| HandshakeError::Subprotocols)?;
@@ -279,7 +282,7 @@ fn subprotocols(headers: &HeaderMap) -> Result<Vec<String>, HandshakeError> {
         }
         offers.push(offer.to_owned());
     }
-    if offers.is_empty() && headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+    if offers.is_empty() {
         return Err(HandshakeError::Subprotocols);
     }
     Ok(offers)

@@ -34,6 +34,39 @@ pub(super) fn is_white(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
+/// How many bytes there are before the first that may not stand in a line.
+///
+/// Eight at a time. In each of the sums a byte has its highest bit if it is one that is looked for; a borrow makes mistakes only
+/// behind the first.
+pub(super) fn text_bytes(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHEST: u64 = 0x80 * ONES;
+    let mut len = 0;
+    while let Some(eight) = bytes.get(len..).and_then(<[u8]>::first_chunk::<8>) {
+        let eight = u64::from_le_bytes(*eight);
+        let deletes = eight ^ (0x7f * ONES);
+        let is_control = eight.wrapping_sub(0x20 * ONES) & !eight;
+        let is_delete = deletes.wrapping_sub(ONES) & !deletes;
+        let found = (is_control | is_delete) & HIGHEST;
+        if found == 0 {
+            len += 8;
+            continue;
+        }
+        len += found.trailing_zeros() as usize / 8;
+        if bytes[len] != b'\t' {
+            return len;
+        }
+        len += 1;
+    }
+    let rest = &bytes[len..];
+    len + rest.iter().position(|&byte| !is_text(byte)).unwrap_or(rest.len())
+}
+
+/// What may stand in a line: no control but the tab (RFC 9110 5.5).
+pub(super) const fn is_text(byte: u8) -> bool {
+    (byte >= b' ' && byte != 0x7f) || byte == b'\t'
+}
+
 pub(super) fn trim(mut text: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = text
         && is_white(*first)
@@ -90,6 +123,7 @@ mod tests {
     use super::*;
     use http::HeaderValue;
     use http::header::CONNECTION;
+    use proptest::prelude::*;
 
     fn connection(lines: &[&'static str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -140,6 +174,19 @@ mod tests {
             &["keep-alive; upgrade"],
         ] {
             assert!(!list_names(&connection(lines), &CONNECTION, "upgrade"), "{lines:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_ends_with_the_first_control(
+            bytes in prop::collection::vec(
+                prop_oneof![8 => 0x20..=0xffu8, 1 => any::<u8>(), 1 => prop::sample::select(b"\t\r\n\x1f\x7f\x80\x9f".to_vec())],
+                0..40,
+            ),
+        ) {
+            let len = bytes.iter().take_while(|byte| is_text(**byte)).count();
+            prop_assert_eq!(text_bytes(&bytes), len);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The tasks of a server: handshakes and connections, and who owns them.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Weak;
@@ -215,11 +216,11 @@ impl Drop for HalfOpen {
         let mut members = self.tasks.members.lock();
         members.half_open -= 1;
         if let Some(address) = self.address
-            && let Some(count) = members.half_open_of.get_mut(&address)
+            && let Entry::Occupied(mut count) = members.half_open_of.entry(address)
         {
-            *count -= 1;
-            if *count == 0 {
-                members.half_open_of.remove(&address);
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
             }
         }
     }
@@ -230,11 +231,11 @@ impl Members {
     fn enter(&mut self, address: IpAddr) -> Option<AddressKey> {
         let is_exempt = address.to_canonical().is_loopback();
         let key = AddressKey::from(address);
-        let under_way = self.half_open_of.get(&key).copied().unwrap_or(0);
-        if !is_exempt && under_way >= HALF_OPEN_PER_ADDRESS_MAX {
+        let under_way = self.half_open_of.entry(key).or_default();
+        if !is_exempt && *under_way >= HALF_OPEN_PER_ADDRESS_MAX {
             return None;
         }
-        self.half_open_of.insert(key, under_way + 1);
+        *under_way += 1;
         Some(key)
     }
 }
