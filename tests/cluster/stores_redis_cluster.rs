@@ -8,7 +8,7 @@ use sockeye::session::stores::{RedisStore, SessionStore, StoreErrorKind, Wrote};
 
 use crate::stored::by_42_survives_its_node;
 use crate::support::redis_cluster::{CALM, Nodes, QUICK, until};
-use crate::support::redis_fake::{Fake, slots};
+use crate::support::redis_fake::Fake;
 use crate::support::server::within;
 use crate::support::stores::{conforms, put};
 
@@ -99,9 +99,9 @@ async fn by_42_a_replica_has_the_records() {
 /// Has all slots; what it answers to a script.
 async fn fake(script: &'static str) -> (Fake, RedisStore) {
     let fake = Fake::start().await;
-    let port = fake.port;
+    let slots = fake.slots_at(fake.port);
     fake.answers(move |words| match words[0].as_str() {
-        "CLUSTER" => slots(&[(0, 16_383, None, port, "a")]),
+        "CLUSTER" => slots(words),
         _ => script.to_owned(),
     });
     let store = RedisStore::cluster(&fake.url()).unwrap().deadline(MINUTE);
@@ -140,11 +140,29 @@ async fn by_42_what_is_tried_again() {
     }
 }
 
+/// BY-42: what was not asked, for there was nobody, has not been done: it is tried again, whatever it is.
+#[tokio::test]
+async fn by_42_what_was_not_asked_is_tried_again() {
+    let (fake, store) = fake("").await;
+    fake.answers(fake.slots_at(1));
+    let error = within(store.get("a")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unreachable, "{error:?}");
+    let learned = std::time::Instant::now();
+    until("it is doubted", async || learned.elapsed() > Duration::from_millis(150)).await;
+    let slots = fake.slots_at(fake.port);
+    fake.answers(move |words| match words[0].as_str() {
+        "CLUSTER" => slots(words),
+        _ => ":0\r\n".to_owned(),
+    });
+    let put = within(store.put("a", put(1, 2, "", MINUTE))).await;
+    assert_eq!((put.unwrap(), fake.count("EVAL")), (Wrote::Done, 1));
+}
+
 /// BY-42: a node that is away does not make each call ask where it is.
 #[tokio::test]
 async fn by_42_a_node_that_is_away_is_not_asked_for_all_the_time() {
     let (fake, store) = fake("").await;
-    fake.answers(|_| slots(&[(0, 16_383, Some("127.0.0.1"), 1, "a")]));
+    fake.answers(fake.slots_at(1));
     let began = std::time::Instant::now();
     for _ in 0..200 {
         let error = within(store.get("a")).await.unwrap_err();

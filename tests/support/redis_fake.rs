@@ -42,6 +42,12 @@ impl Fake {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Answers that a node at this port has all slots.
+    pub(crate) fn slots_at(&self, port: u16) -> impl Fn(&[String]) -> String + Send + Sync + use<> {
+        let slots = slots(&[(0, 16_383, None, port, "a")]);
+        move |_| slots.clone()
+    }
+
     /// How often it was asked this.
     pub(crate) fn count(&self, command: &str) -> usize {
         let heard = self.heard.lock().unwrap();
