@@ -9,6 +9,7 @@
 mod bare;
 mod broker;
 mod counting;
+mod joined;
 mod node;
 mod options;
 mod processes;

@@ -7,7 +7,7 @@ use sockeye::hub::cluster::ClusterConfig;
 use sockeye::hub::limits::Limits;
 use sockeye::hub::{Hub, HubBuilder, Profile, Room};
 use sockeye::pubsub::nats::Nats;
-use sockeye::pubsub::redis::Redis;
+use sockeye::pubsub::redis::{Redis, RedisCluster};
 use sockeye::{Config, Connection, Handler, MessageRef, Role, WebSocket};
 use tokio::io::duplex;
 
@@ -39,6 +39,9 @@ fn hub(program: Program, port: u16, rooms: usize) -> Result<Hub, Box<dyn std::er
     let builder = match program {
         Program::Redis => {
             builder.cluster(Redis::new(&format!("redis://127.0.0.1:{port}"))?, config)
+        }
+        Program::RedisCluster => {
+            builder.cluster(RedisCluster::new(&format!("redis://127.0.0.1:{port}"))?, config)
         }
         Program::Nats => builder.cluster(Nats::new(&format!("nats://127.0.0.1:{port}"))?, config),
     };

@@ -1,9 +1,10 @@
 //! The measurements, and the table of them.
 
+use std::iter::Sum;
 use std::time::{Duration, Instant};
 
 use crate::Ran;
-use crate::broker::Broker;
+use crate::broker::{Broker, Program};
 use crate::counting::payload;
 use crate::options::Options;
 use crate::processes::{Hearer, cpu, resident};
@@ -53,7 +54,9 @@ pub(crate) async fn table(broker: &Broker, options: &Options) -> Ran {
     );
     println!("| what | a second | speaker | broker | hearer | lost | latency us | 99 % |");
     println!("|---|---|---|---|---|---|---|---|");
-    row(broker, options, None).await?;
+    if broker.program != Program::RedisCluster {
+        row(broker, options, None).await?;
+    }
     for rooms in &options.rooms {
         row(broker, options, Some(*rooms)).await?;
     }
@@ -63,11 +66,11 @@ pub(crate) async fn table(broker: &Broker, options: &Options) -> Ran {
 /// `None`: bare clients.
 async fn row(broker: &Broker, options: &Options, rooms: Option<usize>) -> Ran {
     let as_what = if rooms.is_some() { "--node" } else { "--bare" };
-    let before = resident(broker.id())?;
+    let before = of_all(broker, resident)?;
     let began = Instant::now();
     let mut hearer = Hearer::start(as_what, broker, options, rooms.unwrap_or(1)).await?;
     let (hears_after, broker_bytes) =
-        (began.elapsed(), resident(broker.id())?.saturating_sub(before));
+        (began.elapsed(), of_all(broker, resident)?.saturating_sub(before));
     let hearer_bytes = resident(hearer.id())?;
     let mut speaker = match rooms {
         None => Speaker::Bare(bare::Publisher::connect(broker.program, broker.port).await?),
@@ -108,9 +111,13 @@ async fn rate(
     broker: &Broker,
     options: &Options,
 ) -> Result<Rate, Box<dyn std::error::Error>> {
-    let ids = [std::process::id(), broker.id(), hearer.id()];
+    let hearing = hearer.id();
+    let used = || {
+        let between = of_all(broker, cpu)?;
+        Ok::<_, std::io::Error>([cpu(std::process::id())?, between, cpu(hearing)?])
+    };
     let payloads = vec![payload(options.bytes, false); BATCH];
-    let before = [cpu(ids[0])?, cpu(ids[1])?, cpu(ids[2])?];
+    let before = used()?;
     let (began, mut sent) = (Instant::now(), 0);
     while began.elapsed() < options.seconds {
         speaker.publish(&payloads).await?;
@@ -124,11 +131,16 @@ async fn rate(
     let is_all = tokio::time::timeout(LOST_AFTER, all).await.is_ok();
     let time = began.elapsed() - if is_all { Duration::ZERO } else { LOST_AFTER };
     let received = *hearer.counted.borrow();
-    let mut used = [Duration::ZERO; 3];
-    for ((used, before), id) in used.iter_mut().zip(before).zip(ids) {
-        *used = cpu(id)? - before;
+    let mut cpu = used()?;
+    for (used, before) in cpu.iter_mut().zip(before) {
+        *used -= before;
     }
-    Ok(Rate { sent, received, time, cpu: used })
+    Ok(Rate { sent, received, time, cpu })
+}
+
+/// Of all processes of a broker together.
+fn of_all<T: Sum>(broker: &Broker, of: impl Fn(u32) -> std::io::Result<T>) -> std::io::Result<T> {
+    broker.ids().into_iter().map(of).sum()
 }
 
 /// One at a time, with the time in it.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sockeye::app::App;
 use sockeye::pubsub::nats::Nats;
-use sockeye::pubsub::redis::Redis;
+use sockeye::pubsub::redis::{Redis, RedisCluster};
 use sockeye::session::stores::RedisStore;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -43,16 +43,22 @@ impl Broker {
         Ok(Self { variable: "REDIS_URL", url: url.to_owned() })
     }
 
+    pub(crate) fn redis_cluster(urls: &str) -> Result<Self, String> {
+        RedisCluster::new(urls).map_err(|error| format!("--redis-cluster: {error}"))?;
+        Ok(Self { variable: "REDIS_CLUSTER_URLS", url: urls.to_owned() })
+    }
+
     pub(crate) fn nats(url: &str) -> Result<Self, String> {
         Nats::new(url).map_err(|error| format!("--nats: {error}"))?;
         Ok(Self { variable: "NATS_URL", url: url.to_owned() })
     }
 
     pub(crate) fn of_env() -> Result<Self, String> {
-        match (var("REDIS_URL"), var("NATS_URL")) {
-            (Ok(url), _) => Self::redis(&url),
-            (_, Ok(url)) => Self::nats(&url),
-            _ => Err("--redis or --nats is missing".to_owned()),
+        match (var("REDIS_URL"), var("REDIS_CLUSTER_URLS"), var("NATS_URL")) {
+            (Ok(url), ..) => Self::redis(&url),
+            (_, Ok(urls), _) => Self::redis_cluster(&urls),
+            (_, _, Ok(url)) => Self::nats(&url),
+            _ => Err("--redis, --redis-cluster or --nats is missing".to_owned()),
         }
     }
 
@@ -62,6 +68,10 @@ impl Broker {
             "REDIS_URL" => {
                 let store = RedisStore::new(&self.url)?.prefix("sockeye:cluster:");
                 app.pubsub(Redis::new(&self.url)?).session_store(store)
+            }
+            "REDIS_CLUSTER_URLS" => {
+                let store = RedisStore::cluster(&self.url)?.prefix("sockeye:cluster:");
+                app.pubsub(RedisCluster::new(&self.url)?).session_store(store)
             }
             _ => app.pubsub(Nats::new(&self.url)?),
         })

@@ -14,10 +14,12 @@ usage: cluster [OPTIONS]                the whole: a broker and nodes, until Ctr
   --port PORT                 of the first node, the others have the next ones; 0 picks free ones (default 8081)
   --start redis | nats        which broker is started (default: the first of the two that is there)
   --redis URL | --nats URL    one that is there: nothing is started
+  --redis-cluster URL[,URL]   the same of a Redis Cluster, by some of its nodes
   --away SECONDS              how long a place is kept for who has lost the network (default 60)
 
 usage: cluster node [OPTIONS]           one node, as a server runs it
-  --redis URL | --nats URL    the broker (default: $REDIS_URL, $NATS_URL)
+  --redis URL | --nats URL    the broker (default: $REDIS_URL, $REDIS_CLUSTER_URLS, $NATS_URL)
+  --redis-cluster URL[,URL]   as above
   --addr ADDRESS              address to listen on (default 127.0.0.1)
   --port PORT                 port; 0 picks one (default 8081)
   --away SECONDS              as above
@@ -113,6 +115,7 @@ impl Given {
                 "--port" => given.port = parse(&name, &value()?)?,
                 "--start" => given.start = Some(parse(&name, &value()?)?),
                 "--redis" => given.broker = Some(Broker::redis(&value()?)?),
+                "--redis-cluster" => given.broker = Some(Broker::redis_cluster(&value()?)?),
                 "--nats" => given.broker = Some(Broker::nats(&value()?)?),
                 "--addr" => given.addr = parse(&name, &value()?)?,
                 "--away" => given.away = Duration::from_secs(parse(&name, &value()?)?),

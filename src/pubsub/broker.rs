@@ -71,8 +71,8 @@ pub trait PubSub: Send + Sync + 'static {
     /// Cancel safety: dropping the future loses nothing.
     fn next(&self) -> BoxFuture<'_, Result<Incoming, PubSubError>>;
 
-    /// Whether the broker answers; asked where nothing else was for a while. Without it a broker that stands still is
-    /// noticed by the next thing published.
+    /// Whether the broker answers, all of its servers that this connection needs; asked every so often. Without it a
+    /// broker that stands still is noticed by the next thing published.
     ///
     /// # Errors
     /// When the connection is lost.

@@ -34,8 +34,8 @@ pub struct BusConfig {
     pub publish_timeout: Duration,
     /// How long the broker may take for one batch of subscriptions, up to 1,024 (default 5 s).
     pub subscribe_timeout: Duration,
-    /// After so long without anything published the broker is asked whether it is there (default 10 s); the answer may
-    /// take [`publish_timeout`](Self::publish_timeout).
+    /// So often the broker is asked whether it is there, whatever else it is asked (default 10 s); the answer may take
+    /// [`publish_timeout`](Self::publish_timeout).
     pub ping_interval: Duration,
     /// The longest wait before the second attempt to connect; it doubles from one to the next (default 100 ms).
     pub backoff_first: Duration,

@@ -130,27 +130,26 @@ async fn resume(
 
 /// Subscribes and publishes, in turns, until the bus is closed.
 async fn serve(shared: &Shared, connection: &dyn PubSub) -> Result<(), PubSubError> {
-    let mut asked = Instant::now();
+    let mut ping_at = Instant::now() + shared.config.ping_interval;
     loop {
         let is_leaving = unsubscribe(shared, connection).await?;
         let has_subscribed = subscribe(shared, connection).await? > 0;
         let has_published = publish(shared, connection).await?;
+        // Also where it answers to something else: of several servers behind a connection that may be another one.
+        if Instant::now() >= ping_at {
+            within(shared.config.publish_timeout, connection.ping()).await?;
+            ping_at = Instant::now() + shared.config.ping_interval;
+        }
         if is_leaving || has_subscribed || has_published {
-            asked = Instant::now();
             continue;
         }
         if shared.is_closing() {
             return Ok(());
         }
-        let ping_at = asked + shared.config.ping_interval;
         let leaving = shared.work.lock().wanted.next_leaving();
         tokio::select! {
             () = shared.changed.notified() => {}
             () = sleep_until(leaving.map_or(ping_at, |leaving| leaving.min(ping_at))) => {}
-        }
-        if Instant::now() >= ping_at {
-            within(shared.config.publish_timeout, connection.ping()).await?;
-            asked = Instant::now();
         }
     }
 }

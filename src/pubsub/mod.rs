@@ -10,8 +10,8 @@
 //!    └─ BusEvents: messages, and gaps where something may be missing ──┘
 //! ```
 //!
-//! [`Memory`] is the broker within one process and needs nothing. With feature `redis` there is `pubsub::redis::Redis`,
-//! with feature `nats` `pubsub::nats::Nats`.
+//! [`Memory`] is the broker within one process and needs nothing. With feature `redis` there are `pubsub::redis::Redis`
+//! and `pubsub::redis::RedisCluster`, with feature `nats` `pubsub::nats::Nats`.
 //!
 //! # An adapter of your own
 //!
@@ -95,6 +95,8 @@ mod outgoing;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod shared;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod turn;
 mod wanted;
 
 pub use broker::{Broker, BusMessage, Incoming, PubSub};

@@ -120,6 +120,20 @@ async fn a24_a_broker_that_stands_still() {
     }
 }
 
+/// A24: it is asked whether it is there as often while something is published all the time: it may be several servers, and
+/// another one may stand still.
+#[tokio::test(start_paused = true)]
+async fn a24_a_busy_broker_is_asked_as_well() {
+    let broker = faulty();
+    let (bus, mut events) = listening(broker.clone(), config(), &["room"]).await;
+    for _ in 0..610 {
+        bus.publish("room", "busy").unwrap();
+        message(&mut events).await;
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!((count(&broker.calls.ping), bus.counters().gaps), (6, 0));
+}
+
 /// A23, BY-41: what is published while the broker is away waits, up to the bound; beyond it the policy says what goes.
 #[tokio::test(start_paused = true)]
 async fn what_waits_is_bounded() {

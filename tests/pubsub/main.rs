@@ -7,3 +7,5 @@ mod bus;
 mod nats;
 mod nats_tls;
 mod redis;
+mod redis_cluster;
+mod redis_cluster_fake;

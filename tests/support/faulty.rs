@@ -54,6 +54,7 @@ pub(crate) struct Calls {
     /// Batches and messages.
     pub(crate) publish: AtomicUsize,
     pub(crate) published: AtomicUsize,
+    pub(crate) ping: AtomicUsize,
 }
 
 pub(crate) fn count(counter: &AtomicUsize) -> usize {
@@ -192,6 +193,7 @@ impl PubSub for Line {
     fn ping(&self) -> BoxFuture<'_, Result<(), PubSubError>> {
         Box::pin(async move {
             self.open().await?;
+            add(&self.calls.ping, 1);
             self.line.ping().await
         })
     }

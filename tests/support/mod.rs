@@ -22,6 +22,10 @@ pub(crate) mod programs;
 pub(crate) mod pubsub;
 #[cfg(all(unix, feature = "redis"))]
 pub(crate) mod redis;
+#[cfg(all(unix, feature = "redis"))]
+pub(crate) mod redis_cluster;
+#[cfg(all(unix, feature = "redis"))]
+pub(crate) mod redis_fake;
 #[cfg(any(feature = "app", feature = "pubsub"))]
 pub(crate) mod relay;
 pub(crate) mod server;

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::server::within;
 
-const PASSWORD: &str = "tops3cret";
+pub(crate) const PASSWORD: &str = "tops3cret";
 
 /// For [`Program::start`](super::brokers::Program::start).
 pub(crate) fn command(port: u16) -> Command {

@@ -10,6 +10,7 @@ use crate::client::{
 use crate::net::NetStream;
 use crate::pubsub::broker::{Broker, PubSub};
 use crate::pubsub::error::{PubSubError, PubSubErrorKind};
+use crate::pubsub::turn;
 use crate::sync::{Arc, AtomicUsize, Ordering};
 
 use super::fault::Fault;
@@ -57,7 +58,7 @@ impl Nats {
             login: None,
             dial: Arc::new(SystemDial),
             tls: default_tls(),
-            turn: any_turn(),
+            turn: turn::any(),
         })
     }
 
@@ -152,7 +153,7 @@ impl Clone for Nats {
             login: self.login.clone(),
             dial: self.dial.clone(),
             tls: self.tls.clone(),
-            turn: any_turn(),
+            turn: turn::any(),
         }
     }
 }
@@ -162,13 +163,6 @@ impl fmt::Debug for Nats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Nats").finish_non_exhaustive()
     }
-}
-
-fn any_turn() -> AtomicUsize {
-    let mut random = [0; 2];
-    // Without chance: the first server.
-    let _ = getrandom::fill(&mut random);
-    AtomicUsize::new(usize::from(u16::from_ne_bytes(random)))
 }
 
 /// What a client says first. Headers are not asked for: the server leaves them out.

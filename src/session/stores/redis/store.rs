@@ -4,18 +4,18 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError};
-use tokio::sync::OnceCell;
+use redis::{Cmd, FromRedisValue};
 use tokio::time::timeout;
 
 use crate::client::BoxFuture;
-use crate::pubsub::redis::{Redis, client_of, kind_of};
+use crate::pubsub::redis::{Redis, Seeds, info_of, kind_of};
 use crate::pubsub::{PubSubError, PubSubErrorKind};
-use crate::sync::{Arc, Mutex};
+use crate::session::stores::error::{StoreError, StoreErrorKind};
+use crate::session::stores::session_store::{Put, Record, SessionStore, Wrote};
+use crate::sync::Arc;
 
-use super::error::{StoreError, StoreErrorKind};
-use super::session_store::{Put, Record, SessionStore, Wrote};
+use super::cluster::Cluster;
+use super::server::Server;
 
 /// Compares and writes in one step. Epochs are compared as texts: Lua's numbers are not as long.
 const PUT: &str = "local e = redis.call('HGET', KEYS[1], 'e') or '0'
@@ -39,15 +39,20 @@ const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The longest that a record is kept, in milliseconds: a year.
 const KEEP_MS_MAX: u128 = 366 * 24 * 3600 * 1000;
 
-/// Records in a Redis server, by its URL, as that of [`Redis`], TLS included. Each is one key, a hash with the prefix before the
-/// session's name, and is changed by a script, in one step.
+/// Records in a Redis server, by its URL, as that of [`Redis`], TLS included, or in a Redis Cluster, as that of
+/// [`RedisCluster`](crate::pubsub::redis::RedisCluster). Each is one key, a hash with the prefix before the session's name, and is
+/// changed by a script, in one step.
 ///
-/// One connection does all; where it is lost the next call makes another. No call takes longer than
+/// One connection to each server does all; where it is lost the next call makes another. No call takes longer than
 /// [`deadline`](Self::deadline).
 ///
+/// **In a cluster** a record is where its key's slot is. A node that says that it is another's (`MOVED`), or cannot be reached,
+/// makes this ask the cluster anew where everything is (for one that cannot be reached once in 100 ms at most) and try once
+/// more. Not tried again is what may have been done already: a put with another epoch whose answer was lost is
+/// [`StoreErrorKind::Unreachable`]. So is a record whose slot is on its way from one node to another at that moment.
+///
 /// **What Redis loses is lost**: with a standby that takes over before it has the last writes, an epoch may go back, and two nodes
-/// have a session for as long as it takes until one of them writes. The nodes of a Redis Cluster that send clients to each
-/// other are not followed: give it a server, or a proxy.
+/// have a session for as long as it takes until one of them writes.
 ///
 /// ```no_run
 /// use sockeye::app::App;
@@ -60,14 +65,23 @@ const KEEP_MS_MAX: u128 = 366 * 24 * 3600 * 1000;
 /// ```
 #[derive(Clone)]
 pub struct RedisStore {
-    client: Client,
-    line: Arc<Mutex<Line>>,
+    servers: Arc<Servers>,
     prefix: Arc<str>,
     deadline: Duration,
 }
 
-/// The connection, made by whoever asks first. Another one takes its place when it has failed.
-type Line = Arc<OnceCell<MultiplexedConnection>>;
+enum Servers {
+    One(Server),
+    Cluster(Cluster),
+}
+
+/// What is asked of the server that has the key.
+struct Script {
+    key: String,
+    command: Cmd,
+    /// Twice is as once.
+    may_repeat: bool,
+}
 
 impl RedisStore {
     /// The server at a URL: `redis://user:password@host:port`, or `redis+unix:///path`. Nothing is connected yet.
@@ -76,12 +90,34 @@ impl RedisStore {
     /// [`StoreErrorKind::Setting`] for what is no such URL.
     pub fn new(url: &str) -> Result<Self, StoreError> {
         let redis = Redis::new(url).map_err(|error| of(&error))?;
-        Ok(Self {
-            client: client_of(&redis).clone(),
-            line: Arc::default(),
-            prefix: "sockeye:session:".into(),
-            deadline: Duration::from_secs(1),
-        })
+        Ok(Self::of(Servers::One(Server::new(info_of(&redis).clone()))))
+    }
+
+    /// The nodes of a cluster at these URLs, with commas between them: one is enough to find the others by, and several are for
+    /// when it is away. Nothing is connected yet.
+    ///
+    /// The user may need `CLUSTER SLOTS`, `EVAL`, and what the scripts do to hashes with the prefix.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Setting`] for what are no such URLs, or cannot be of a cluster: a Unix socket, or another database
+    /// than 0.
+    ///
+    /// ```no_run
+    /// use sockeye::session::stores::RedisStore;
+    ///
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = RedisStore::cluster("redis://:password@10.0.0.1:6379,redis://:password@10.0.0.2:6379")?;
+    /// # drop(store);
+    /// # Ok(()) }
+    /// ```
+    pub fn cluster(urls: &str) -> Result<Self, StoreError> {
+        let seeds = Seeds::parse(urls).map_err(|error| of(&error))?;
+        Ok(Self::of(Servers::Cluster(Cluster::new(seeds))))
+    }
+
+    fn of(servers: Servers) -> Self {
+        let deadline = Duration::from_secs(1);
+        Self { servers: Arc::new(servers), prefix: "sockeye:session:".into(), deadline }
     }
 
     /// What stands before the name of each session in its key (default `sockeye:session:`): that of one application.
@@ -100,35 +136,27 @@ impl RedisStore {
     }
 
     /// Runs a script on the key of a session.
-    async fn run<T: FromRedisValue>(&self, script: Cmd) -> Result<T, StoreError> {
-        let line = self.line.lock().clone();
-        let asked = timeout(self.deadline, self.ask(&line, &script)).await;
-        let error = match asked {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => of(&kind_of(&error)),
-            Err(_) => StoreError::new(StoreErrorKind::Timeout),
+    async fn run<T: FromRedisValue>(&self, script: Script) -> Result<T, StoreError> {
+        let Script { key, command, may_repeat } = script;
+        let asking = async {
+            match &*self.servers {
+                Servers::One(server) => {
+                    server.ask(&command).await.map_err(|failed| kind_of(&failed.error))
+                }
+                Servers::Cluster(cluster) => cluster.ask(&key, &command, may_repeat).await,
+            }
         };
-        let is_lost = matches!(error.kind(), StoreErrorKind::Unreachable | StoreErrorKind::Timeout);
-        let mut current = self.line.lock();
-        if is_lost && Arc::ptr_eq(&current, &line) {
-            *current = Line::default();
+        match timeout(self.deadline, asking).await {
+            Ok(asked) => asked.map_err(|error| of(&error)),
+            Err(_) => Err(StoreError::new(StoreErrorKind::Timeout)),
         }
-        Err(error)
     }
 
-    async fn ask<T: FromRedisValue>(&self, line: &Line, script: &Cmd) -> Result<T, RedisError> {
-        // The deadline is that of the call.
-        let config = AsyncConnectionConfig::new();
-        let config = config.set_connection_timeout(None).set_response_timeout(None);
-        let connect = || self.client.get_multiplexed_async_connection_with_config(&config);
-        let mut connection = line.get_or_try_init(connect).await?.clone();
-        script.query_async(&mut connection).await
-    }
-
-    fn script(&self, text: &str, id: &str) -> Cmd {
-        let mut script = Cmd::new();
-        script.arg("EVAL").arg(text).arg(1).arg(format!("{}{id}", self.prefix));
-        script
+    fn script(&self, text: &str, id: &str) -> Script {
+        let key = format!("{}{id}", self.prefix);
+        let mut command = Cmd::new();
+        command.arg("EVAL").arg(text).arg(1).arg(&key);
+        Script { key, command, may_repeat: true }
     }
 }
 
@@ -136,7 +164,7 @@ impl SessionStore for RedisStore {
     fn get<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Record>, StoreError>> {
         Box::pin(async move {
             let mut script = self.script(GET, id);
-            script.arg(RECORD_BYTES_MAX);
+            script.command.arg(RECORD_BYTES_MAX);
             type Found = (Option<String>, usize, Option<Vec<u8>>);
             let (epoch, _, bytes): Found = self.run(script).await?;
             let Some(epoch) = epoch else { return Ok(None) };
@@ -151,7 +179,10 @@ impl SessionStore for RedisStore {
         Box::pin(async move {
             let keep_ms = put.keep_for.as_millis().clamp(1, KEEP_MS_MAX) as u64;
             let mut script = self.script(PUT, id);
-            script.arg(put.expected).arg(put.epoch).arg(&put.bytes[..]).arg(keep_ms);
+            let arguments = script.command.arg(put.expected).arg(put.epoch);
+            arguments.arg(&put.bytes[..]).arg(keep_ms);
+            // Otherwise the second would find what the first has written.
+            script.may_repeat = put.expected == put.epoch;
             match self.run::<u8>(script).await? {
                 0 => Ok(Wrote::Done),
                 1 => Ok(Wrote::Missing),
@@ -164,7 +195,7 @@ impl SessionStore for RedisStore {
     fn remove<'a>(&'a self, id: &'a str, epoch: u64) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let mut script = self.script(REMOVE, id);
-            script.arg(epoch);
+            script.command.arg(epoch);
             self.run::<u64>(script).await.map(drop)
         })
     }

@@ -1,0 +1,191 @@
+//! A Redis Cluster as the store of sessions, the real programs, and fakes of them.
+
+#![cfg(all(unix, feature = "redis", feature = "app"))]
+
+use std::time::Duration;
+
+use sockeye::session::stores::{RedisStore, SessionStore, StoreErrorKind, Wrote};
+
+use crate::stored::by_42_survives_its_node;
+use crate::support::redis_cluster::{CALM, Nodes, QUICK, until};
+use crate::support::redis_fake::Fake;
+use crate::support::server::within;
+use crate::support::stores::{conforms, put};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn store(nodes: &Nodes) -> RedisStore {
+    RedisStore::cluster(&nodes.urls()).unwrap().deadline(MINUTE)
+}
+
+fn key(id: &str) -> String {
+    format!("sockeye:session:{id}")
+}
+
+#[tokio::test]
+async fn by_42_a_redis_cluster_is_a_store() {
+    let Some(nodes) = Nodes::start(3, CALM).await else { return };
+    conforms(store(&nodes)).await;
+    by_42_survives_its_node(store(&nodes)).await;
+}
+
+/// BY-42: each record is where its slot is, and each node has its share.
+#[tokio::test]
+async fn by_42_records_are_spread_over_the_nodes() {
+    let Some(nodes) = Nodes::start(3, CALM).await else { return };
+    let store = store(&nodes);
+    for number in 0..200 {
+        let put = put(0, 1, &number.to_string(), MINUTE);
+        assert_eq!(store.put(&number.to_string(), put).await.unwrap(), Wrote::Done);
+    }
+    for number in 0..200 {
+        let record = store.get(&number.to_string()).await.unwrap().unwrap();
+        assert_eq!(record.bytes, number.to_string());
+    }
+    let mut counts = Vec::new();
+    for node in &nodes.nodes {
+        counts.push(node.ask("DBSIZE").await.trim_start_matches(':').parse::<usize>().unwrap());
+    }
+    assert!(counts.iter().all(|count| *count > 30), "{counts:?}");
+    assert_eq!(counts.iter().sum::<usize>(), 200);
+    // With braces in its prefix all of them are together.
+    let together = store.prefix("{one}:");
+    for number in 0..30 {
+        together.put(&number.to_string(), put(0, 1, "", MINUTE)).await.unwrap();
+    }
+    let owner = &nodes.nodes[nodes.owner("{one}:").await];
+    assert_eq!(owner.ask("EVAL \"return #redis.call('KEYS', '{one}:*')\" 0").await, ":30");
+}
+
+/// BY-42: a slot that has moved is gone after, within the same call.
+#[tokio::test]
+async fn by_42_moved_is_followed() {
+    let Some(nodes) = Nodes::start(3, CALM).await else { return };
+    let store = store(&nodes);
+    let owner = nodes.owner(&key("a")).await;
+    assert_eq!(store.get("a").await.unwrap(), None);
+    nodes.move_slot(&key("a"), (owner + 1) % 3).await;
+    nodes.agree().await;
+    // What it knows is old enough to be doubted by then.
+    assert_eq!(store.put("a", put(0, 1, "one", MINUTE)).await.unwrap(), Wrote::Done);
+    assert_eq!(store.get("a").await.unwrap().unwrap().bytes, "one");
+    assert_eq!(nodes.owner(&key("a")).await, (owner + 1) % 3);
+}
+
+/// BY-42: a primary that is killed is another one soon, which has the records; those of the other nodes are there all the time.
+#[tokio::test]
+async fn by_42_a_replica_has_the_records() {
+    let Some(mut nodes) = Nodes::start(3, QUICK).await else { return };
+    let store = store(&nodes);
+    let owner = nodes.owner(&key("a")).await;
+    nodes.add_replica(owner).await;
+    assert_eq!(store.put("a", put(0, 1, "one", MINUTE)).await.unwrap(), Wrote::Done);
+    let waited = nodes.nodes[owner].ask("WAIT 1 60000").await;
+    assert_eq!(waited, ":1");
+    nodes.nodes[owner].program.kill();
+    let error = store.get("a").await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unreachable, "{error:?}");
+    until("the replica has taken over", async || match store.get("a").await {
+        Ok(record) => record.unwrap().bytes == "one",
+        Err(error) => {
+            assert_eq!(error.kind(), StoreErrorKind::Unreachable, "{error:?}");
+            false
+        }
+    })
+    .await;
+    assert_eq!(store.put("a", put(1, 2, "two", MINUTE)).await.unwrap(), Wrote::Done);
+}
+
+/// Has all slots; what it answers to a script.
+async fn fake(script: &'static str) -> (Fake, RedisStore) {
+    let fake = Fake::start().await;
+    let slots = fake.slots_at(fake.port);
+    fake.answers(move |words| match words[0].as_str() {
+        "CLUSTER" => slots(words),
+        _ => script.to_owned(),
+    });
+    let store = RedisStore::cluster(&fake.url()).unwrap().deadline(MINUTE);
+    (fake, store)
+}
+
+/// BY-42: what may have been done is not done again where that would be something else; all else is tried once more, and no
+/// more than that.
+#[tokio::test]
+async fn by_42_what_is_tried_again() {
+    for (answer, counts, kind) in [
+        // Nobody knows whether it was done: taking over, writing again, reading, removing.
+        ("", [1, 2, 2, 2], StoreErrorKind::Unreachable),
+        ("-MOVED 1 127.0.0.1:1\r\n", [2, 2, 2, 2], StoreErrorKind::Unreachable),
+        ("-CLUSTERDOWN down\r\n", [2, 2, 2, 2], StoreErrorKind::Unreachable),
+        ("-NOPERM no\r\n", [1, 1, 1, 1], StoreErrorKind::Refused),
+        ("+what\r\n", [1, 1, 1, 1], StoreErrorKind::Answer),
+    ] {
+        let (fake, store) = fake(answer).await;
+        let (mut seen, mut all) = (Vec::new(), 0);
+        for call in 0..4 {
+            let called = async {
+                match call {
+                    0 => store.put("a", put(1, 2, "", MINUTE)).await.map(drop),
+                    1 => store.put("a", put(2, 2, "", MINUTE)).await.map(drop),
+                    2 => store.get("a").await.map(drop),
+                    _ => store.remove("a", 2).await,
+                }
+            };
+            let error = within(called).await.unwrap_err();
+            assert_eq!(error.kind(), kind, "{answer} {call}: {error:?}");
+            seen.push(fake.count("EVAL") - all);
+            all = fake.count("EVAL");
+        }
+        assert_eq!(seen, counts, "{answer}");
+    }
+}
+
+/// BY-42: what was not asked, for there was nobody, has not been done: it is tried again, whatever it is.
+#[tokio::test]
+async fn by_42_what_was_not_asked_is_tried_again() {
+    let (fake, store) = fake("").await;
+    fake.answers(fake.slots_at(1));
+    let error = within(store.get("a")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unreachable, "{error:?}");
+    let learned = std::time::Instant::now();
+    until("it is doubted", async || learned.elapsed() > Duration::from_millis(150)).await;
+    let slots = fake.slots_at(fake.port);
+    fake.answers(move |words| match words[0].as_str() {
+        "CLUSTER" => slots(words),
+        _ => ":0\r\n".to_owned(),
+    });
+    let put = within(store.put("a", put(1, 2, "", MINUTE))).await;
+    assert_eq!((put.unwrap(), fake.count("EVAL")), (Wrote::Done, 1));
+}
+
+/// BY-42: a node that is away does not make each call ask where it is.
+#[tokio::test]
+async fn by_42_a_node_that_is_away_is_not_asked_for_all_the_time() {
+    let (fake, store) = fake("").await;
+    fake.answers(fake.slots_at(1));
+    let began = std::time::Instant::now();
+    for _ in 0..200 {
+        let error = within(store.get("a")).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unreachable, "{error:?}");
+    }
+    let most = 2 + usize::try_from(began.elapsed().as_millis() / 100).unwrap();
+    assert!(fake.count("CLUSTER") <= most, "{} of {most}", fake.count("CLUSTER"));
+}
+
+/// BY-42: no call takes longer than it may, and no error names the password.
+#[tokio::test]
+async fn by_42_a_cluster_that_does_not_answer() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://:wr0ng@{}", silent.local_addr().unwrap());
+    let store = RedisStore::cluster(&url).unwrap().deadline(Duration::from_millis(30));
+    let error = within(store.get("a")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Timeout);
+    let Some(nodes) = Nodes::start(1, CALM).await else { return };
+    let wrong = nodes.urls().replace("tops3cret", "wr0ng");
+    let refused = RedisStore::cluster(&wrong).unwrap().get("a").await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Refused, "{refused:?}");
+    let setting = RedisStore::cluster("redis://:wr0ng@host/7").unwrap_err();
+    assert_eq!(setting.kind(), StoreErrorKind::Setting);
+    let texts = format!("{store:?} {error:?} {refused} {refused:?} {setting:?}");
+    assert!(!texts.contains("wr0ng"), "{texts}");
+}
