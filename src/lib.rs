@@ -38,7 +38,8 @@
 //! - a stream and handshake of your own: [`WebSocket::from_stream`], or without tokio
 //!   [`protocol::Endpoint`]
 //!
-//! What one machine carries is in [`guide::capacity`], how several nodes are run in [`guide::deployment`].
+//! What one machine carries is in [`guide::capacity`], how several nodes are run in [`guide::deployment`], what is tried
+//! against all of it in [`guide::attacks`].
 //!
 //! Every limit and deadline is in [`Config`] (connections), [`HeadLimits`](handshake::HeadLimits)
 //! (handshakes) and on [`Acceptor`].

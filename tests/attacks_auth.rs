@@ -74,23 +74,24 @@ async fn a01_forged_tokens() {
 async fn a02_a05_odd_claims() {
     let exp = now() + 600;
     let (deep, closed) = ("[".repeat(1_000), "]".repeat(1_000));
+    // Each is a user's, and would be good without what is odd in it.
     let claims = [
         r#"{"sub":"42"}"#.to_owned(),
-        format!(r#"{{"exp":"{exp}"}}"#),
-        r#"{"exp":-1}"#.to_owned(),
-        r#"{"exp":1e400}"#.to_owned(),
-        r#"{"exp":9223372036854775808}"#.to_owned(),
-        r#"{"exp":NaN}"#.to_owned(),
-        r#"{"exp":null}"#.to_owned(),
-        r#"{"exp":0}"#.to_owned(),
-        format!(r#"{{"exp":{}}}"#, now() - 32),
-        format!(r#"{{"exp":{exp},"nbf":"999"}}"#),
-        format!(r#"{{"exp":{exp},"nbf":{}}}"#, now() + 60),
-        format!(r#"{{"exp":{exp},"iat":{}}}"#, now() + 60),
+        format!(r#"{{"sub":"42","exp":"{exp}"}}"#),
+        r#"{"sub":"42","exp":-1}"#.to_owned(),
+        r#"{"sub":"42","exp":1e400}"#.to_owned(),
+        r#"{"sub":"42","exp":9223372036854775808}"#.to_owned(),
+        r#"{"sub":"42","exp":NaN}"#.to_owned(),
+        r#"{"sub":"42","exp":null}"#.to_owned(),
+        r#"{"sub":"42","exp":0}"#.to_owned(),
+        format!(r#"{{"sub":"42","exp":{}}}"#, now() - 32),
+        format!(r#"{{"sub":"42","exp":{exp},"nbf":"999"}}"#),
+        format!(r#"{{"sub":"42","exp":{exp},"nbf":{}}}"#, now() + 60),
+        format!(r#"{{"sub":"42","exp":{exp},"iat":{}}}"#, now() + 60),
         format!(r#"{{"sub":"1","sub":"2","exp":{exp}}}"#),
-        format!(r#"{{"exp":1,"exp":{exp}}}"#),
-        format!(r#"{{"exp":{exp},"a":{deep}1{closed}}}"#),
-        format!(r#"{{"exp":{exp},"a":{deep}"#),
+        format!(r#"{{"sub":"42","exp":1,"exp":{exp}}}"#),
+        format!(r#"{{"sub":"42","exp":{exp},"a":{deep}1{closed}}}"#),
+        format!(r#"{{"sub":"42","exp":{exp},"a":{deep}"#),
         "[]".to_owned(),
         String::new(),
     ];

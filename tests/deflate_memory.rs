@@ -139,7 +139,7 @@ fn bombs() {
     }
 }
 
-/// Row 38, BY-01: many messages that were begun and do not go on hold what came of them, however long the
+/// Row 32, BY-01: many messages that were begun and do not go on hold what came of them, however long the
 /// messages of others were.
 fn begun_messages() {
     let long = to(Role::Server, &[compressed(Opcode::Binary, deflated(&vec![7; 120 * KIB]))]);
@@ -204,7 +204,7 @@ async fn shared_messages() {
     }
 }
 
-/// BY-01, rows 30 and 38.
+/// BY-01, rows 30 and 32.
 #[tokio::test]
 async fn memory_of_compression() {
     presets().await;

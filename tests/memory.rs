@@ -116,7 +116,7 @@ fn whole_messages_are_not_copied(role: Role) {
     assert_eq!(at, block.len());
 }
 
-/// Row 18, row 24, row 38.
+/// Row 18, row 24.
 #[test]
 fn s10_4_memory_follows_what_came() {
     for role in ROLES {

@@ -1,4 +1,5 @@
 //! Pages to read, without code.
 
+pub mod attacks;
 pub mod capacity;
 pub mod deployment;

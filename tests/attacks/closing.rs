@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::io::{RawPeer, Resetting};
 use crate::support::pair::{fragment, last, to};
-use crate::support::server::{FACES, Face, Site, lawful, refused, small, within};
+use crate::support::server::{FACES, Face, Site, lawful, refused, request_with, small, within};
 
 fn from_client(frames: &[Frame]) -> Vec<u8> {
     to(Role::Server, frames)
@@ -363,6 +363,27 @@ async fn row_44_close_frame_survives_unread_input() {
             assert!(peer.is_closed(), "{face:?}: the client's end was the end");
             serving.await.unwrap();
         }
+    }
+}
+
+/// 2a 14: nor is the answer to a refused request destroyed by what the client sends behind it.
+#[tokio::test(start_paused = true)]
+async fn row_14_answer_survives_unread_input() {
+    let moment = Duration::from_millis(300);
+    for sizes in [[30_000, 0], [0, 30_000], [20_000, 20_000]] {
+        let (stream, peer) = Resetting::pair();
+        let accepting =
+            tokio::spawn(async move { Acceptor::default().accept(stream, None).await.is_err() });
+        peer.send(&request_with("Sec-WebSocket-Key", &[]));
+        for size in sizes {
+            peer.send(&vec![0x81; size]);
+            tokio::time::sleep(moment).await;
+        }
+        let answer = peer.read();
+        assert!(answer.starts_with(b"HTTP/1.1 400 "), "{sizes:?}: destroyed");
+        assert!(!peer.is_closed(), "it waits for the client's end");
+        peer.end();
+        assert!(accepting.await.unwrap(), "it was refused");
     }
 }
 

@@ -116,9 +116,9 @@ async fn row_30_limit_is_taken() {
     }
 }
 
-/// Row 33: what is no DEFLATE data, was cut, or goes on behind its end.
+/// Row 37: what is no DEFLATE data, was cut, or goes on behind its end.
 #[tokio::test]
-async fn row_33_damaged_messages() {
+async fn row_37_damaged_messages() {
     let good = deflated(json(2000, 1).as_bytes());
     let stored = Deflating::new(0, 15).message(&noise(500, 1));
     let attacks = [
@@ -157,9 +157,9 @@ async fn row_36_reserved_bits() {
     refused(1002, &attacks).await;
 }
 
-/// Row 37: text that is not utf-8 once it is inflated.
+/// Row 29: text that is not utf-8 once it is inflated.
 #[tokio::test]
-async fn row_37_compressed_text() {
+async fn row_29_compressed_text() {
     let text = |bytes: &[u8]| from_client(&[compressed(Opcode::Text, deflated(bytes))]);
     let mut open = fragment(
         Opcode::Text,
@@ -176,9 +176,9 @@ async fn row_37_compressed_text() {
     refused(1007, &attacks).await;
 }
 
-/// Row 32: a million blocks with nothing in them are one empty message; meanwhile others are served.
+/// Row 31: a million blocks with nothing in them are one empty message; meanwhile others are served.
 #[tokio::test]
-async fn row_32_empty_blocks() {
+async fn row_31_empty_blocks() {
     for block in [&[0, 0, 0, 0xff, 0xff][..], &[0x03, 0x00]] {
         for face in [Face::Handler, Face::Recv] {
             let mut config = config(Deflate::no_context());

@@ -364,6 +364,25 @@ async fn row_9_second_request_behind_a_refused_one() {
     site.end().await;
 }
 
+/// 2a 9: nor is it behind one that the application refuses: the answer says that it is the last.
+#[tokio::test]
+async fn row_9_second_request_behind_an_answer() {
+    let acceptor = Acceptor::new(small()).on_request(|request| async move {
+        match request.path() {
+            "/ws" => Answer::refuse(http::StatusCode::FORBIDDEN, "not here"),
+            _ => Answer::accept(),
+        }
+    });
+    let mut site = Site::with(Face::Handler, acceptor).await;
+    let good = request_line("GET /good HTTP/1.1");
+    let reply = site.request_in(&[&lawful(), &good]).await;
+    assert_eq!(reply.status, 403);
+    assert_refusal(&reply);
+    assert_eq!(reply.rest, b"not here");
+    assert_eq!(site.request(&good).await.status, 101);
+    site.end().await;
+}
+
 /// 2a 10, HS-12: nothing a client says comes back in an answer's head but what was chosen of a list.
 #[tokio::test]
 async fn row_10_injection() {

@@ -183,7 +183,7 @@ fn windows_of_the_peer() {
     }
 }
 
-/// Row 33: a message that was cut anywhere but at its end is 1007.
+/// Row 37: a message that was cut anywhere but at its end is 1007.
 #[test]
 fn cut_messages_are_refused() {
     for (number, level) in [(1, 0), (2, 1), (3, 6), (4, 9), (5, 6)] {
@@ -205,7 +205,7 @@ fn cut_messages_are_refused() {
     }
 }
 
-/// Row 33: what stands behind the end of a message is part of it, and has to be DEFLATE.
+/// Row 37: what stands behind the end of a message is part of it, and has to be DEFLATE.
 #[test]
 fn garbage_is_refused() {
     let good = deflated(b"Hello");
@@ -225,7 +225,7 @@ fn garbage_is_refused() {
     }
 }
 
-/// Row 33, CP-02: the window of another message is not there where none is kept.
+/// Row 37, CP-02: the window of another message is not there where none is kept.
 #[test]
 fn windows_are_forgotten() {
     let again = [compressed(Opcode::Text, [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00])];
@@ -262,7 +262,7 @@ fn reserved_bits_have_their_place() {
     }
 }
 
-/// Row 37, MS-08: text is checked after it was inflated, and fails at its first bad byte.
+/// Row 29, MS-08: text is checked after it was inflated, and fails at its first bad byte.
 #[test]
 fn text_is_checked() {
     for bad in [&b"ab\xff"[..], b"\xed\xa0\x80", b"\xe2\x82"] {

@@ -21,4 +21,5 @@ mod server;
 mod streaming;
 mod streaming_cancel;
 mod streaming_send;
+mod turns;
 mod unix;

@@ -289,6 +289,8 @@ async fn a26_many_at_once() {
     broker.cut();
     assert_eq!(within(events.next()).await, Some(Incoming::Gap));
     assert_eq!(count(&broker.calls.subscribe), 100_000);
+    let batches = count(&broker.calls.subscribe_batches);
+    assert!(batches <= 200, "{batches} times");
 }
 
 /// BY-41: channels are bounded.

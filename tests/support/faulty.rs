@@ -48,8 +48,9 @@ pub(crate) struct Calls {
     pub(crate) connect: AtomicUsize,
     /// Connections that stand.
     pub(crate) connected: AtomicUsize,
-    /// Channels.
+    /// Channels, and how often it was asked for some.
     pub(crate) subscribe: AtomicUsize,
+    pub(crate) subscribe_batches: AtomicUsize,
     pub(crate) unsubscribe: AtomicUsize,
     /// Batches and messages.
     pub(crate) publish: AtomicUsize,
@@ -171,6 +172,7 @@ impl PubSub for Line {
         Box::pin(async move {
             self.open().await?;
             add(&self.calls.subscribe, channels.len());
+            add(&self.calls.subscribe_batches, 1);
             self.line.subscribe(channels).await
         })
     }

@@ -6,6 +6,7 @@
 mod cfgs;
 mod clocks;
 mod code;
+mod defences;
 mod exempt;
 mod files;
 mod floors;
@@ -109,4 +110,28 @@ fn tests_do_not_sleep() {
 fn feature_ids_have_their_form() {
     let files = ["src", "tests"].into_iter().flat_map(rust_files);
     nothing_in(&words::malformed_ids(&files.collect::<Vec<_>>()));
+}
+
+fn text_of(path: &str) -> source::Source {
+    let file = text_files().into_iter().find(|file| file.path == path);
+    file.unwrap_or_else(|| panic!("{path} is not there"))
+}
+
+#[test]
+fn every_attack_has_its_row() {
+    let files: Vec<_> = ["src", "tests", "examples"].into_iter().flat_map(rust_files).collect();
+    nothing_in(&defences::wrong(&text_of(defences::TABLE), &files));
+}
+
+/// `WRITE_GUIDE=1 cargo test --test tidy` writes it.
+#[test]
+fn the_page_of_attacks_is_made_of_the_table() {
+    let (table, page) = (text_of(defences::TABLE), text_of(defences::PAGE));
+    let made = defences::page_of(&page.text, &table.text).expect("the page has a place for it");
+    if std::env::var_os("WRITE_GUIDE").is_some() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(defences::PAGE);
+        std::fs::write(path, made).expect("the page can be written");
+    } else {
+        assert!(made == page.text, "out of date: WRITE_GUIDE=1 cargo test --test tidy");
+    }
 }
