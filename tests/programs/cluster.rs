@@ -333,12 +333,16 @@ fn a_bad_start_is_explained() {
         (&["--port", "65530", "--nodes", "9"], "there are not 9 ports from 65530 on"),
         (&["--redis", "http://:s3cret@host"], "--redis: "),
         (&["--start", "kafka"], "\"kafka\" is not understood"),
-        (&["node"], "--redis or --nats is missing"),
+        (&["--redis-cluster", "redis+unix:///:s3cret"], "--redis-cluster: "),
+        (&["node"], "--redis, --redis-cluster or --nats is missing"),
         (&["node", "--nats", "host", "--behind", "10.0.0.1/8"], "--behind: "),
         (&["nodes"], "\"nodes\" is not understood"),
     ] {
-        let output =
-            command(arguments).env_remove("REDIS_URL").env_remove("NATS_URL").output().unwrap();
+        let mut command = command(arguments);
+        for name in ["REDIS_URL", "REDIS_CLUSTER_URLS", "NATS_URL"] {
+            command.env_remove(name);
+        }
+        let output = command.output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(why) && said.contains("usage: cluster"), "{said}");
