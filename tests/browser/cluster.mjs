@@ -1,4 +1,5 @@
 // The example cluster: the chat's page in Chromium on three nodes, of which one after the other dies.
+import { createConnection } from "node:net";
 import { PageMember } from "./member.mjs";
 import { DESKTOP, PHONE, launch, nothingBad } from "./pages.mjs";
 import { Program, check, finish } from "./support.mjs";
@@ -8,13 +9,31 @@ import { Program, check, finish } from "./support.mjs";
 const whole = Program.example("cluster", "--nodes", "3", "--port", "0");
 const origins = [];
 // Redis has the sessions, too.
-check("it starts a broker", /^redis-server is at /.test(await whole.lines.next("the broker")));
+const broker = await whole.lines.next("the broker");
+check("it starts a broker", /^redis-server is at /.test(broker));
 while (origins.length < 3) origins.push((await whole.lines.next("a node")).split(" ").pop().replace(/\/$/, ""));
 await whole.lines.find((line) => line.includes("quit"), "what can be typed");
 
 async function typed(line, answer) {
   whole.write(line);
   check(line, (await whole.lines.next(line)).startsWith(answer));
+}
+
+// What Redis says, up to the end of the connection.
+async function asked(command) {
+  const { hostname, port } = new URL(broker.split(" ").pop());
+  const socket = createConnection(Number(port), hostname);
+  socket.setEncoding("utf8").setTimeout(10_000, () => socket.destroy(new Error("Redis does not answer")));
+  socket.write(`${command}\r\nQUIT\r\n`);
+  let said = "";
+  for await (const piece of socket) said += piece;
+  return said;
+}
+
+// So many sessions are written down: that is done once a second, and what is younger dies with its node.
+async function written(count) {
+  while (Number(/^\*(\d+)/.exec(await asked("KEYS sockeye:cluster:*"))[1]) < count) await new Promise(setImmediate);
+  check(`${count} sessions are written down`, true);
 }
 
 // ---- The pages -------------------------------------------------------------------------------------------
@@ -66,6 +85,7 @@ finish();
 
 // What is written meanwhile waits, as without a network. The session goes on from what was written of it, and the page is told.
 async function killed() {
+  await written(2);
   await typed("kill 1", "node 1 is killed");
   await ann.page.waitForSelector('#state:not([data-state="open"])');
   await ann.say("while the node is dead");
