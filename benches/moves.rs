@@ -1,4 +1,4 @@
-//! What it costs to go on with a session: on its own node, on another, and from the store after its node has died.
+//! What it costs to go on with a session: on its own node, on another that asks the first, and from the store.
 //!
 //! `cargo bench --bench moves --features app,redis`
 //!
@@ -71,10 +71,11 @@ async fn measure() -> Result<(), Failure> {
     resume("on another node", &one, &two).await?;
     end(one).await?;
     end(two).await?;
-    let [dead, alive] = [node(&server, false).await?, node(&server, false).await?];
-    resume("from the store", &dead, &alive).await?;
-    end(dead).await?;
-    end(alive).await?;
+    // They know nothing of each other: the second finds the session as if the first were gone.
+    let [one, two] = [node(&server, false).await?, node(&server, false).await?];
+    resume("from the store", &one, &two).await?;
+    end(one).await?;
+    end(two).await?;
     store(&server).await
 }
 
