@@ -67,7 +67,7 @@ fn check_session(data: &[u8], state: &SessionState) {
     let heard = state.heard.iter().map(|told| 8 + told.channel.len() + 32 * told.nodes.len());
     let messages = state.messages.iter().map(|message| 5 + message.payload.len());
     let held = sum(&state.rooms) + sum(&state.metadata) + heard.chain(messages).sum::<usize>();
-    assert!(32 + held <= data.len());
+    assert!(33 + held <= data.len());
 }
 
 fn sum<T: AsRef<str>>(texts: &[T]) -> usize {

@@ -15,7 +15,7 @@ use super::member::{Member, SessionOf};
 use super::routes::EventRoute;
 use super::shared::Shared;
 use super::visitor::Visitor;
-use crate::session::{Opening, Resume, ResumeError, Session};
+use crate::session::{Opening, Resume, ResumeError, Session, Sessions};
 
 /// Who comes in on which connection.
 pub(super) struct Entering<'a> {
@@ -52,6 +52,10 @@ impl Entering<'_> {
                 app.sessions.end(&session, no_entry.code, &no_entry.reason);
                 return Err(no_entry);
             }
+        }
+        if let Some(storing) = &app.storing {
+            // From its first moment it survives this node.
+            storing.hurry(&session);
         }
         self.link(session, false)
     }
@@ -125,7 +129,9 @@ impl Entering<'_> {
             return Err(ResumeError::Unknown);
         }
         let codec = route.codec;
-        let gap = member.zip(known).is_some_and(|(member, known)| member.gap.is_due(&known));
+        let shown = Sessions::hash_of(&request.token);
+        let gap =
+            member.zip(known).is_some_and(|(member, known)| member.gap.is_due(&known, &shown));
         let first = |opening: &Opening<'_>| {
             let session = Some(created(opening));
             let restored = Restored { restored: true, reason: None, gap, session };

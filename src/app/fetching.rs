@@ -189,9 +189,6 @@ impl Claiming {
             end(&session);
             return Err(ResumeError::Unknown);
         }
-        if let Some(member) = session.attached::<Member>() {
-            member.gap.begin();
-        }
         let id: &SessionId = session.id();
         storing.note_claimed(id, epoch);
         if app.sessions.admit(&session).is_err() {
@@ -225,6 +222,8 @@ fn going_on(state: &SessionState, request: &Reconnect) -> Result<SessionState, R
         return Err(ResumeError::HistoryLost);
     }
     let mut state = state.clone();
+    // What was said since it was written.
+    state.has_gap = true;
     state.received = state.received.max(acknowledged);
     if had > state.sent {
         state.sent = had;

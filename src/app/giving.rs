@@ -53,6 +53,7 @@ impl Keeper for Giving {
         let session = app.sessions.get(&claim.session).ok_or(Refusal::Unknown)?;
         let member = session.attached::<Member>().ok_or(Refusal::Unknown)?;
         Ok(SessionState {
+            has_gap: member.gap.is_due(&session, &claim.token),
             received,
             sent: kept.sent,
             unsent: kept.unsent as u64,

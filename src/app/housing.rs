@@ -41,8 +41,17 @@ impl Guest<'_> {
         beyond: &[PreparedMessage],
     ) -> (Session, Housed) {
         let Self { app, route, connection, profile } = self;
-        let SessionState { received, sent, unsent, questions, rooms, metadata, messages, .. } =
-            state;
+        let SessionState {
+            has_gap,
+            received,
+            sent,
+            unsent,
+            questions,
+            rooms,
+            metadata,
+            messages,
+            ..
+        } = state;
         let messages = messages.into_iter().map(kept).collect();
         let unsent = usize::try_from(unsent).unwrap_or(usize::MAX);
         let kept = KeptState { sent, unsent, messages };
@@ -58,7 +67,11 @@ impl Guest<'_> {
         let peer = registration.peer();
         let refused = rooms.iter().filter(|room| peer.enter(room).is_err()).count();
         peer.restore_metadata(pairs(metadata));
-        session.attach(Arc::new(Member::moved(registration, route.clone(), questions)));
+        let member = Member::moved(registration, route.clone(), questions);
+        if has_gap {
+            member.gap.begin();
+        }
+        session.attach(Arc::new(member));
         (session, if refused == 0 { Housed::InAll } else { Housed::InSome })
     }
 }

@@ -36,11 +36,12 @@ impl Told {
         self.0.store(NOT_TOLD, Ordering::Relaxed);
     }
 
-    /// Whether the client of this session, which comes back now, is to be told.
-    pub(super) fn is_due(&self, session: &Session) -> bool {
+    /// Whether the client of this session, which comes back now with the token that has this hash, is to be told.
+    pub(super) fn is_due(&self, session: &Session, shown: &[u8; 32]) -> bool {
         match self.0.load(Ordering::Relaxed) {
             0 => false,
-            TOLD => !session.has_new_token(),
+            // The latest token was told with it.
+            TOLD => !session.has_latest(shown),
             _ => true,
         }
     }

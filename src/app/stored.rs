@@ -10,7 +10,7 @@ impl App {
     /// its session, be it another one of a cluster or this one, started again. With [`pubsub`](Self::pubsub) or
     /// without; all nodes have to have the same store.
     ///
-    /// What changes is written once a second, and when a connection falls. A node that ends without a goodbye loses what it
+    /// What changes is written once a second, and when a session begins or its connection falls. A node that ends without a goodbye loses what it
     /// sent since, where the client has not had it: such a session goes on with its rooms, its user, its metadata and
     /// what was written, and its client is told that there is a gap. What that client sent last may be handled twice, or have been
     /// begun only. See [`session::stores`](crate::session::stores).

@@ -63,11 +63,6 @@ impl Sessions {
         SessionId::may_be(id)
     }
 
-    /// What is told of a token.
-    pub(crate) fn hash_of(token: &str) -> [u8; 32] {
-        TokenHash::of(token).to_bytes()
-    }
-
     /// The session that another node asks for. Nothing happens yet.
     pub(crate) fn claimed(&self, claim: &Claimed<'_>) -> Result<Session, ResumeError> {
         let tables = self.store.tables.lock();

@@ -182,10 +182,10 @@ impl Session {
         true
     }
 
-    /// Whether its client has shown that it has the token it was told last.
+    /// Whether a client that shows the token with this hash has the one that was told last.
     #[allow(dead_code, reason = "for the floor above")]
-    pub(crate) fn has_new_token(&self) -> bool {
-        self.0.state.lock().token_before.is_none()
+    pub(crate) fn has_latest(&self, shown: &[u8; 32]) -> bool {
+        self.0.state.lock().token.is(&TokenHash::from_bytes(*shown))
     }
 
     /// Sends a message that does not count and is not kept, behind what waits.

@@ -30,7 +30,7 @@ async function asked(command) {
   return said;
 }
 
-// So many sessions are written down: that is done once a second, and what is younger dies with its node.
+// So many sessions are written down: each when it begins.
 async function written(count) {
   const deadline = Date.now() + 10_000;
   let seen = 0;

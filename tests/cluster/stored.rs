@@ -201,6 +201,23 @@ async fn by_42_a_session_survives_a_restart() {
     by_42_survives_a_restart(MemoryStore::new()).await;
 }
 
+/// BY-42: a session is written when it begins, and not only when the others have their turn.
+#[tokio::test]
+async fn by_42_a_session_is_written_when_it_begins() {
+    let store = MemoryStore::new();
+    let mut config = stores::config();
+    config.interval = Duration::from_secs(86_400);
+    let site = AppSite::start(app(store.clone(), config)).await;
+    // The first turn of all comes with the start.
+    for _ in 0..3 {
+        let mut client = site.try_connect("/ws", Some("ann")).await.unwrap();
+        let ticket = Ticket::of(&client.created().await);
+        holds(&store, &ticket.id, ticket.hash()).await;
+        let session = site.running.sessions().get(&ticket.id).unwrap();
+        assert!(!session.is_suspended(), "not because its connection fell");
+    }
+}
+
 /// BY-42: until the client has shown that it was told of the gap it is told again.
 #[tokio::test]
 async fn by_42_the_gap_is_told_until_it_is_heard() {
@@ -217,6 +234,32 @@ async fn by_42_the_gap_is_told_until_it_is_heard() {
         suspended(&other, &ticket).await;
     }
     assert_eq!(counts(&other).restored, 1);
+}
+
+/// BY-42: also where the session has gone to another node since; a client that comes with the token it was told with the gap
+/// has heard of it.
+#[tokio::test]
+async fn by_42_the_gap_moves_with_the_session() {
+    let (memory, store) = (Memory::new(), MemoryStore::new());
+    let one = node(&memory, &store).await;
+    let sites = [node(&memory, &store).await, node(&memory, &store).await];
+    let ticket = waiting(&one, &store).await;
+    drop(one);
+    meet(&sites).await;
+    let [two, three] = sites;
+    let (mut shown, mut is_due) = (ticket, true);
+    // From the store; from there to the third node, for the answer was lost; and back.
+    for (site, before) in [(&two, None), (&three, Some(&two)), (&two, Some(&three))] {
+        let (client, restored) = come_back(site, &shown, 2).await;
+        assert_eq!((&restored["restored"], restored["gap"] == true), (&json!(true), is_due));
+        assert!(before.is_none_or(|before| !is_here(before, &shown)), "it has moved");
+        drop(client);
+        suspended(site, &shown).await;
+        if before.is_some() {
+            (shown, is_due) = (Ticket::of(&restored), false);
+        }
+    }
+    assert_eq!((counts(&two).restored, counts(&three).restored), (1, 0));
 }
 
 /// BY-42, SE-07: who has the id and no token, or is somebody else, has nothing, and the record is as it was.

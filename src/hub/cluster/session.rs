@@ -21,6 +21,8 @@ const NODES_MAX: usize = 65_536;
 const HEAD_ONLY: u8 = 1;
 const HAS_USER: u8 = 2;
 
+const HAS_GAP: u8 = 1;
+
 /// A client has come to another node than the one that has its session, and that node asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
@@ -64,6 +66,8 @@ pub enum Refusal {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionState {
+    /// Whether its client has still to be told that something may be missing.
+    pub has_gap: bool,
     /// Messages of the client so far.
     pub received: u64,
     /// Messages of the session so far.
@@ -200,16 +204,17 @@ impl SessionState {
     /// As bytes, which go in parts.
     ///
     /// ```text
-    ///   received 8 ┊ sent 8 ┊ unsent 8 ┊ questions 8 ┊ rooms (list) ┊ metadata (list)
+    ///   flags 1 ┊ received 8 ┊ sent 8 ┊ unsent 8 ┊ questions 8 ┊ rooms (list) ┊ metadata (list)
     ///   how many channels 4 ┊ each: channel (text), how many nodes 4, each: node 16, stream 8, number 8
     ///   how many messages 4 ┊ each: flags 1, key 8 where there is one, payload (4 of length, and it)
     /// ```
     ///
-    /// Flags of a message: 1 text, 2 a key, 4 never compressed, 8 always compressed.
+    /// Flags: 1 a gap. Of a message: 1 text, 2 a key, 4 never compressed, 8 always compressed.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let payloads: usize = self.messages.iter().map(|message| message.payload.len() + 16).sum();
         let mut writer = Writer::with_capacity(256 + payloads);
+        writer.u8(if self.has_gap { HAS_GAP } else { 0 });
         for number in [self.received, self.sent, self.unsent, self.questions] {
             writer.u64(number);
         }
@@ -236,6 +241,7 @@ impl SessionState {
     /// When it is none.
     pub fn decode(bytes: &Bytes) -> Result<Self, EnvelopeError> {
         let mut reader = Reader::new(bytes);
+        let has_gap = reader.flags(HAS_GAP)? != 0;
         let (received, sent) = (reader.u64()?, reader.u64()?);
         let (unsent, questions) = (reader.u64()?, reader.u64()?);
         let (rooms, metadata) = (reader.texts(ROOMS_MAX)?, reader.texts(2 * MESSAGES_MAX)?);
@@ -252,6 +258,6 @@ impl SessionState {
         if !metadata.len().is_multiple_of(2) || unsent > sent {
             return Err(EnvelopeError::Range);
         }
-        Ok(Self { received, sent, unsent, questions, rooms, metadata, heard, messages })
+        Ok(Self { has_gap, received, sent, unsent, questions, rooms, metadata, heard, messages })
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct StoreConfig {
     /// How often sessions that have changed are written (default 1 s; at least 1 ms): what a node sent in this time before it
-    /// was killed is lost where the client has not had it. A session whose connection has fallen is written at once.
+    /// was killed is lost where the client has not had it. A session that begins, or whose connection has
+    /// fallen, is written at once.
     pub interval: Duration,
     /// How long a call may take (default 2 s).
     pub timeout: Duration,
