@@ -60,8 +60,13 @@ impl Running {
         servers: Vec<Server>,
         acceptor: Acceptor,
     ) -> Result<Self, AppError> {
-        let with_address = servers.iter().filter(|server| server.unix_path().is_none());
-        let addrs = with_address.map(Server::local_addr).collect::<Result<_, _>>()?;
+        let mut addrs = Vec::new();
+        for server in &servers {
+            match server.local_addr() {
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
+                addr => addrs.push(addr?),
+            }
+        }
         let phase = watch::Sender::new(Phase::Serving);
         let mut tasks = JoinSet::new();
         for server in servers {
@@ -88,7 +93,7 @@ impl Running {
         })
     }
 
-    /// The addresses it listens on, without Unix sockets.
+    /// The addresses it listens on, without Unix sockets and others that have none.
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addrs

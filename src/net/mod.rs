@@ -50,6 +50,7 @@ pub(crate) use conn::next_id;
 pub use driver::Driver;
 pub use handler::{Connection, Handler};
 pub use line::ByteStream;
+pub use listener::Listen;
 pub use reader::MessageReader;
 pub use request::{Answer, Request};
 pub use server::Server;

@@ -82,7 +82,7 @@ impl Server {
     pub fn from_listener(listener: TcpListener) -> Self {
         // A listener that refuses the option still works.
         let _ = SockRef::from(&listener).set_tcp_nodelay(true);
-        Self::on(Box::new(Tcp::new(listener)))
+        Self::on(Tcp::new(listener))
     }
 
     /// Listens on a Unix socket, a file at this path with the permissions that the process gives to files. It is removed
@@ -99,7 +99,7 @@ impl Server {
     ///
     /// Cancel safety: dropping the future leaves nothing behind.
     pub async fn bind_unix(path: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(Self::on(unix::listen(path.as_ref(), None).await?))
+        Ok(Self::boxed(unix::listen(path.as_ref(), None).await?))
     }
 
     /// The same, with permissions of its own for the file: `0o660` lets in its user and group. They hold before
@@ -110,10 +110,16 @@ impl Server {
     ///
     /// Cancel safety: dropping the future leaves nothing behind.
     pub async fn bind_unix_with_mode(path: impl AsRef<Path>, mode: u32) -> io::Result<Self> {
-        Ok(Self::on(unix::listen(path.as_ref(), Some(mode)).await?))
+        Ok(Self::boxed(unix::listen(path.as_ref(), Some(mode)).await?))
     }
 
-    fn on(listener: Box<dyn Listen>) -> Self {
+    /// Serves on a listener of another kind.
+    #[must_use]
+    pub fn on(listener: impl Listen) -> Self {
+        Self::boxed(Box::new(listener))
+    }
+
+    fn boxed(listener: Box<dyn Listen>) -> Self {
         Self { listener, acceptor: Acceptor::default(), tls: None }
     }
 

@@ -1,17 +1,20 @@
 //! Server and connector through the public API: pages, refusals, subprotocols, bytes that come with
 //! the handshake, and shutting down.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use sockeye::frame::Frame;
 use sockeye::handshake::Acceptance;
+use sockeye::net::Listen;
 use sockeye::protocol::Initiator;
 use sockeye::{
     Acceptor, Answer, Connector, Error, HandshakeError, NetStream, Request, Server, WebSocket,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
@@ -183,6 +186,46 @@ async fn serve_until_closes_all() {
     }
     within(serving).await.unwrap().unwrap();
     assert!(sockeye::connect(&url).await.is_err());
+}
+
+/// Pipes instead of sockets; errors as they are sent.
+#[derive(Debug)]
+struct Pipes(mpsc::Receiver<std::io::Result<DuplexStream>>);
+
+impl Listen for Pipes {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<Accepted>> {
+        self.0.poll_recv(cx).map(|pipe| match pipe {
+            Some(pipe) => Ok((NetStream::boxed(pipe?), None)),
+            None => Err(ErrorKind::BrokenPipe.into()),
+        })
+    }
+}
+
+type Accepted = (NetStream, Option<std::net::SocketAddr>);
+
+/// SV-01: a listener of another kind. What fails for one connection ends nothing, what fails for all ends the server.
+#[tokio::test]
+async fn listeners_of_ones_own() {
+    let (connect, pipes) = mpsc::channel(4);
+    let server = Server::on(Pipes(pipes));
+    assert_eq!(server.local_addr().unwrap_err().kind(), ErrorKind::AddrNotAvailable);
+    assert_eq!(server.unix_path(), None);
+    let serving = tokio::spawn(server.serve(|socket, request| async move {
+        assert_eq!(request.peer_addr(), None);
+        echo(socket).await;
+    }));
+    for _ in 0..3 {
+        connect.send(Err(ErrorKind::ConnectionAborted.into())).await.unwrap();
+        let (ours, theirs) = duplex(1024);
+        connect.send(Ok(theirs)).await.unwrap();
+        let connector = Connector::new(quiet());
+        let mut client = within(connector.connect_on("ws://localhost/", ours)).await.unwrap();
+        client.send("hello").await.unwrap();
+        assert_eq!(within(client.recv()).await.unwrap(), Some("hello".into()));
+    }
+    connect.send(Err(ErrorKind::NotConnected.into())).await.unwrap();
+    let ended = within(serving).await.unwrap().unwrap_err();
+    assert_eq!(ended.kind(), ErrorKind::NotConnected);
 }
 
 /// SH-01: a client that ignores the close does not hold the shutdown up for ever.
