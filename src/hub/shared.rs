@@ -25,7 +25,7 @@ use super::presence::Presence;
 use super::registry::{Place, Registry};
 use super::remote::Remote;
 use super::report::{Except, Reporting};
-use super::worker::{Bounds, Jobs, Worker};
+use super::worker::{Bounds, Jobs, Mark, Worker};
 
 /// The room of all registered connections, which has no name.
 pub(super) const EVERYBODY: u64 = 0;
@@ -216,6 +216,18 @@ impl Shared {
             }
             all
         }
+    }
+
+    /// Until the workers have done what they were given so far.
+    pub(super) fn caught_up(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (sender, mut done) = tokio::sync::mpsc::channel::<()>(1);
+        for (_, jobs) in self.workers.lock().iter() {
+            let sender = sender.clone();
+            // One that will not come to it any more lets go of it, too.
+            jobs.mark(Mark::new(move || drop(sender)));
+        }
+        drop(sender);
+        async move { while done.recv().await.is_some() {} }
     }
 
     pub(super) fn poll_ready(&self, cx: &Context<'_>) -> Poll<()> {

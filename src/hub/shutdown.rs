@@ -128,11 +128,13 @@ impl Hub {
                 connection.request_close(frame);
             }
         };
-        shutdown.tell(&self.shared().registry.all(), Instant::now(), close).await
+        let began = Instant::now();
+        let _ = timeout_at(began + shutdown.deadline, self.shared().caught_up()).await;
+        shutdown.tell(&self.shared().registry.all(), began, close).await
     }
 
     /// Takes no more connections, tells the registered ones to go and waits for them. What is queued
-    /// for them leaves before their close frame. A node of a cluster says goodbye to the others then, and is none any more.
+    /// for them, and what was said in their rooms before, leaves before their close frame. A node of a cluster says goodbye to the others then, and is none any more.
     ///
     /// # Errors
     /// When the code may not be sent or the reason is too long: then nothing happened.
@@ -144,6 +146,8 @@ impl Hub {
         let deadline = began + shutdown.deadline;
         let registry = &self.shared().registry;
         registry.stop();
+        // What was said in rooms leaves before the goodbye as well.
+        let _ = timeout_at(deadline, self.shared().caught_up()).await;
         let peers = registry.all();
         let lost_before = dropped(&peers);
         shutdown.tell(&peers, began, |peer, frame| peer.sender().request_close(frame)).await?;

@@ -57,10 +57,8 @@ pub(super) enum Job {
 }
 
 /// Something to be done at a place among the jobs. It must not wait.
-#[allow(dead_code, reason = "for nodes of a cluster")]
 pub(super) struct Mark(Box<dyn FnOnce() + Send>);
 
-#[allow(dead_code, reason = "for nodes of a cluster")]
 impl Mark {
     pub(super) fn new(act: impl FnOnce() + Send + 'static) -> Self {
         Self(Box::new(act))

@@ -362,6 +362,35 @@ async fn shutdown_tells_everybody_when_to_come_back() {
     assert_eq!((refused, told.load(Ordering::SeqCst)), (RegisterError::Stopped, CLIENTS));
 }
 
+/// SH-01: what was said in a room just before comes before the close, though no worker has had a turn since.
+#[tokio::test(start_paused = true)]
+async fn shutdown_comes_after_what_was_said() {
+    let (hub, config) = (Hub::new(), Arc::new(quiet()));
+    let (ours, theirs) = duplex(4096);
+    let server = WebSocket::from_stream(ours, Role::Server, &config);
+    let registration = hub.register(&server.sender(), Profile::new()).unwrap();
+    registration.peer().join("lobby").unwrap();
+    let running = tokio::spawn(async move {
+        let outcome = server.run(Ignore).await;
+        drop(registration);
+        outcome
+    });
+    let mut client = WebSocket::from_stream(theirs, Role::Client, &config);
+    let listening = tokio::spawn(async move {
+        let mut heard = Vec::new();
+        while let Ok(Some(message)) = client.recv().await {
+            heard.push(message);
+        }
+        heard
+    });
+    let said = ["one", "two", "three"];
+    said.iter().for_each(|text| hub.room("lobby").broadcast(*text).unwrap());
+    let report = hub.shutdown(gracefully()).await.unwrap();
+    assert_eq!((report.told, report.ended, report.lost_messages), (1, 1, 0));
+    assert_eq!(within(listening).await.unwrap(), said.map(Message::from));
+    assert!(within(running).await.unwrap().clean);
+}
+
 /// A32: clients that ignore the close are left after the deadline, and told of in the report.
 #[tokio::test(start_paused = true)]
 async fn shutdown_has_a_deadline() {
