@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sockeye::{Acceptor, CloseOutcome, Message};
-use tokio::time::{Instant, sleep, timeout};
+use sockeye::{Acceptor, CloseOutcome, MessageKind};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
 
 use crate::programs::echo_server;
-use crate::world::{connector, keeping_alive, listen, network, play, with_seeds};
+use crate::world::{connector, keeping_alive, listen, network, pass, play, with_seeds};
 
 const URL: &str = "ws://server/";
 
@@ -41,35 +42,35 @@ fn a_partition_in_the_middle_of_a_message() {
         let mut sim = network(seed, 20, 200);
         let of_server = ends.clone();
         sim.host("server", move || listening(of_server.clone()));
-        let cut = chance.between(1_000, 1_100);
+        let wait = chance.between(0, 100);
         sim.client("client", async move {
             let mut socket = connector(keeping_alive()).connect(URL).await?;
             socket.send("whole").await?;
-            let begun = Instant::now();
-            let sender = socket.sender();
-            sleep(Duration::from_secs(1).saturating_sub(begun.elapsed())).await;
-            // Longer than the network can take in before it is cut.
-            let message = Message::binary(vec![7; 8 << 20]);
-            let sent = tokio::spawn(async move { sender.send(message).await });
+            let mut writer = socket.send_stream(MessageKind::Binary)?;
+            writer.write_all(&vec![7; 1 << 20]).await?;
+            pass(wait).await;
+            turmoil::partition("client", "server");
+            // What is written behind it goes nowhere; whether it is known yet nobody cares.
+            let _ = writer.write_all(&vec![7; 1 << 20]).await;
+            let _ = writer.shutdown().await;
             assert!(timeout(Duration::from_secs(50), socket.recv()).await?.is_err());
             assert_eq!(socket.outcome().unwrap().code.as_u16(), 1006);
-            let _ = sent.await?;
             // The next one is as if nothing had been.
             turmoil::repair("client", "server");
             let mut socket = connector(keeping_alive()).connect(URL).await?;
             socket.send("again").await?;
             assert!(socket.close(1000, "").await?.clean);
             // Until the server has found out of the first one, too.
-            sleep(Duration::from_secs(45)).await;
+            pass(Duration::from_secs(45)).await;
             Ok(())
         });
-        play(&mut sim, vec![(cut, Box::new(|sim| sim.partition("client", "server")))]);
+        play(&mut sim, Vec::new());
         let ends = ends.lock().unwrap();
         let lengths: Vec<_> = ends.iter().map(|(_, lengths, _)| lengths.clone()).collect();
         assert_eq!(lengths, [[5], [5]]);
-        let (outcome, _, at) = &ends[0];
-        assert_eq!((outcome.code.as_u16(), outcome.clean), (1006, false));
-        assert!(*at - cut <= Duration::from_secs(45), "{at:?}");
+        let mut codes = ends.iter().map(|(outcome, ..)| outcome.code.as_u16()).collect::<Vec<_>>();
+        codes.sort_unstable();
+        assert_eq!(codes, [1000, 1006]);
     });
 }
 
@@ -88,7 +89,7 @@ fn a_connection_that_is_half_open() {
             assert!(turmoil::elapsed() <= cut + Duration::from_secs(45));
             assert_eq!(socket.outcome().unwrap().code.as_u16(), 1006);
             // Until the server has found out, too.
-            sleep(Duration::from_secs(45)).await;
+            pass(Duration::from_secs(45)).await;
             Ok(())
         });
         play(&mut sim, vec![(cut, Box::new(|sim| sim.partition("client", "server")))]);
@@ -113,7 +114,7 @@ fn a_network_that_carries_one_way_only() {
             let mut socket = connector(keeping_alive()).connect(URL).await?;
             assert!(socket.recv().await.is_err());
             assert!(turmoil::elapsed() <= cut + Duration::from_secs(45));
-            sleep(Duration::from_secs(45)).await;
+            pass(Duration::from_secs(45)).await;
             Ok(())
         });
         play(&mut sim, vec![(cut, Box::new(move |sim| sim.partition_oneway(from, to)))]);
@@ -128,11 +129,16 @@ fn a_network_that_carries_one_way_only() {
 fn delays_of_seconds() {
     with_seeds(|seed, mut chance| {
         let mut sim = network(seed, 5_000, 1_000);
-        sim.host("server", || echo_server(keeping_alive()));
+        let patient = || {
+            let mut config = keeping_alive();
+            config.close_timeout = Duration::from_secs(15);
+            config
+        };
+        sim.host("server", move || echo_server(patient()));
         let mut waits: Vec<_> = (0..10).map(|_| chance.between(0, 20_000)).collect();
         waits.push(Duration::from_secs(120));
         sim.client("client", async move {
-            let mut socket = connector(keeping_alive()).connect(URL).await?;
+            let mut socket = connector(patient()).connect(URL).await?;
             for (n, wait) in waits.into_iter().enumerate() {
                 for part in 0..3 {
                     socket.send(format!("{n} {part}")).await?;

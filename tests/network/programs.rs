@@ -9,9 +9,9 @@ use sockeye::app::client::{ClientOptions, EventClient, Happening, Incoming};
 use sockeye::app::{App, Codec, Context, Running};
 use sockeye::session::stores::MemoryStore;
 use sockeye::{Acceptor, Config, NetStream, WebSocket};
-use tokio::time::{interval, sleep};
+use tokio::time::interval;
 
-use crate::world::{Ended, connector, listen};
+use crate::world::{Ended, connector, listen, pass};
 
 pub(crate) async fn echo(mut socket: WebSocket<NetStream>) {
     while let Ok(Some(message)) = socket.recv().await {
@@ -151,7 +151,7 @@ pub(crate) async fn listen_for(
     time: Duration,
 ) -> Heard {
     let mut heard = Heard::new();
-    let over = sleep(time);
+    let over = pass(time);
     tokio::pin!(over);
     let mut until = u64::MAX;
     while heard.last < until {

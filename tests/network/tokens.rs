@@ -8,9 +8,8 @@ use sockeye::auth::{
     AuthError, Credentials, Identity, JwtSigner, JwtVerifier, Secret, authenticate_fn,
 };
 use sockeye::{Config, Error, HandshakeError};
-use tokio::time::sleep;
 
-use crate::world::{Ended, connector, listen, network, play, with_seeds};
+use crate::world::{Ended, connector, listen, network, pass, play, with_seeds};
 
 /// How long a token is good, and how far clocks may be apart.
 const GOOD: u64 = 60;
@@ -75,7 +74,7 @@ fn tokens_of_a_node_whose_clock_differs() {
             let token = JwtSigner::new(secret()).sign(&times)?;
             let (mut good, mut bad) = (0, 0);
             for wait in waits {
-                sleep(wait).await;
+                pass(wait).await;
                 let here = now() + judges;
                 let is_good = here + LEEWAY >= signed && here < signed + GOOD + LEEWAY;
                 let is_near = here.abs_diff(signed + GOOD + LEEWAY) <= 1

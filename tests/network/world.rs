@@ -1,6 +1,5 @@
 //! The simulated network as this crate sees it: what a server listens on, and how a client dials.
 
-use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -40,35 +39,40 @@ pub(crate) fn with_seeds(scenario: impl Fn(u64, Chance)) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let seeds = match number("NETWORK_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("NETWORK_SEEDS").unwrap_or(3),
+        None => 0..number("NETWORK_SEEDS").unwrap_or(2),
     };
     for seed in seeds {
         let chance = Chance(ChaCha8Rng::seed_from_u64(seed));
         let ran = catch_unwind(AssertUnwindSafe(|| scenario(seed, chance)));
         if let Err(failure) = ran {
             eprintln!("NETWORK_SEED={seed}");
-            resume_unwind(failure as Box<dyn Any + Send>);
+            resume_unwind(failure);
         }
     }
 }
 
 /// A network with delays of up to so many milliseconds, which ends after so many seconds at the latest.
 pub(crate) fn network<'a>(seed: u64, delay_ms: u64, seconds: u64) -> Sim<'a> {
+    network_of(seed, delay_ms, seconds, 4096)
+}
+
+/// The same, where a connection has so many segments under way at most.
+pub(crate) fn network_of<'a>(seed: u64, delay_ms: u64, seconds: u64, segments: usize) -> Sim<'a> {
     Builder::new()
         .rng_seed(seed)
         .tick_duration(Duration::from_millis(5))
         .simulation_duration(Duration::from_secs(seconds))
         .min_message_latency(Duration::from_millis(0))
         .max_message_latency(Duration::from_millis(delay_ms))
-        .tcp_capacity(4096)
+        .tcp_capacity(segments)
         .build()
 }
 
-/// What happens at which time; then the simulation runs to its end.
-pub(crate) fn play<'a>(
-    sim: &mut Sim<'a>,
-    mut events: Vec<(Duration, Box<dyn FnOnce(&mut Sim<'a>) + 'a>)>,
-) {
+/// What happens at which time.
+pub(crate) type Events<'a> = Vec<(Duration, Box<dyn FnOnce(&mut Sim<'a>) + 'a>)>;
+
+/// Lets all that happen; then the simulation runs to its end.
+pub(crate) fn play<'a>(sim: &mut Sim<'a>, mut events: Events<'a>) {
     events.sort_by_key(|(at, _)| *at);
     let mut events = events.into_iter().peekable();
     loop {
@@ -80,6 +84,12 @@ pub(crate) fn play<'a>(
             return;
         }
     }
+}
+
+/// Lets time pass on the host this is called on, whose clock is that of the simulation.
+pub(crate) async fn pass(time: Duration) {
+    assert!(turmoil::in_simulation());
+    tokio::time::sleep(time).await;
 }
 
 /// Accepts for a server, until it is dropped.
