@@ -1,6 +1,7 @@
 //! A WebSocket stack written from RFC 6455 up: client and server, 100 % safe Rust, on tokio.
 //!
 //! ```text
+//!  12  hyper      inside other servers: with tower, axum          features of the same names
 //!  11  app        events with typed handlers, routes, middleware    feature `app`
 //!  10  session    identities that survive their connections          feature `session`
 //!   9  hub        rooms and the workers that fan out to them          feature `hub`
@@ -95,6 +96,15 @@ pub mod session;
 
 #[cfg(all(feature = "app", not(sockeye_loom)))]
 pub mod app;
+
+#[cfg(all(feature = "hyper", not(sockeye_loom)))]
+pub mod hyper;
+
+#[cfg(all(feature = "tower", not(sockeye_loom)))]
+pub mod tower;
+
+#[cfg(all(feature = "axum", not(sockeye_loom)))]
+pub mod axum;
 
 #[cfg(not(sockeye_loom))]
 pub mod guide;

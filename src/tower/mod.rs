@@ -1,0 +1,36 @@
+//! Part of floor 12: a [`Door`](crate::net::Door) in routers made of tower's services.
+//!
+//! [`DoorService`] is for a path of its own, [`DoorLayer`] takes the WebSockets out of everything that passes. Both judge
+//! as the door's own server or application does: origins, guards, places and trusted proxies hold, and its stop closes
+//! what came in this way.
+//!
+//! ```no_run
+//! use std::net::SocketAddr;
+//! use std::time::Duration;
+//!
+//! use axum::Router;
+//! use axum::extract::ConnectInfo;
+//! use axum::routing::get;
+//! use sockeye::app::App;
+//! use sockeye::hub::Shutdown;
+//! use sockeye::tower::DoorService;
+//!
+//! # async fn example(listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
+//! let running = App::new().attach().await?;
+//! let sockets = DoorService::new(running.door()).peer_addr(|extensions| {
+//!     extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
+//! });
+//! let router = Router::new()
+//!     .route("/", get(async || "a page of axum's"))
+//!     .route_service("/ws", sockets);
+//! axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await?;
+//! running.stop(Shutdown::new(Duration::from_secs(5))).await?;
+//! # Ok(()) }
+//! ```
+
+mod layer;
+mod peer;
+mod service;
+
+pub use layer::{Answer, DoorLayer, DoorMiddleware};
+pub use service::DoorService;
