@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use sockeye::frame::{Frame, Opcode};
+use sockeye::frame::Frame;
 use sockeye::handshake::Acceptance;
 use sockeye::hyper::{answer, upgrade, upgrade_by};
 use sockeye::net::{AttachedServer, SocketOwner};
