@@ -16,6 +16,7 @@ mod stop;
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,11 +40,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let running = app.attach().await?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on ws://{}/ws", listener.local_addr()?);
+    let mut serving = pin!(serve(listener, running.door()));
     tokio::select! {
-        served = serve(listener, running.door()) => served?,
+        served = &mut serving => served?,
         () = stop::asked() => {}
     }
-    running.stop(Shutdown::new(Duration::from_secs(5))).await?;
+    // Over HTTP/2 goodbyes go out by the connections that are served, so they are served to the end.
+    tokio::select! {
+        served = &mut serving => served?,
+        stopped = running.stop(Shutdown::new(Duration::from_secs(5))) => drop(stopped?),
+    }
     Ok(())
 }
 

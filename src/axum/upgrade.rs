@@ -194,8 +194,11 @@ impl<F> WebSocketUpgrade<F> {
     /// # async fn example(listener: tokio::net::TcpListener, ctrl_c: tokio::sync::oneshot::Receiver<()>) -> std::io::Result<()> {
     /// let owner = SocketOwner::new(Duration::from_secs(5));
     /// let router = Router::new().route("/ws", any(handler)).layer(Extension(owner.tasks()));
-    /// axum::serve(listener, router).with_graceful_shutdown(async { drop(ctrl_c.await) }).await?;
-    /// owner.stop().await;
+    /// let stopping = async {
+    ///     let _ = ctrl_c.await;
+    ///     owner.stop().await;
+    /// };
+    /// axum::serve(listener, router).with_graceful_shutdown(stopping).await?;
     /// # Ok(()) }
     /// ```
     pub fn owned_by(mut self, tasks: SocketTasks) -> Self {

@@ -36,6 +36,9 @@
 //! Over HTTP/1.1 on plain TCP the connection is taken out of hyper: senders write to it themselves, as with our own
 //! server. Any other stream stays behind a pointer, and over HTTP/2 hyper copies each write once more.
 //!
+//! Over HTTP/2 a socket lives on hyper's connection: go on serving that until the [`AttachedServer`](crate::net::AttachedServer) or
+//! [`SocketOwner`](crate::net::SocketOwner) has stopped, or its goodbyes do not go out.
+//!
 //! Sources: RFC 6455 4.2, RFC 8441.
 
 mod connect;

@@ -23,10 +23,16 @@
 //! let router = Router::new()
 //!     .route("/", get(async || "a page of axum's"))
 //!     .route_service("/ws", sockets);
-//! axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await?;
-//! running.stop(Shutdown::new(Duration::from_secs(5))).await?;
+//! let service = router.into_make_service_with_connect_info::<SocketAddr>();
+//! let stopping = async move {
+//!     let _ = tokio::signal::ctrl_c().await;
+//!     let _ = running.stop(Shutdown::new(Duration::from_secs(5))).await;
+//! };
+//! axum::serve(listener, service).with_graceful_shutdown(stopping).await?;
 //! # Ok(()) }
 //! ```
+//!
+//! The application stops before the server: over HTTP/2 its goodbyes go out by the server's connections.
 
 mod layer;
 mod peer;

@@ -23,7 +23,7 @@ use sockeye::net::SocketOwner;
 use sockeye::{Connector, Deflate, Error, NetStream, Origins};
 use tokio::io::{AsyncWriteExt as _, duplex};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::serving::{Http2, deflating, exchange, refusal};
@@ -34,16 +34,23 @@ use crate::support::server::{lawful, read_head, request_line, request_with, with
 /// A router on a port of its own, until it is dropped.
 struct Site {
     address: SocketAddr,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Site {
     async fn start(router: Router) -> Self {
+        Self::until(router, std::future::pending()).await
+    }
+
+    /// The same, until it is stopped.
+    async fn until(router: Router, stopping: impl Future<Output = ()> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
-        tasks.spawn(async { axum::serve(listener, router).await.unwrap() });
-        Self { address, _tasks: tasks }
+        tasks.spawn(async {
+            axum::serve(listener, router).with_graceful_shutdown(stopping).await.unwrap();
+        });
+        Self { address, tasks }
     }
 
     async fn connect(
@@ -257,8 +264,7 @@ fn fragments(count: usize) -> Vec<Frame> {
     (0..count).map(piece).collect()
 }
 
-/// AX-05: a stop of the owner closes all with 1001, over both versions, and takes nobody in any more; without an owner it is
-/// a task of nobody's.
+/// AX-05: a stop of the owner closes all with 1001, over both versions, and then axum's server ends as well.
 #[tokio::test]
 async fn an_owner_drains() {
     let owner = SocketOwner::new(Duration::from_secs(5));
@@ -273,7 +279,12 @@ async fn an_owner_drains() {
     };
     let router = Router::new().route("/native", any(native)).with_state(owner.tasks());
     let owned = Router::new().route("/ws", any(handler)).layer(Extension(owner.tasks()));
-    let site = Site::start(router.merge(owned).route("/free", any(handler))).await;
+    let (ask, asked) = oneshot::channel::<()>();
+    let stopping = async {
+        asked.await.unwrap();
+        owner.stop().await;
+    };
+    let mut site = Site::until(router.merge(owned), stopping).await;
     let connector = Connector::new(quiet());
     let mut http2 = Http2::connect(site.address).await;
     let mut sockets = vec![
@@ -282,17 +293,28 @@ async fn an_owner_drains() {
         http2.open_quiet("/ws").await,
         http2.open_quiet("/native").await,
     ];
-    let mut free = site.connect(&connector, "/free").await.unwrap();
-    for socket in sockets.iter_mut().chain([&mut free]) {
+    for socket in &mut sockets {
         exchange(socket, "hello").await;
     }
-    let closed = async {
-        for socket in &mut sockets {
-            assert!(matches!(within(socket.recv()).await, Ok(None)));
-            assert_eq!(u16::from(socket.outcome().unwrap().code), 1001);
-        }
-    };
-    tokio::join!(closed, within(owner.stop()));
+    ask.send(()).unwrap();
+    for socket in &mut sockets {
+        assert!(matches!(within(socket.recv()).await, Ok(None)));
+        assert_eq!(u16::from(socket.outcome().unwrap().code), 1001);
+    }
+    within(site.tasks.join_next()).await.unwrap().unwrap();
+}
+
+/// AX-10: an owner that has stopped takes nobody in any more; without one it is a task of nobody's.
+#[tokio::test]
+async fn a_stopped_owner_takes_nobody() {
+    let owner = SocketOwner::new(Duration::from_secs(5));
+    let handler = async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(echo);
+    let owned = Router::new().route("/ws", any(handler)).layer(Extension(owner.tasks()));
+    let site = Site::start(owned.route("/free", any(handler))).await;
+    let connector = Connector::new(quiet());
+    let mut free = site.connect(&connector, "/free").await.unwrap();
+    site.connect(&connector, "/ws").await.unwrap();
+    within(owner.stop()).await;
     assert_eq!(refusal(site.connect(&connector, "/ws").await).status(), 503);
     exchange(&mut free, "still here").await;
 }

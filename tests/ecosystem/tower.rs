@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use sockeye::app::{App, Context, Route, Running, authenticated};
 use sockeye::auth::{AuthError, Authenticator, Credentials, Identity, authenticate_fn};
 use sockeye::handshake::{ForwardedHeader, Offer, TrustedProxies};
-use sockeye::hub::{Hub, Limits};
+use sockeye::hub::Hub;
+use sockeye::hub::limits::Limits;
 use sockeye::hyper::ExtendedConnect;
 use sockeye::tower::{DoorLayer, DoorService};
 use sockeye::{Connector, NetStream, WebSocket};
@@ -81,11 +82,15 @@ fn by_token() -> impl Authenticator {
     })
 }
 
-fn who() -> App {
+async fn who(context: Context, _: Value) -> Value {
+    json!({"user": context.user_id()})
+}
+
+fn app() -> App {
     App::new()
         .authenticator(by_token())
-        .on("who", async |context: Context, _: Value| json!({"user": context.user_id()}))
-        .route("/members", Route::events().guard(authenticated()))
+        .on("who", who)
+        .route("/members", Route::events().guard(authenticated()).on("who", who))
         .health("/healthz")
 }
 
@@ -97,7 +102,7 @@ fn with(name: HeaderName, value: &str) -> Connector {
 /// and pages hold, and its stop closes all that came in.
 #[tokio::test]
 async fn an_application_is_mounted_on_paths() {
-    let site = Site::start(who(), |running| {
+    let site = Site::start(app(), |running| {
         let sockets = DoorService::new(running.door()).peer_addr(connect_info);
         Router::new()
             .route("/", get(async || "a page of axum's"))
@@ -137,7 +142,7 @@ async fn an_application_is_mounted_on_paths() {
 /// TW-02: a layer takes WebSockets, on every path, to the application, and leaves the rest to the router.
 #[tokio::test]
 async fn a_layer_takes_the_websockets() {
-    let site = Site::start(who(), |running| {
+    let site = Site::start(app(), |running| {
         Router::new()
             .route("/ws", get(async || "a page on the same path"))
             .layer(DoorLayer::new(running.door()).peer_addr(connect_info))
