@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use bytes::Buf as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Body;
 use hyper::client::conn::http2::SendRequest;
@@ -20,12 +21,15 @@ use crate::sync::Arc;
 
 use super::settings::{SETTINGS_TIMEOUT, ServerSettings};
 
-/// What of a refusal's body is kept, in bytes.
+/// What of a refusal's body is kept, in bytes, and how long it is waited for.
 const BODY_BYTES_MAX: usize = 8 * 1024;
+const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Opens WebSockets over an HTTP/2 connection of hyper's client: any number of them, beside other requests.
 ///
-/// The connection has to be driven, as always with hyper; its flow control holds both ends back.
+/// The connection has to be driven, as always with hyper; its flow control holds both ends back. How many WebSockets it may
+/// have at a time says the server (`SETTINGS_MAX_CONCURRENT_STREAMS`; hyper's says 200 unless it is told otherwise): one
+/// more waits for a place, as long as a handshake may take.
 ///
 /// ```no_run
 /// use bytes::Bytes;
@@ -131,7 +135,11 @@ impl ExtendedConnect {
         let negotiated = match handshake.finish(&head) {
             Ok(negotiated) => negotiated,
             Err(refused) => {
-                return Err(refused.with_body(beginning(response.body_mut()).await).into());
+                let mut body = Vec::new();
+                let reading = read_beginning(response.body_mut(), &mut body);
+                // What does not come in time stays away.
+                let _ = timeout(BODY_TIMEOUT, reading).await;
+                return Err(refused.with_body(body).into());
             }
         };
         let upgraded = hyper::upgrade::on(response).await.map_err(io::Error::other)?;
@@ -144,11 +152,10 @@ impl ExtendedConnect {
     }
 }
 
-/// What a refusal says, as far as it is kept; what does not come stays away.
-async fn beginning<B: Body + Unpin>(body: &mut B) -> Vec<u8> {
-    use bytes::Buf as _;
-    let mut bytes = Vec::new();
-    while let Some(Ok(frame)) = body.frame().await {
+/// Reads what is kept of a refusal's body.
+async fn read_beginning<B: Body + Unpin>(body: &mut B, bytes: &mut Vec<u8>) {
+    while bytes.len() < BODY_BYTES_MAX {
+        let Some(Ok(frame)) = body.frame().await else { return };
         let Ok(mut data) = frame.into_data() else { continue };
         while data.has_remaining() && bytes.len() < BODY_BYTES_MAX {
             let chunk = data.chunk();
@@ -156,9 +163,5 @@ async fn beginning<B: Body + Unpin>(body: &mut B) -> Vec<u8> {
             bytes.extend_from_slice(&chunk[..len]);
             data.advance(len);
         }
-        if bytes.len() == BODY_BYTES_MAX {
-            break;
-        }
     }
-    bytes
 }

@@ -6,7 +6,8 @@
 //!
 //! With HTTP/1.1, serve connections `with_upgrades`. With HTTP/2, turn
 //! [`enable_connect_protocol`](https://docs.rs/hyper/1/hyper/server/conn/http2/struct.Builder.html#method.enable_connect_protocol)
-//! on, or no client will ask.
+//! on, or no client will ask; how many WebSockets a connection may have is its `max_concurrent_streams`, and what may
+//! lie unread of each its windows.
 //!
 //! ```no_run
 //! use std::convert::Infallible;

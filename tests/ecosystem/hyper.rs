@@ -18,8 +18,9 @@ use sockeye::hyper::{answer, upgrade, upgrade_by};
 use sockeye::net::{AttachedServer, SocketOwner};
 use sockeye::{Acceptor, Answer, Connector, Error, HandshakeError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::serving::{Serving, deflating, echo, exchange, refusal};
 use crate::support::io::RawPeer;
@@ -45,9 +46,26 @@ async fn a_request_becomes_a_websocket() {
         exchange(&mut socket, &"x".repeat(len)).await;
     }
     within(socket.close(1000, "")).await.unwrap();
-    let mut stream = TcpStream::connect(serving.address).await.unwrap();
-    let hello = Frame::text("early");
-    let early = RawPeer::client(&mut stream).encode(hello);
+    speaks_early(serving.address).await;
+    // A server of HTTP/1.1 alone has the connection beneath another layer.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let (stream, peer) = listener.accept().await.unwrap();
+        let service =
+            service_fn(|request| async move { Ok::<_, Infallible>(by_hand(request, peer).await) });
+        let builder = hyper::server::conn::http1::Builder::new();
+        let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        connection.await.unwrap();
+    });
+    speaks_early(address).await;
+}
+
+/// A client that does not wait for the answer is heard.
+async fn speaks_early(address: SocketAddr) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let early = RawPeer::client(&mut stream).encode(Frame::text("early"));
     stream.write_all(&[lawful(), early].concat()).await.unwrap();
     let (head, stream) = within(read_head(stream)).await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
@@ -154,7 +172,8 @@ async fn a_stream_has_to_come() {
         });
         client.write_all(&lawful()).await.unwrap();
         let began = tokio::time::Instant::now();
-        let error = openings.recv().await.unwrap().await.unwrap_err();
+        let opening = within(openings.recv()).await.unwrap();
+        let error = within(opening).await.unwrap_err();
         let waited = began.elapsed().as_secs();
         match (timeout, &error) {
             (true, Error::Handshake(HandshakeError::Timeout)) => assert_eq!(waited, 10),
