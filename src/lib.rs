@@ -1,6 +1,7 @@
 //! A WebSocket stack written from RFC 6455 up: client and server, 100 % safe Rust, on tokio.
 //!
 //! ```text
+//!  12  hyper      inside other servers; with tower and axum         features `hyper`, `tower`, `axum`
 //!  11  app        events with typed handlers, routes, middleware    feature `app`
 //!  10  session    identities that survive their connections          feature `session`
 //!   9  hub        rooms and the workers that fan out to them          feature `hub`
@@ -35,6 +36,7 @@
 //! - messages: [`WebSocket::recv`] and [`send`](WebSocket::send) are convenient,
 //!   [`WebSocket::recv_ref`] borrows, [`WebSocket::run`] with a [`Handler`] is the fastest,
 //!   [`WebSocket::split`] serves several tasks
+//! - inside hyper, axum or a router of tower's services: the modules of those names
 //! - a stream and handshake of your own: [`WebSocket::from_stream`], or without tokio
 //!   [`protocol::Endpoint`]
 //!
@@ -49,8 +51,9 @@
 //! `json`, `auth`, `hub` and `app` (all default) only add; floors 1 to 6 are always there. `schema` adds JSON Schema to `app`.
 //! `tls` adds `wss` by rustls,
 //! with roots (`tls-native-roots`, `tls-webpki-roots`) and a crypto provider (`ring`, `aws-lc-rs`) where the program has
-//! none. `pubsub` is the bus between nodes and makes a hub a node of many, `redis` and `nats` bring brokers for it; `full` is
-//! all of it with the system's roots and ring.
+//! none. `pubsub` is the bus between nodes and makes a hub a node of many, `redis` and `nats` bring brokers for it.
+//! `hyper`, `tower` and `axum` are for programs whose HTTP server is another. `full` is all of it with
+//! the system's roots and ring.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -96,6 +99,15 @@ pub mod session;
 #[cfg(all(feature = "app", not(sockeye_loom)))]
 pub mod app;
 
+#[cfg(all(feature = "hyper", not(sockeye_loom)))]
+pub mod hyper;
+
+#[cfg(all(feature = "tower", not(sockeye_loom)))]
+pub mod tower;
+
+#[cfg(all(feature = "axum", not(sockeye_loom)))]
+pub mod axum;
+
 #[cfg(not(sockeye_loom))]
 pub mod guide;
 
@@ -118,6 +130,6 @@ pub use protocol::{
 };
 
 /// The programs of the README compile.
-#[cfg(all(doctest, feature = "app", feature = "redis"))]
+#[cfg(all(doctest, feature = "app", feature = "redis", feature = "axum"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

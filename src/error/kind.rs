@@ -52,6 +52,7 @@ pub(super) const fn of_handshake(error: &HandshakeError) -> ErrorKind {
         | E::Closed
         | E::Busy { .. }
         | E::RateLimited { .. }
+        | E::NotUpgradable
         | E::OriginRefused => ErrorKind::Internal,
         _ => ErrorKind::Protocol,
     }

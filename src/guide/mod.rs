@@ -3,3 +3,5 @@
 pub mod attacks;
 pub mod capacity;
 pub mod deployment;
+#[cfg(feature = "axum")]
+pub mod from_axum;

@@ -9,14 +9,14 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, Version};
 
-use crate::deflate::{Deflate, DeflateParams};
+use crate::deflate::Deflate;
 
-use super::error::{HeaderNames, RefusedResponse};
-use super::extensions::{self, are_offered};
-use super::headers::{is_owned, only};
+use super::error::HeaderNames;
+use super::headers::only;
 use super::host::{Host, default_port};
+use super::offered::{Offered, check, refused};
 use super::response::encode_header;
-use super::tokens::{elements, is_token, list_names};
+use super::tokens::{elements, list_names};
 use super::{ClientKey, Extension, HandshakeError, HeadLimits, HeadReader, Negotiated};
 
 /// Interim responses waited through: nobody needs more than a 100 and a 103 or two.
@@ -108,9 +108,7 @@ pub struct ClientHandshake {
     server: Server,
     request: Vec<u8>,
     key: ClientKey,
-    subprotocols: Vec<String>,
-    extensions: Vec<Extension>,
-    deflate: Deflate,
+    offered: Offered,
 }
 
 impl ClientHandshake {
@@ -129,26 +127,12 @@ impl ClientHandshake {
     /// Source: RFC 6455 3, 4.1.
     pub fn new(uri: &Uri, key: [u8; 16], offer: Offer) -> Result<Self, HandshakeError> {
         let server = Server::of(uri)?;
-        let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(HandshakeError::Uri("the path and query must be visible ASCII"));
-        }
-        let mut headers = offer.headers.keys();
-        if let Some(owned) = headers.find(|name| is_owned(name) || *name == HOST) {
-            return Err(HandshakeError::HeaderOwned(owned.clone()));
-        }
-        if !are_different_tokens(&offer.subprotocols) {
-            return Err(HandshakeError::OfferedSubprotocol);
-        }
+        let path = path_of(uri)?;
         let key = ClientKey::new(key);
         let mut offer = offer;
-        for params in DeflateParams::offers(&offer.deflate) {
-            let name = DeflateParams::NAME.to_owned();
-            offer.extensions.push(Extension { name, params });
-        }
+        check(&mut offer)?;
         let request = encode_request(path, &server.host, key, &offer)?;
-        let Offer { subprotocols, extensions, deflate, .. } = offer;
-        Ok(Self { server, request, key, subprotocols, extensions, deflate })
+        Ok(Self { server, request, key, offered: Offered::of(offer) })
     }
 
     /// Checks the server's final response.
@@ -168,14 +152,7 @@ impl ClientHandshake {
     pub fn finish(self, response: &Response<()>) -> Result<Negotiated, HandshakeError> {
         let headers = response.headers();
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            let refused = Box::new(RefusedResponse::new(response.status(), headers.clone()));
-            let is_redirect = response.status().is_redirection() && refused.location().is_some();
-            let error = if is_redirect {
-                HandshakeError::Redirect
-            } else {
-                HandshakeError::UnexpectedStatus
-            };
-            return Err(error(refused));
+            return Err(refused(response));
         }
         if response.version() != Version::HTTP_11 {
             return Err(HandshakeError::HttpVersion);
@@ -196,24 +173,7 @@ impl ClientHandshake {
         {
             return Err(HandshakeError::Accept);
         }
-        let extensions = extensions::from_headers(headers)?;
-        if !are_offered(&extensions, &self.extensions) {
-            return Err(HandshakeError::ExtensionNotOffered);
-        }
-        let subprotocol = self.chosen_subprotocol(headers)?;
-        let deflate = self.agreed_deflate(&extensions)?;
-        Ok(Negotiated::new(response.clone(), subprotocol, extensions).with_deflate(deflate))
-    }
-
-    fn agreed_deflate(
-        &self,
-        chosen: &[Extension],
-    ) -> Result<Option<DeflateParams>, HandshakeError> {
-        let answer = chosen.iter().find(|extension| extension.name == DeflateParams::NAME);
-        let Some(answer) = answer.filter(|_| self.deflate.is_enabled()) else {
-            return Ok(None);
-        };
-        Ok(Some(DeflateParams::accept(&self.deflate, &answer.params)?))
+        self.offered.agree(response)
     }
 
     /// The request as it goes onto the wire.
@@ -235,18 +195,6 @@ impl ClientHandshake {
     /// Whether the URI asks for TLS.
     pub fn is_secure(&self) -> bool {
         self.server.is_secure
-    }
-
-    fn chosen_subprotocol(&self, headers: &HeaderMap) -> Result<Option<String>, HandshakeError> {
-        if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
-            return Ok(None);
-        }
-        let chosen = only(headers, SEC_WEBSOCKET_PROTOCOL);
-        let offer = self
-            .subprotocols
-            .iter()
-            .find(|offer| chosen.is_some_and(|chosen| chosen == offer.as_str()));
-        offer.cloned().map(Some).ok_or(HandshakeError::SubprotocolNotOffered)
     }
 }
 
@@ -323,15 +271,15 @@ pub fn parse_uri(text: &str) -> Result<Uri, HandshakeError> {
 }
 
 /// What a URI's scheme and authority say.
-struct Server {
+pub(super) struct Server {
     /// As it stands in `Host`: without the port if that is the scheme's default.
-    host: Host,
+    pub(super) host: Host,
     port: u16,
-    is_secure: bool,
+    pub(super) is_secure: bool,
 }
 
 impl Server {
-    fn of(uri: &Uri) -> Result<Self, HandshakeError> {
+    pub(super) fn of(uri: &Uri) -> Result<Self, HandshakeError> {
         let default = uri.scheme_str().and_then(default_port);
         let default = default.ok_or(HandshakeError::Uri("the scheme must be ws or wss"))?;
         let authority = uri.authority().ok_or(HandshakeError::Uri("there is no host"))?.as_str();
@@ -346,9 +294,13 @@ impl Server {
     }
 }
 
-fn are_different_tokens(names: &[String]) -> bool {
-    let is_new = |(index, name): (usize, &String)| !names[..index].contains(name);
-    names.iter().all(|name| is_token(name.as_bytes())) && names.iter().enumerate().all(is_new)
+/// Path and query, as they were written.
+pub(super) fn path_of(uri: &Uri) -> Result<&str, HandshakeError> {
+    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let is_visible = path.bytes().all(|byte| byte.is_ascii_graphic());
+    is_visible
+        .then_some(path)
+        .ok_or(HandshakeError::Uri("the path and query must be visible ASCII"))
 }
 
 fn encode_request(

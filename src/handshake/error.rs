@@ -85,6 +85,9 @@ pub enum HandshakeError {
     /// `Upgrade` does not list `websocket`: 426. Source: RFC 6455 4.2.1 item 3, RFC 9110 15.5.22.
     #[error("not an upgrade to websocket")]
     UpgradeMissing,
+    /// The `:protocol` of an extended CONNECT is not `websocket`: 501. Source: RFC 8441 4, RFC 9220 3.
+    #[error("the :protocol of an extended CONNECT is not websocket")]
+    ExtendedProtocol,
     /// `Connection` does not list `Upgrade`: 400. Source: RFC 6455 4.2.1 item 4.
     #[error("Connection does not name Upgrade")]
     ConnectionMissing,
@@ -139,7 +142,15 @@ pub enum HandshakeError {
     #[error("the server chose a subprotocol that was not offered")]
     SubprotocolNotOffered,
 
+    /// An HTTP/2 server whose settings do not say that it takes extended CONNECT: nothing was sent. Source: RFC 8441 3.
+    #[error("the server takes no WebSockets over HTTP/2 (SETTINGS_ENABLE_CONNECT_PROTOCOL)")]
+    ExtendedConnectDisabled,
+
     // The code that called us: nothing went onto the wire.
+    /// The stream behind a request cannot be had: the HTTP server does not upgrade its connections, or somebody else has
+    /// taken it: 500.
+    #[error("the HTTP server does not give the stream of this request")]
+    NotUpgradable,
     /// The URI cannot be connected to; the text says why. Source: RFC 6455 3.
     #[error("bad WebSocket URI: {0}")]
     Uri(&'static str),
@@ -202,6 +213,7 @@ impl HandshakeError {
             Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::UpgradeMissing | Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
+            Self::ExtendedProtocol => StatusCode::NOT_IMPLEMENTED,
             Self::OriginRefused => StatusCode::FORBIDDEN,
             Self::Malformed(_)
             | Self::Extensions
@@ -225,8 +237,10 @@ impl HandshakeError {
             | Self::Accept
             | Self::ExtensionNotOffered
             | Self::Deflate(_)
-            | Self::SubprotocolNotOffered => StatusCode::BAD_GATEWAY,
-            Self::Uri(_)
+            | Self::SubprotocolNotOffered
+            | Self::ExtendedConnectDisabled => StatusCode::BAD_GATEWAY,
+            Self::NotUpgradable
+            | Self::Uri(_)
             | Self::HeaderOwned(_)
             | Self::OfferedSubprotocol
             | Self::ChosenSubprotocol

@@ -100,7 +100,7 @@ impl Upgrade {
     /// the body: its `Connection` and `Upgrade` have no place in HTTP/2.
     ///
     /// Errors: as [`from_request`](Self::from_request), with [`Method`](HandshakeError::Method) for
-    /// another method than CONNECT and [`UpgradeMissing`](HandshakeError::UpgradeMissing) for
+    /// another method than CONNECT and [`ExtendedProtocol`](HandshakeError::ExtendedProtocol) for
     /// another protocol. Source: RFC 8441 4, 5; RFC 9220 3.
     pub fn from_extended_connect<B>(
         request: &Request<B>,
@@ -116,12 +116,21 @@ impl Upgrade {
         refuse_body(headers)?;
         Host::of_request(request)?;
         if !protocol.eq_ignore_ascii_case("websocket") {
-            return Err(HandshakeError::UpgradeMissing);
+            return Err(HandshakeError::ExtendedProtocol);
         }
         if only(headers, SEC_WEBSOCKET_VERSION) != Some(&VERSION_13) {
             return Err(HandshakeError::WebSocketVersion);
         }
         Self::with_key(headers, None)
+    }
+
+    /// What any other request of HTTP/2 or HTTP/3 is: no upgrade, if nothing else is wrong with it.
+    pub(crate) fn missing_in<B>(request: &Request<B>) -> HandshakeError {
+        if request.method() != Method::GET {
+            return HandshakeError::Method;
+        }
+        let checked = refuse_body(request.headers()).and(Host::of_request(request));
+        checked.err().unwrap_or(HandshakeError::UpgradeMissing)
     }
 
     /// Makes the 101. Whoever sends it has the WebSocket.

@@ -223,7 +223,9 @@ impl Acceptor {
         within(deadline, Box::pin(self.read_client(stream, peer_addr, has_place))).await
     }
 
-    pub(super) fn deadline(&self) -> Instant {
+    /// When a handshake that begins now has to be done.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
         Instant::now() + self.settings.handshake_timeout
     }
 
@@ -349,13 +351,8 @@ impl Acceptor {
         Asked { request, upgrade }: Asked,
         acceptance: Acceptance,
     ) -> Result<(Negotiated, Request), Refusal> {
-        let mut deflate = self.settings.config.deflate;
-        if !ContextSlot::may_promise() {
-            deflate = deflate.peer_context(false);
-        }
-        let acceptance = acceptance.or_deflate(deflate);
-        let negotiated = upgrade.map_err(Refusal::NotEnabled)?.accept(acceptance)?;
-        Ok((negotiated, request))
+        let upgrade = upgrade.map_err(Refusal::NotEnabled)?;
+        Ok((agree(upgrade, acceptance, &self.settings.config)?, request))
     }
 
     /// Whoever counts is told of a refusal; gives the answer, where there can be one.
@@ -406,6 +403,19 @@ impl std::fmt::Debug for Acceptor {
             .field("origins", &self.settings.origins)
             .finish_non_exhaustive()
     }
+}
+
+/// Chooses of an offer, compression as the config has it where nothing else was said.
+pub(super) fn agree(
+    upgrade: Upgrade,
+    acceptance: Acceptance,
+    config: &Config,
+) -> Result<Negotiated, HandshakeError> {
+    let mut deflate = config.deflate;
+    if !ContextSlot::may_promise() {
+        deflate = deflate.peer_context(false);
+    }
+    upgrade.accept(acceptance.or_deflate(deflate))
 }
 
 /// An answer that is no final one (101, say) would leave the client waiting for what never comes: the

@@ -47,7 +47,8 @@ pub struct AttachedServer {
 
 /// Where another HTTP server brings its upgrade requests. Cloning counts references.
 ///
-/// With hyper 1, for one: its `upgrade::on` gives the stream, and `TokioIo` of `hyper-util` makes it one of tokio's.
+/// With hyper, axum and tower that is one call: see the modules of those names. With hyper 1 by hand: its `upgrade::on`
+/// gives the stream, and `TokioIo` of `hyper-util` makes it one of tokio's.
 ///
 /// ```no_run
 /// use std::convert::Infallible;
@@ -156,12 +157,22 @@ impl Door {
         upgrading: Upgrading,
         stream: impl Future<Output = Result<S, E>> + Send + 'static,
     ) -> Response<()> {
+        let stream = async { stream.await.map(|stream| (stream.into(), Vec::new())) };
+        self.serve_with_input(upgrading, stream)
+    }
+
+    /// The same, with bytes that were read behind the request.
+    pub(crate) fn serve_with_input<E>(
+        &self,
+        upgrading: Upgrading,
+        stream: impl Future<Output = Result<(NetStream, Vec<u8>), E>> + Send + 'static,
+    ) -> Response<()> {
         let (response, deadline) = (upgrading.response(), self.acceptor.deadline());
         let on_socket = self.on_socket.clone();
         let opening = async move {
             // A client that has gone, or a library that never sends the answer: nobody misses the connection.
-            let stream = timeout_at(deadline, stream).await.ok()?.ok()?;
-            let (socket, request) = upgrading.open(stream.into());
+            let (stream, input) = timeout_at(deadline, stream).await.ok()?.ok()?;
+            let (socket, request) = upgrading.open_with_input(stream, input);
             let outbox = Arc::downgrade(socket.outbox());
             Some(Served { future: on_socket(socket, request), outbox })
         };

@@ -27,6 +27,7 @@ mod reader;
 mod request;
 mod send;
 mod server;
+mod socket_owner;
 mod split;
 mod stream;
 mod tasks;
@@ -56,6 +57,7 @@ pub use request::{Answer, Request};
 pub use server::Server;
 #[cfg(feature = "hub")]
 pub(crate) use server::is_shortage;
+pub use socket_owner::{SocketOwner, SocketTasks};
 pub use split::Receiver;
 pub use stream::NetStream;
 pub use through_tls::AcceptTls;

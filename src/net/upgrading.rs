@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{Response, Version, header};
+use http::{Method, Response, Version, header};
 
-use crate::handshake::{HandshakeError, Negotiated, Upgrade};
+use crate::handshake::{Acceptance, HandshakeError, Negotiated, Upgrade};
 use crate::protocol::{Config, Role};
 use crate::sync::Arc;
 
-use super::acceptor::{Acceptor, internal_error, within};
+use super::acceptor::{Acceptor, agree, internal_error, within};
 use super::line::ByteStream;
 use super::request::Request;
 use super::websocket::WebSocket;
@@ -29,6 +29,9 @@ impl Acceptor {
     /// Judges a request that an HTTP library has read, as [`accept`](Self::accept) does: by the rules of the handshake,
     /// the origin, the admission and the hook, within the handshake's timeout. The error is the answer to send: a
     /// refusal, or a page of the hook's. Send the answer, then [open](Upgrading::open) what comes behind it on the stream.
+    ///
+    /// A request of HTTP/2 is no upgrade here, but may have a page: WebSockets come there by
+    /// [`upgrade_extended`](Self::upgrade_extended).
     ///
     /// Of the request, method, version, URI and headers are looked at, and copied; not its extensions and its body. Bounds on its head
     /// are the library's business, and so is a header of the PROXY protocol: `peer_addr` is believed.
@@ -72,7 +75,12 @@ impl Acceptor {
         request: &http::Request<B>,
         peer_addr: Option<SocketAddr>,
     ) -> Result<Upgrading, Response<Bytes>> {
-        self.judge_head(request, Upgrade::from_request(request), peer_addr).await
+        let upgrade = if request.version() > Version::HTTP_11 {
+            Err(Upgrade::missing_in(request))
+        } else {
+            Upgrade::from_request(request)
+        };
+        self.judge_head(request, upgrade, peer_addr).await
     }
 
     /// The same for an extended CONNECT of HTTP/2 or HTTP/3, whose `protocol` is the value of `:protocol`.
@@ -114,6 +122,10 @@ impl Acceptor {
                     response.headers_mut().remove(header::CONNECTION);
                     response.headers_mut().remove(header::UPGRADE);
                 }
+                if request.method() == Method::CONNECT && response.status().is_success() {
+                    // A page of the hook's would open the tunnel. Source: RFC 9110 9.3.6.
+                    response = internal_error();
+                }
                 Err(response)
             }
         }
@@ -121,6 +133,22 @@ impl Acceptor {
 }
 
 impl Upgrading {
+    /// A request that was judged elsewhere, origin and all. Compression is answered as the config has it, unless the
+    /// acceptance says otherwise. The request has no [peer](Request::peer_addr).
+    ///
+    /// # Errors
+    /// Those of [`Upgrade::accept`].
+    pub fn new<B>(
+        request: &http::Request<B>,
+        upgrade: Upgrade,
+        acceptance: Acceptance,
+        config: Arc<Config>,
+    ) -> Result<Self, HandshakeError> {
+        let seen = Request::new(head_of(request), Some(&upgrade), None);
+        let negotiated = agree(upgrade, acceptance, &config)?;
+        Ok(Self { negotiated, request: seen, config })
+    }
+
     /// The request, with what it was admitted with.
     #[must_use]
     pub const fn request(&self) -> &Request {
@@ -135,7 +163,16 @@ impl Upgrading {
 
     /// The WebSocket, on the stream that begins behind the answer.
     pub fn open<S: ByteStream>(self, stream: S) -> (WebSocket<S>, Request) {
-        let mut socket = WebSocket::from_stream(stream, Role::Server, &self.config);
+        self.open_with_input(stream, Vec::new())
+    }
+
+    /// The same, with bytes that the library has read behind the request.
+    pub fn open_with_input<S: ByteStream>(
+        self,
+        stream: S,
+        input: Vec<u8>,
+    ) -> (WebSocket<S>, Request) {
+        let mut socket = WebSocket::with_input(stream, Role::Server, &self.config, input);
         if let Some(params) = self.negotiated.deflate() {
             socket = socket.with_deflate(params);
         }

@@ -117,7 +117,7 @@ fn echo(acceptor: Acceptor) -> (AttachedServer, mpsc::UnboundedReceiver<CloseOut
 #[tokio::test]
 async fn by_22_a_hyper_server_hands_connections_over() {
     let mut config = quiet();
-    config.deflate = Deflate::default();
+    config.deflate = Deflate::no_context();
     let (server, mut outcomes) = echo(Acceptor::new(config.clone()));
     let hyper = Hyper::start(server.door()).await;
     let connector = Connector::new(config);

@@ -393,7 +393,7 @@ fn rfc_8441_s5_an_extended_connect_is_accepted() {
     let error = Upgrade::from_extended_connect(&hostless, "websocket").unwrap_err();
     assert_eq!(error, Error::Host);
     for (method, version, protocol, error) in [
-        ("CONNECT", Version::HTTP_2, "connect-udp", Error::UpgradeMissing),
+        ("CONNECT", Version::HTTP_2, "connect-udp", Error::ExtendedProtocol),
         ("GET", Version::HTTP_2, "websocket", Error::Method),
         ("CONNECT", Version::HTTP_11, "websocket", Error::HttpVersion),
     ] {
