@@ -8,7 +8,7 @@ use super::source::Source;
 ///
 /// `error` is the error of the faces: it is made of the errors of floors 1 to 5, and net gives it.
 /// `json` adds to messages and faces, and nobody needs to import it: its functions are methods.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "sync",
     "frame",
     "deflate",
@@ -25,6 +25,7 @@ const ORDER: [&str; 18] = [
     "hub",
     "session",
     "app",
+    "testing",
     "guide",
     "lib",
 ];
