@@ -65,6 +65,8 @@ pub mod deflate;
 pub mod handshake;
 pub mod protocol;
 
+mod trace;
+
 pub mod outbox;
 
 #[cfg(not(sockeye_loom))]

@@ -27,6 +27,8 @@ mod reader;
 mod request;
 mod send;
 mod server;
+#[cfg(feature = "tracing")]
+mod span;
 mod split;
 mod stream;
 mod tasks;
