@@ -39,7 +39,8 @@
 //!   [`protocol::Endpoint`]
 //!
 //! What one machine carries is in [`guide::capacity`], how several nodes are run in [`guide::deployment`], what is tried
-//! against all of it in [`guide::attacks`]. How an application is tested is in `guide::testing` (features `testing` and `app`).
+//! against all of it in [`guide::attacks`]. How an application is tested is in `guide::testing` (features `testing` and `app`), what to watch in
+//! `guide::observability`.
 //!
 //! Every limit and deadline is in [`Config`] (connections), [`HeadLimits`](handshake::HeadLimits)
 //! (handshakes) and on [`Acceptor`].
@@ -50,7 +51,7 @@
 //! `tls` adds `wss` by rustls,
 //! with roots (`tls-native-roots`, `tls-webpki-roots`) and a crypto provider (`ring`, `aws-lc-rs`) where the program has
 //! none. `pubsub` is the bus between nodes and makes a hub a node of many, `redis` and `nats` bring brokers for it; `full` is
-//! all of it with the system's roots and ring. `testing` is a kit for tests, which belongs into `[dev-dependencies]`.
+//! all of it with the system's roots and ring. `tracing` gives connections spans, `metrics` publishes a hub's numbers through the facade of that name. `testing` is a kit for tests, which belongs into `[dev-dependencies]`.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -3,5 +3,7 @@
 pub mod attacks;
 pub mod capacity;
 pub mod deployment;
+#[cfg(all(feature = "app", feature = "tracing", feature = "metrics", feature = "testing"))]
+pub mod observability;
 #[cfg(all(feature = "testing", feature = "app"))]
 pub mod testing;
