@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use crate::handshake::TraceContext;
 use crate::protocol::{CloseOutcome, Overflow};
 
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Trace;
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trace(());
 
 impl Trace {
     pub(crate) fn server(
@@ -18,11 +18,11 @@ impl Trace {
         _: Option<SocketAddr>,
         _: impl FnOnce() -> Option<TraceContext>,
     ) -> Self {
-        Self
+        Self(())
     }
 
     pub(crate) const fn client(_: &str, _: u16) -> Self {
-        Self
+        Self(())
     }
 
     pub(crate) const fn is_some(&self) -> bool {
