@@ -41,7 +41,8 @@
 //!   [`protocol::Endpoint`]
 //!
 //! What one machine carries is in [`guide::capacity`], how several nodes are run in [`guide::deployment`], what is tried
-//! against all of it in [`guide::attacks`].
+//! against all of it in [`guide::attacks`]. How an application is tested is in `guide::testing` (features `testing` and `app`), what to watch in
+//! `guide::observability`.
 //!
 //! Every limit and deadline is in [`Config`] (connections), [`HeadLimits`](handshake::HeadLimits)
 //! (handshakes) and on [`Acceptor`].
@@ -52,8 +53,9 @@
 //! `tls` adds `wss` by rustls,
 //! with roots (`tls-native-roots`, `tls-webpki-roots`) and a crypto provider (`ring`, `aws-lc-rs`) where the program has
 //! none. `pubsub` is the bus between nodes and makes a hub a node of many, `redis` and `nats` bring brokers for it.
-//! `hyper`, `tower` and `axum` are for programs whose HTTP server is another. `full` is all of it with
-//! the system's roots and ring.
+//! `hyper`, `tower` and `axum` are for programs whose HTTP server is another. `tracing` gives connections spans, `metrics`
+//! publishes a hub's numbers through the facade of that name. `full` is all of it with the system's roots and ring.
+//! `testing` is a kit for tests, which belongs into `[dev-dependencies]`.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -67,6 +69,8 @@ pub mod frame;
 pub mod deflate;
 pub mod handshake;
 pub mod protocol;
+
+mod trace;
 
 pub mod outbox;
 
@@ -107,6 +111,8 @@ pub mod tower;
 
 #[cfg(all(feature = "axum", not(sockeye_loom)))]
 pub mod axum;
+#[cfg(all(feature = "testing", not(sockeye_loom)))]
+pub mod testing;
 
 #[cfg(not(sockeye_loom))]
 pub mod guide;

@@ -5,15 +5,15 @@
 mod support;
 
 use std::alloc::System;
-use std::sync::Arc;
 use std::time::Duration;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
-use sockeye::{Config, MessageKind, Role, WebSocket};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use sockeye::testing::{Pair, TestStream};
+use sockeye::{Config, MessageKind, WebSocket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use support::streams::{Mode, agreed, noise, quiet_with};
+use support::streams::{Mode, noise, quiet_with};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -28,14 +28,14 @@ const DEFLATE_LEN: usize = 4 * KIB * KIB;
 const PLAIN_BYTES_MAX: usize = 768 * KIB;
 const DEFLATE_BYTES: usize = 768 * KIB;
 
-type Ends = (WebSocket<DuplexStream>, WebSocket<DuplexStream>);
+type Ends = (WebSocket<TestStream>, WebSocket<TestStream>);
 
 fn held(region: &Region<'_, System>) -> usize {
     let change = region.change();
     change.bytes_allocated.saturating_sub(change.bytes_deallocated)
 }
 
-async fn write(mut socket: WebSocket<DuplexStream>, len: usize) {
+async fn write(mut socket: WebSocket<TestStream>, len: usize) {
     let block = noise(40 * KIB);
     let mut writer = socket.send_stream(MessageKind::Binary).unwrap();
     for at in 0..len / block.len() {
@@ -91,10 +91,7 @@ fn long() -> Config {
 }
 
 fn plain() -> Ends {
-    let config = Arc::new(long());
-    let (client, server) = tokio::io::duplex(16 * KIB);
-    let client = WebSocket::from_stream(client, Role::Client, &config);
-    (client, WebSocket::from_stream(server, Role::Server, &config))
+    Pair::new().config(long()).capacity(16 * KIB).open()
 }
 
 /// MS-06, MS-07, row 18.
@@ -103,7 +100,8 @@ async fn long_messages_pass_in_constant_memory() {
     constant_both_ways(plain(), LEN, PLAIN_BYTES_MAX).await;
     constant_when_dropped(plain(), PLAIN_BYTES_MAX).await;
     for mode in [Mode::Alone, Mode::Takeover] {
-        let ends = agreed(mode, long(), 16 * KIB).await;
+        let ends =
+            Pair::new().config(long()).deflate(mode.deflate()).capacity(16 * KIB).connect().await;
         constant_both_ways(ends, DEFLATE_LEN, PLAIN_BYTES_MAX + DEFLATE_BYTES).await;
     }
 }

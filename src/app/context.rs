@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::auth::Identity;
 use crate::frame::CloseFrame;
+use crate::handshake::TraceContext;
 use crate::hub::{History, Hub, JoinError, Page, Peer};
 use crate::outbox::Sent;
 use crate::protocol::{CloseOutcome, Message};
@@ -83,6 +84,12 @@ impl Context {
     #[must_use]
     pub fn visitor(&self) -> &Visitor {
         &self.link.visitor
+    }
+
+    /// Which trace the connection's request belongs to: see [`Request::trace_context`](crate::Request::trace_context).
+    #[must_use]
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        self.visitor().request().trace_context()
     }
 
     /// What stands in the path for a parameter of the route.

@@ -74,15 +74,19 @@ impl Entering<'_> {
             // No code: the connection stays, and has no session now, or another one.
             self.app.end(given_up, 0, "");
         }
+        let trace = self.visitor.request().trace();
         let reason = match resumed {
             Ok(link) => return link,
             Err(error @ ResumeError::TakenOver) => {
+                trace.session("taken_over", "");
                 return Err(NoEntry { code: 4001, reason: error.to_string() });
             }
             Err(ResumeError::Expired) => "expired",
             Err(ResumeError::Unknown) => "unknown",
             Err(_) => "history_lost",
         };
+        // Not what was asked for: whoever asks may write anything there.
+        trace.session(reason, "");
         let restored = Restored {
             restored: false,
             reason: Some(reason.to_owned()),
@@ -165,6 +169,8 @@ impl Entering<'_> {
             // The same user, or it were not resumed: with this token it lasts as long as this one.
             member.peer.renew(identity);
         }
+        let what = if is_resumed { "resumed" } else { "begun" };
+        self.visitor.request().trace().session(what, &session.id().to_string());
         Ok(Link::new(Parts {
             app: self.app.clone(),
             route: self.route.clone(),

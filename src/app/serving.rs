@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::auth::Identity;
 use crate::hub::Ticket;
 use crate::net::{NetStream, Request, WebSocket};
 use crate::protocol::Message;
@@ -29,6 +30,7 @@ pub(super) async fn serve(app: Arc<Shared>, socket: WebSocket<NetStream>, reques
         return;
     };
     let Admitted { entry, identity, params, ticket } = admitted;
+    request.trace().user(identity.as_ref().and_then(Identity::id));
     let visitor = Visitor::new(request, identity, params);
     match &entry.kind {
         Kind::Raw(on_socket) => raw(&app, socket, visitor, ticket, on_socket).await,

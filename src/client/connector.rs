@@ -7,7 +7,9 @@ use http::{HeaderName, HeaderValue};
 use tokio::runtime::Handle;
 
 use crate::error::Error;
-use crate::handshake::{ClientHandshake, HandshakeError, HeadLimits, Offer};
+use crate::handshake::{
+    ClientHandshake, HandshakeError, HeadLimits, Offer, TRACEPARENT, TRACESTATE, TraceContext,
+};
 use crate::net::{ByteStream, NetStream, WebSocket};
 use crate::protocol::Config;
 use crate::sync::Arc;
@@ -188,6 +190,22 @@ impl Connector {
     /// Sends this header with the handshake. One that the handshake owns is refused by `connect`.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.offer = self.offer.header(name, value);
+        self
+    }
+
+    /// Says which trace the connection belongs to (`traceparent`, `tracestate`), in the place of what was said before. Give
+    /// a [child](TraceContext::child) of the trace that one is in.
+    pub fn trace_context(mut self, context: &TraceContext) -> Self {
+        let headers = &mut self.offer.headers;
+        headers.remove(TRACEPARENT);
+        headers.remove(TRACESTATE);
+        // Both are visible ASCII, so nothing is left out.
+        headers.extend(
+            HeaderValue::try_from(context.to_string())
+                .map(|value| (HeaderName::from_static(TRACEPARENT), value)),
+        );
+        let state = context.state().and_then(|state| HeaderValue::from_str(state).ok());
+        headers.extend(state.map(|value| (HeaderName::from_static(TRACESTATE), value)));
         self
     }
 

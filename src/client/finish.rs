@@ -13,6 +13,7 @@ use crate::handshake::{BodyReader, ClientHandshake, HandshakeError, ResponseRead
 use crate::net::head::read_head;
 use crate::net::{ByteStream, WebSocket};
 use crate::protocol::Role;
+use crate::trace::Trace;
 
 use super::connector::Connector;
 
@@ -40,12 +41,13 @@ impl Connector {
             let error = refused.err().unwrap_or(HandshakeError::ResponseUpgrade);
             return Err(error.with_body(body).into());
         }
+        let trace = Trace::client(handshake.host(), handshake.port());
         let negotiated = handshake.finish(&response)?;
         let mut socket = WebSocket::with_input(stream, Role::Client, &self.config, input);
         if let Some(params) = negotiated.deflate() {
             socket = socket.with_deflate(params);
         }
-        Ok(socket.with_response(negotiated.response().clone()))
+        Ok(socket.with_trace(&trace).with_response(negotiated.response().clone()))
     }
 
     async fn negotiate<S: ByteStream>(

@@ -44,6 +44,8 @@ mod response;
 mod room_name;
 mod server;
 mod tokens;
+mod trace_context;
+mod trace_state;
 
 pub use address::AddressKey;
 pub(crate) use body::BodyReader;
@@ -67,3 +69,5 @@ pub use room_name::{ROOM_NAME_BYTES, ROOM_NAME_BYTES_MAX, RoomNameError, check_r
 pub use server::{Acceptance, Upgrade};
 #[cfg(feature = "auth")]
 pub(crate) use tokens::elements;
+pub use trace_context::TraceContext;
+pub(crate) use trace_context::{TRACEPARENT, TRACESTATE};

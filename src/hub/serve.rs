@@ -129,6 +129,7 @@ impl Hub {
     ) -> Result<Registration, RegisterError> {
         match request.take_pass::<Ticket>() {
             Some(Ticket { place, taken, profile }) => {
+                request.trace().user(profile.user_key().map(|user| &**user));
                 self.register_in(&socket.sender(), profile, place, taken)
             }
             None => {

@@ -17,6 +17,7 @@ use crate::handshake::{
 };
 use crate::protocol::{Config, Role};
 use crate::sync::Arc;
+use crate::trace::Trace;
 
 use super::admission::Admission;
 use super::caught::caught;
@@ -247,7 +248,7 @@ impl Acceptor {
                 if let Some(params) = &deflate {
                     socket = socket.with_deflate(params);
                 }
-                Ok((socket, request))
+                Ok((socket.with_trace(request.trace()), request))
             }
             Err(refusal) => {
                 let (error, response) = self.note_refusal(refusal);
@@ -325,7 +326,12 @@ impl Acceptor {
     }
 
     /// Asks the admission and the hook.
-    async fn ask(&self, Asked { request, upgrade }: &Asked) -> Result<Acceptance, Refusal> {
+    async fn ask(&self, asked: &Asked) -> Result<Acceptance, Refusal> {
+        let answered = self.ask_both(asked).await;
+        answered.inspect_err(|refusal| refusal.tell(asked.request.trace()))
+    }
+
+    async fn ask_both(&self, Asked { request, upgrade }: &Asked) -> Result<Acceptance, Refusal> {
         if let (Some(admission), Ok(_)) = (&self.settings.admission, upgrade) {
             let admitted = caught(async { admission.admit(request).await }).await;
             let admitted = admitted.ok_or(Refusal::Panicked)?;
@@ -358,7 +364,11 @@ impl Acceptor {
     /// Whoever counts is told of a refusal; gives the answer, where there can be one.
     pub(super) fn note_refusal(&self, refusal: Refusal) -> (Error, Option<Response<Bytes>>) {
         let is_known = matches!(refusal, Refusal::NotAdmitted(_));
+        let is_told = refusal.by().is_some();
         let (error, response) = refusal.into_parts();
+        if !is_told {
+            Trace::unasked(response.as_ref().map(|response| response.status().as_u16()), &error);
+        }
         if !is_known {
             self.tell_refused(&error);
         }
@@ -465,6 +475,24 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// Who decided, where the request was known.
+    const fn by(&self) -> Option<&'static str> {
+        match self {
+            Self::NotAdmitted(_) => Some("admission"),
+            Self::Respond(_) => Some("hook"),
+            Self::Panicked => Some("panic"),
+            _ => None,
+        }
+    }
+
+    fn tell(&self, trace: &Trace) {
+        let status = match self {
+            Self::NotAdmitted(response) | Self::Respond(response) => response.status(),
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        self.by().into_iter().for_each(|by| trace.refused(status.as_u16(), by));
+    }
+
     /// What the caller is told, and the client.
     fn into_parts(self) -> (Error, Option<Response<Bytes>>) {
         match self {

@@ -419,7 +419,7 @@ impl<S: ByteStream> Conn<S> {
                 Ending::ShuttingDown => ready!(self.poll_shutdown(cx)),
                 Ending::Draining { drained } => ready!(self.poll_drain(cx, block, drained)),
                 Ending::Done => {
-                    self.outbox.detach();
+                    self.detach();
                     return Poll::Ready(());
                 }
             }
@@ -494,8 +494,16 @@ impl<S: ByteStream> Conn<S> {
         }
         self.poll_deadline(cx)
     }
+}
 
-    /// How it ended; only after [`poll_end`](Self::poll_end).
+impl<S> Conn<S> {
+    /// Nothing leaves any more; who traces is told of the end, once.
+    fn detach(&self) {
+        let (trace, dropped) = self.outbox.detach();
+        trace.ended(|| self.outcome(), dropped);
+    }
+
+    /// How it ended; only after `poll_end`.
     pub(super) fn outcome(&self) -> CloseOutcome {
         let outcome = self.endpoint.outcome().cloned();
         outcome.unwrap_or_else(|| CloseOutcome::lost(CloseCause::Dropped))
@@ -509,7 +517,7 @@ impl<S> Drop for Conn<S> {
         if self.ending == Ending::Running {
             self.outbox.say_goodbye(std::thread::panicking());
         }
-        self.outbox.detach();
+        self.detach();
     }
 }
 

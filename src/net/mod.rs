@@ -28,6 +28,8 @@ mod request;
 mod send;
 mod server;
 mod socket_owner;
+#[cfg(feature = "tracing")]
+mod span;
 mod split;
 mod stream;
 mod tasks;

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
-use crate::handshake::{Acceptance, Upgrade, decode_query};
+use crate::handshake::{Acceptance, TraceContext, Upgrade, decode_query};
 use crate::sync::{Arc, Mutex};
+use crate::trace::Trace;
 
 use super::admission::Pass;
 
@@ -22,6 +23,7 @@ struct Inner {
     is_upgrade: bool,
     peer_addr: Option<SocketAddr>,
     pass: Mutex<Pass>,
+    trace: Trace,
 }
 
 impl Request {
@@ -33,7 +35,14 @@ impl Request {
         let subprotocols =
             upgrade.map(|upgrade| upgrade.subprotocols().to_vec()).unwrap_or_default();
         let (is_upgrade, pass) = (upgrade.is_some(), Mutex::default());
-        Self(Arc::new(Inner { head, subprotocols, is_upgrade, peer_addr, pass }))
+        // Who wants a page is no connection.
+        let trace = match is_upgrade {
+            true => Trace::server(head.uri().path(), peer_addr, || {
+                TraceContext::from_headers(head.headers())
+            }),
+            false => Trace::default(),
+        };
+        Self(Arc::new(Inner { head, subprotocols, is_upgrade, peer_addr, pass, trace }))
     }
 
     /// Whether it is a valid WebSocket upgrade.
@@ -84,10 +93,21 @@ impl Request {
         self.0.peer_addr
     }
 
+    /// Which trace it belongs to, where it says so properly (`traceparent`, `tracestate`). It is read anew each time.
+    #[must_use]
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        TraceContext::from_headers(self.0.head.headers())
+    }
+
     /// What its [admission](super::Admission) gave for it, when it is of this type; once.
     #[must_use]
     pub fn take_pass<T: std::any::Any + Send>(&self) -> Option<T> {
         self.0.pass.lock().take()
+    }
+
+    /// Where it is told what becomes of it.
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.0.trace
     }
 
     pub(super) fn set_pass(&self, pass: Pass) {

@@ -176,7 +176,7 @@ impl Upgrading {
         if let Some(params) = self.negotiated.deflate() {
             socket = socket.with_deflate(params);
         }
-        (socket, self.request)
+        (socket.with_trace(self.request.trace()), self.request)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::protocol::{
     WriteBuffer,
 };
 use crate::sync::Arc;
+use crate::trace::Trace;
 
 use super::conn::{Conn, Fill};
 use super::driver::Driver;
@@ -86,6 +87,13 @@ impl<S: ByteStream> WebSocket<S> {
     pub fn with_deflate(mut self, params: &DeflateParams) -> Self {
         self.conn.endpoint.set_deflate(params);
         self.conn.outbox.set_deflate(params);
+        self
+    }
+
+    /// What happens is told in this span.
+    pub(crate) fn with_trace(self, trace: &Trace) -> Self {
+        trace.opened(self.id());
+        self.conn.outbox.set_trace(trace.clone());
         self
     }
 

@@ -92,7 +92,7 @@ impl Outbox {
     /// A message waits, for which so many were dropped: the connection is told where it has to be.
     #[inline]
     fn pushed(&self, mut state: MutexGuard<'_, State>, displaced: usize) -> Sent {
-        state.ledger.thrown_out(displaced);
+        state.throw_out(displaced);
         // While it is blocked the connection waits for the socket and needs no other wake.
         let waker = if state.is_blocked { None } else { state.drain_waker.take() };
         drop(state);
@@ -108,7 +108,7 @@ impl Outbox {
             Overflow::Block { .. } => {}
             Overflow::Close => self.close_overloaded(state),
             Overflow::DropNewest | Overflow::DropOldest => {
-                state.ledger.refused(config.overflow, messages);
+                state.refuse(config.overflow, messages);
                 state.lose_new(config.gap_notice.as_ref());
             }
         }
@@ -154,8 +154,8 @@ impl Outbox {
             return Ok(Sent::Kept);
         }
         self.note_run(run, tally.refused);
-        state.ledger.thrown_out(tally.displaced);
-        state.ledger.refused(self.config().overflow, tally.refused);
+        state.throw_out(tally.displaced);
+        state.refuse(self.config().overflow, tally.refused);
         if tally.refused > 0 && tally.is_fatal(self.config().overflow) {
             self.close_overloaded(state);
             return Err(full);

@@ -7,6 +7,7 @@ use crate::deflate::DeflateParams;
 use crate::frame::{CloseFrame, Opcode};
 use crate::protocol::{Config, Encoder, Message, MessageRef, PreparedMessage, Role, WriteBuffer};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::trace::Trace;
 
 use super::item::Queued;
 use super::ledger::Ledger;
@@ -146,6 +147,13 @@ impl Outbox {
     /// From now on senders write to this line themselves when nothing is in their way.
     pub(crate) fn attach(&self, line: Arc<dyn WriteNow>) {
         self.state.lock().line = Some(line);
+    }
+
+    /// What becomes of messages is told in this span.
+    pub(crate) fn set_trace(&self, trace: Trace) {
+        if trace.is_some() {
+            self.state.lock().rare.set_trace(trace);
+        }
     }
 
     /// Messages are compressed from now on as was agreed.
@@ -464,14 +472,16 @@ impl Outbox {
     }
 
     /// The connection is over: its bytes die with it, the line is let go.
-    pub(crate) fn detach(&self) {
+    pub(crate) fn detach(&self) -> (Trace, u64) {
         self.stop();
         let mut state = self.state.lock();
         let line = state.line.take();
         let waker = state.drain_waker.take();
         state.drop_tail();
+        let (trace, dropped) = (state.rare.take_trace(), state.ledger.dropped());
         drop(state);
         drop((line, waker));
+        (trace, dropped)
     }
 }
 

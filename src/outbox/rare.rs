@@ -1,4 +1,7 @@
-//! What few outboxes have: senders that wait for pongs, and a session.
+//! What few outboxes have: senders that wait for pongs, a session, and somebody who traces.
+
+use crate::protocol::Overflow;
+use crate::trace::Trace;
 
 use super::kept::Kept;
 use super::pings::Pings;
@@ -12,6 +15,7 @@ struct Parts {
     pings: Pings,
     kept: Option<Box<Kept>>,
     serves_session: bool,
+    trace: Trace,
 }
 
 impl Rare {
@@ -45,6 +49,24 @@ impl Rare {
 
     pub(super) fn take_kept(&mut self) -> Option<Box<Kept>> {
         self.0.as_mut()?.kept.take()
+    }
+
+    /// What becomes of messages is told in this span.
+    pub(super) fn set_trace(&mut self, trace: Trace) {
+        if trace.is_some() {
+            self.0.get_or_insert_default().trace = trace;
+        }
+    }
+
+    pub(super) fn take_trace(&mut self) -> Trace {
+        self.0.as_mut().map(|parts| std::mem::take(&mut parts.trace)).unwrap_or_default()
+    }
+
+    /// Messages were dropped.
+    pub(super) fn note_dropped(&self, policy: Overflow, messages: usize) {
+        if let Some(parts) = &self.0 {
+            parts.trace.dropped(policy, messages);
+        }
     }
 
     /// It serves a session, or did: what it loses is not lost to that.

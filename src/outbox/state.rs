@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::task::Waker;
 
 use crate::frame::{CloseFrame, FrameHeader};
-use crate::protocol::{Config, Encoder, GapNotice, WriteBuffer};
+use crate::protocol::{Config, Encoder, GapNotice, Overflow, WriteBuffer};
 use crate::sync::Arc;
 
 use super::item::{Active, Queued, StreamPlace};
@@ -84,6 +84,22 @@ impl State {
 
     pub(super) fn push(&mut self, item: Queued) {
         self.waiting.get_or_insert_default().push(item);
+    }
+
+    /// So many had been taken, and made room for others.
+    pub(super) fn throw_out(&mut self, messages: usize) {
+        if messages > 0 {
+            self.ledger.thrown_out(messages);
+            self.rare.note_dropped(Overflow::DropOldest, messages);
+        }
+    }
+
+    /// So many were not taken.
+    pub(super) fn refuse(&mut self, policy: Overflow, messages: usize) {
+        if messages > 0 {
+            self.ledger.refused(policy, messages);
+            self.rare.note_dropped(policy, messages);
+        }
     }
 
     /// A new message was dropped: whoever reads is told.

@@ -29,7 +29,7 @@ impl Outbox {
         let Some(displaced) = self.make_room(&mut state, 0, ticket) else {
             return Err(self.refuse(state, 1));
         };
-        state.ledger.thrown_out(displaced);
+        state.throw_out(displaced);
         let id = state.next_stream;
         state.next_stream = id.wrapping_add(1);
         let place = StreamPlace { id, waker: None, is_flushing: false, has_begun: false };

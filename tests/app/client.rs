@@ -19,8 +19,9 @@ use tokio::task::JoinSet;
 
 use crate::support::app::AppSite;
 use crate::support::pair::quiet;
-use crate::support::relay::{Chance, Mode, Relay};
+use crate::support::relay::{Mode, Relay};
 use crate::support::server::within;
+use sockeye::testing::Chance;
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -138,7 +139,7 @@ async fn by_32_events_and_requests_both_ways() {
 /// What a seed came to: how often the session was restored.
 async fn cut_at_any_byte(seed: u64) -> u64 {
     const ITEMS: u64 = 60;
-    let mut chance = Chance(seed);
+    let mut chance = Chance::new(seed);
     let cut =
         |chance: &mut Chance| (1 + chance.below(1500) as usize, 1 + chance.below(3000) as usize);
     let cuts = (0..12).map(|_| cut(&mut chance)).collect();

@@ -21,8 +21,8 @@ use crate::support::app::{AppClient, AppSite};
 use crate::support::cluster::config;
 use crate::support::pair::quiet;
 use crate::support::pubsub::SOON;
-use crate::support::relay::Chance;
 use crate::support::server::within;
+use sockeye::testing::Chance;
 
 fn by_token() -> impl sockeye::auth::Authenticator {
     authenticate_fn(async |credentials: Credentials| match credentials.token() {
@@ -319,7 +319,7 @@ async fn by_42_nothing_is_lost_with_traffic_both_ways() {
     let joined: Value = client.request("join", &json!({"room": "lobby"}), SOON).await.unwrap();
     assert_eq!(joined, json!({"isHeard": true}));
     let listening = tokio::spawn(listen(incoming, 3, ROUNDS));
-    let (mut chance, mut sent) = (Chance(42), 0);
+    let (mut chance, mut sent) = (Chance::new(42), 0);
     for n in 1..=ROUNDS {
         tell(&sites, n);
         for _ in 0..chance.below(4) {
@@ -439,9 +439,9 @@ async fn by_42_with_its_node_a_session_is_gone() {
 /// where it is, whole.
 #[tokio::test]
 async fn by_42_what_cannot_be_reached_stays_whole() {
-    use crate::support::faulty::Faulty;
+    use sockeye::testing::FaultyBroker;
     let (memory, seen) = (Memory::new(), Seen::default());
-    let broker = Faulty::new(memory.clone(), 1);
+    let broker = FaultyBroker::new(memory.clone(), 1);
     let mut short = config();
     short.move_timeout = Duration::from_millis(300);
     let sites = [site(memory, config(), &seen).await, site(broker.clone(), short, &seen).await];

@@ -10,7 +10,7 @@ use sockeye::pubsub::Memory;
 use crate::support::cluster::{
     A_WHILE, Member, brokers, config, counts, is_up, meet, node_with, pass, until, watching,
 };
-use crate::support::faulty::{Faulty, count};
+use sockeye::testing::FaultyBroker;
 
 fn users(room: &Room) -> Vec<String> {
     room.users().iter().map(ToString::to_string).collect()
@@ -105,7 +105,7 @@ async fn members_of_a_node_that_dies_leave() {
     assert_eq!(told.take(), ["+bob lobby"]);
 }
 
-fn cut_off(broker: &Faulty<Memory>) {
+fn cut_off(broker: &FaultyBroker<Memory>) {
     broker.set(|faults| faults.is_away = true);
     broker.cut();
 }
@@ -219,13 +219,13 @@ async fn while_nothing_happens_it_costs_a_digest() {
     }
     meet(&[&here, &there]).await;
     pass(Duration::from_secs(60)).await;
-    let before = count(&brokers[0].calls.published);
+    let before = brokers[0].calls().published;
     pass(Duration::from_secs(300)).await;
-    let said = count(&brokers[0].calls.published) - before;
+    let said = brokers[0].calls().published - before;
     // 30 heartbeats, and 50 digests in each of the 10 half minutes.
     assert!((500..=550).contains(&said), "{said}");
     // A node that does not look after presence says nothing of it.
-    assert!(count(&brokers[1].calls.published) <= 40);
+    assert!(brokers[1].calls().published <= 40);
 }
 
 /// BY-33: the last words of a node that has nobody in the room any more are lost without a word: those who were there are gone

@@ -20,10 +20,10 @@ use sockeye::{Role, WebSocket};
 use tokio::io::duplex;
 
 use crate::support::cluster::{config, pass};
-use crate::support::faulty::Faulty;
 use crate::support::pair::quiet;
-use crate::support::relay::Chance;
 use crate::support::streams::Ignore;
+use sockeye::testing::Chance;
+use sockeye::testing::FaultyBroker;
 
 const ROOMS: [&str; 4] = ["a", "b", "c", "d"];
 const USERS: [&str; 8] = ["u0", "u1", "u2", "u3", "u4", "u5", "u6", "u7"];
@@ -44,7 +44,7 @@ enum Planted {
 /// A broker whose messages are forged on their way to one node.
 #[derive(Clone)]
 struct Forging {
-    broker: Faulty<Memory>,
+    broker: FaultyBroker<Memory>,
     planted: Planted,
 }
 
@@ -177,7 +177,7 @@ impl Log {
 struct Node {
     hub: Hub,
     id: NodeId,
-    broker: Faulty<Memory>,
+    broker: FaultyBroker<Memory>,
     log: Arc<Mutex<Log>>,
     /// The last number it has said in each room.
     said: HashMap<&'static str, u64>,
@@ -278,7 +278,7 @@ struct World {
 
 impl World {
     fn new(seed: u64, planted: Planted) -> Self {
-        let (chance, memory) = (Chance(seed), Memory::new());
+        let (chance, memory) = (Chance::new(seed), Memory::new());
         let mut world = Self {
             chance,
             memory,
@@ -298,7 +298,7 @@ impl World {
     }
 
     fn node(&mut self, number: usize) -> Node {
-        let broker = Faulty::new(self.memory.clone(), self.chance.next());
+        let broker = FaultyBroker::new(self.memory.clone(), self.chance.any());
         let log = Arc::<Mutex<Log>>::default();
         let (gaps, changes) = (log.clone(), log.clone());
         let mut config = config().on_gap(move |gap| gaps.lock().unwrap().note_gap(gap));
@@ -405,8 +405,8 @@ impl World {
                 broker.cut();
             }
             2 => broker.set(|faults| faults.is_paused = true),
-            3 => broker.set(|faults| faults.lost_per_mille = per_mille),
-            4 => broker.set(|faults| faults.swallowed_per_mille = per_mille),
+            3 => broker.set(|faults| faults.lost_per_mille = per_mille as u16),
+            4 => broker.set(|faults| faults.swallowed_per_mille = per_mille as u16),
             5 => broker.set(|faults| faults.delay = delay),
             _ => heal(broker),
         }
@@ -522,7 +522,7 @@ impl World {
     }
 }
 
-fn heal(broker: &Faulty<Memory>) {
+fn heal(broker: &FaultyBroker<Memory>) {
     broker.set(|faults| {
         (faults.is_away, faults.is_paused, faults.delay) = (false, false, Duration::ZERO);
         (faults.lost_per_mille, faults.swallowed_per_mille) = (0, 0);

@@ -22,11 +22,11 @@ use sockeye::pubsub::Memory;
 use crate::moves::{Front, meet, options, until};
 use crate::support::app::AppSite;
 use crate::support::cluster::config;
-use crate::support::faulty::Faulty;
 use crate::support::pair::quiet;
 use crate::support::pubsub::SOON;
-use crate::support::relay::Chance;
 use crate::support::server::within;
+use sockeye::testing::Chance;
+use sockeye::testing::FaultyBroker;
 
 const NODES: usize = 3;
 
@@ -70,7 +70,7 @@ struct World {
     seed: u64,
     chance: Chance,
     sites: Vec<AppSite>,
-    brokers: Vec<Faulty<Memory>>,
+    brokers: Vec<FaultyBroker<Memory>>,
     ledger: Arc<Mutex<Ledger>>,
     told: Arc<Told>,
     said: [u64; NODES],
@@ -81,9 +81,11 @@ impl World {
         let memory = Memory::new();
         let mut world = Self {
             seed,
-            chance: Chance(seed),
+            chance: Chance::new(seed),
             sites: Vec::new(),
-            brokers: (0..NODES as u64).map(|at| Faulty::new(memory.clone(), seed + at)).collect(),
+            brokers: (0..NODES as u64)
+                .map(|at| FaultyBroker::new(memory.clone(), seed + at))
+                .collect(),
             ledger: Arc::default(),
             told: Arc::default(),
             said: [0; NODES],

@@ -5,6 +5,7 @@ mod support;
 
 mod auth;
 mod counters;
+mod grafana;
 mod history;
 mod ledger;
 mod limits;

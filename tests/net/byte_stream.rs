@@ -14,9 +14,10 @@ use tokio::io::{
 };
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::io::{Choppy, RawPeer};
+use crate::support::io::RawPeer;
 use crate::support::pair::{ROLES, fragment, last, quiet};
 use crate::support::server::within;
+use crate::support::streams::choppy;
 
 const MIB: usize = 1024 * 1024;
 
@@ -156,8 +157,7 @@ async fn bytes_both_ways_in_shreds() {
         config.fragment_bytes_max = Some(1000);
         config.outbox_bytes_max = 1000;
         let (a, b) = duplex(2000);
-        let (a, b) = (Choppy::new(a, 777), Choppy::new(b, 333));
-        let ends = on(a.read_bytes_max(1111), b.read_bytes_max(555), &config).await;
+        let ends = on(choppy(a, 1111, 777), choppy(b, 555, 333), &config).await;
         both_ways(ends, 300_000).await;
     }
 }
@@ -572,7 +572,7 @@ async fn closing_with_a_code_is_an_error_to_the_peer() {
 #[tokio::test]
 async fn a_dropped_close_is_carried_on() {
     let (a, b) = duplex(10_000);
-    let (stream, mut peer) = raw_on(Role::Server, quiet(), Choppy::new(a, 3), Choppy::new(b, 3));
+    let (stream, mut peer) = raw_on(Role::Server, quiet(), choppy(a, 1, 3), choppy(b, 1, 3));
     let mut stream = stream;
     stream.write_all(b"beginning").await.unwrap();
     for _ in 0..5 {

@@ -16,9 +16,11 @@ use sockeye::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use crate::support::io::{Choppy, RawPeer};
+use crate::support::io::RawPeer;
 use crate::support::pair::{fragment, last, quiet};
 use crate::support::server::{lawful, within};
+use crate::support::streams::choppy;
+use sockeye::testing::FaultyStream;
 
 /// More polls than any future here takes.
 const POLLS_MAX: usize = 100_000;
@@ -52,14 +54,14 @@ async fn every_poll(mut round: impl AsyncFnMut(usize) -> bool) {
     panic!("it never comes to its end");
 }
 
-type Socket = WebSocket<Choppy<DuplexStream>>;
+type Socket = WebSocket<FaultyStream<DuplexStream>>;
 
 fn on(stream: DuplexStream, role: Role) -> Socket {
     on_with(stream, role, quiet())
 }
 
 fn on_with(stream: DuplexStream, role: Role, config: Config) -> Socket {
-    let stream = Choppy::new(stream, 5).read_bytes_max(7);
+    let stream = choppy(stream, 7, 5);
     WebSocket::from_stream(stream, role, &Arc::new(config))
 }
 
@@ -496,7 +498,7 @@ async fn accept() {
         let (stream, mut client) = duplex(4096);
         client.write_all(&lawful()).await.unwrap();
         client.write_all(&Frame::text("hi").masked([1; 4]).encode()).await.unwrap();
-        let stream = Choppy::new(stream, 40).read_bytes_max(50);
+        let stream = choppy(stream, 50, 40);
         let accepted = polls(Acceptor::default().accept(stream, None), count).await;
         let Some(accepted) = accepted else {
             let mut answer = Vec::new();
@@ -520,7 +522,7 @@ async fn connect() {
             socket.send("hi").await?;
             socket.recv().await
         });
-        let stream = Choppy::new(stream, 40).read_bytes_max(50);
+        let stream = choppy(stream, 50, 40);
         let connector = Connector::new(quiet());
         let connected = polls(connector.connect_on("ws://localhost/ws", stream), count).await;
         let is_dropped = connected.is_none();

@@ -15,8 +15,9 @@ use sockeye::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
 
-use crate::support::io::{Choppy, RawPeer};
+use crate::support::io::RawPeer;
 use crate::support::pair::quiet;
+use crate::support::streams::choppy;
 
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(5);
@@ -160,7 +161,7 @@ async fn server_that_answers_and_stays_is_dropped() {
 #[tokio::test(start_paused = true)]
 async fn shutdown_is_carried_through() {
     let (stream, peer) = duplex(1024);
-    let stream = Choppy::new(stream, 64);
+    let stream = choppy(stream, 1, 64);
     let socket = WebSocket::from_stream(stream, Role::Server, &Arc::new(quiet()));
     let driver = tokio::spawn(socket.run(Sink));
     let mut peer = RawPeer::client(peer);

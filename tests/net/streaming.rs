@@ -14,9 +14,9 @@ use tokio::io::{AsyncReadExt, duplex};
 use crate::support::io::RawPeer;
 use crate::support::pair::{fragment, last, quiet};
 use crate::support::server::within;
-use crate::support::streams::{
-    Author, MODES, Mode, Reads, agreed, masked, noise, polls, quiet_with,
-};
+use sockeye::testing::Pair;
+
+use crate::support::streams::{Author, MODES, Mode, Reads, masked, noise, polls, quiet_with};
 
 /// How the application takes the next message.
 #[derive(Clone, Copy, Debug)]
@@ -298,7 +298,12 @@ proptest! {
 #[tokio::test(start_paused = true)]
 async fn agreed_compression_is_read_as_it_comes() {
     for mode in MODES {
-        let (mut client, mut server) = agreed(mode, quiet(), 4 * 1024 * 1024).await;
+        let (mut client, mut server) = Pair::new()
+            .config(quiet())
+            .deflate(mode.deflate())
+            .capacity(4 * 1024 * 1024)
+            .connect()
+            .await;
         for round in 0..8_usize {
             let payload = format!("round {round} ").repeat(20_000);
             client.send(payload.clone()).await.unwrap();

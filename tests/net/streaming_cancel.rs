@@ -8,12 +8,14 @@ use sockeye::protocol::Overflow;
 use sockeye::{MessageKind, SendError, WebSocket};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 
-use crate::support::io::{Choppy, RawPeer};
+use crate::support::io::RawPeer;
 use crate::support::pair::quiet;
 use crate::support::server::within;
+use crate::support::streams::choppy;
 use crate::support::streams::{
     Author, Ignore, MODES, Mode, Reads, masked, noise, polls, quiet_with,
 };
+use sockeye::testing::FaultyStream;
 
 /// More polls than any future here takes.
 const POLLS_MAX: usize = 100_000;
@@ -29,10 +31,10 @@ async fn every_poll(mut round: impl AsyncFnMut(usize) -> bool) {
     panic!("it never comes to its end");
 }
 
-type Socket = WebSocket<Choppy<DuplexStream>>;
+type Socket = WebSocket<FaultyStream<DuplexStream>>;
 
-fn choppy(mode: Mode, stream: DuplexStream) -> Socket {
-    mode.server(Choppy::new(stream, 500).read_bytes_max(7), quiet())
+fn shredded(mode: Mode, stream: DuplexStream) -> Socket {
+    mode.server(choppy(stream, 7, 500), quiet())
 }
 
 /// What a fragmented message is, frame by frame.
@@ -121,7 +123,7 @@ async fn write_again<W: AsyncWrite + Unpin>(mut writer: W, payload: &[u8], count
 async fn writing_by_socket() {
     every_poll(async |count| {
         let (stream, peer) = duplex(300);
-        let mut socket = choppy(Mode::Plain, stream);
+        let mut socket = shredded(Mode::Plain, stream);
         let reading = tokio::spawn(async move {
             let mut peer = RawPeer::client(peer);
             (message(&mut peer).await, message(&mut peer).await)
@@ -142,7 +144,7 @@ async fn writing_by_socket() {
 async fn writing_by_sender() {
     every_poll(async |count| {
         let (stream, peer) = duplex(300);
-        let socket = choppy(Mode::Plain, stream);
+        let socket = shredded(Mode::Plain, stream);
         let sender = socket.sender();
         let driving = tokio::spawn(socket.run(Ignore));
         let reading = tokio::spawn(async move {
@@ -169,7 +171,7 @@ async fn writing_by_sender() {
 async fn given_up() {
     every_poll(async |count| {
         let (stream, peer) = duplex(300);
-        let mut socket = choppy(Mode::Plain, stream);
+        let mut socket = shredded(Mode::Plain, stream);
         let reading = tokio::spawn(async move {
             let mut peer = RawPeer::client(peer);
             let first = message(&mut peer).await;

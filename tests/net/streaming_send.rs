@@ -19,9 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use crate::support::io::RawPeer;
 use crate::support::pair::{fragment, last, quiet};
 use crate::support::server::within;
-use crate::support::streams::{
-    Ignore, MODES, Mode, Wakes, agreed, noise, pair_on, quiet_with, tcp_pair,
-};
+use sockeye::testing::{Pair, TestStream};
+
+use crate::support::streams::{Ignore, MODES, Mode, Wakes, noise, quiet_with, tcp_pair};
 
 async fn write_in<W: AsyncWrite + Unpin>(writer: &mut W, payload: &[u8], len: usize) {
     for piece in payload.chunks(len) {
@@ -58,7 +58,7 @@ fn payloads() -> Vec<(MessageKind, Vec<u8>)> {
 }
 
 /// Writes all payloads, each followed by a message that is sent whole.
-async fn send_all(mut socket: WebSocket<DuplexStream>, by_sender: bool, len: usize) {
+async fn send_all(mut socket: WebSocket<TestStream>, by_sender: bool, len: usize) {
     if !by_sender {
         for (kind, payload) in payloads() {
             let mut writer = socket.send_stream(kind).unwrap();
@@ -88,7 +88,12 @@ async fn writes_of_any_size_are_one_message() {
     for mode in MODES {
         for (len, by_sender) in [(7, false), (777, true), (70_000, false), (1_000_000, true)] {
             for is_client in [false, true] {
-                let (client, server) = agreed(mode, quiet(), 10_000).await;
+                let (client, server) = Pair::new()
+                    .config(quiet())
+                    .deflate(mode.deflate())
+                    .capacity(10_000)
+                    .connect()
+                    .await;
                 let (ours, mut theirs) =
                     if is_client { (client, server) } else { (server, client) };
                 let sending = tokio::spawn(send_all(ours, by_sender, len));
@@ -419,7 +424,7 @@ async fn closing_breaks_the_pipe() {
 #[tokio::test(start_paused = true)]
 async fn abandoned_message_closes() {
     for by_sender in [true, false] {
-        let (mut client, mut server) = pair_on(&quiet(), 64 * 1024);
+        let (mut client, mut server) = Pair::new().config(quiet()).capacity(64 * 1024).open();
         let receiving = tokio::spawn(async move {
             let received = client.recv().await.unwrap();
             assert_eq!(received, None, "half a message is none");
@@ -504,7 +509,7 @@ async fn write_timeout_reaches_the_writer() {
 /// MS-07: what was fed before leaves before, what is fed later behind; a reader goes on in between.
 #[tokio::test(start_paused = true)]
 async fn socket_keeps_its_order() {
-    let (mut client, mut server) = pair_on(&quiet(), 1024 * 1024);
+    let (mut client, mut server) = Pair::new().config(quiet()).capacity(1024 * 1024).open();
     client.send("a question").await.unwrap();
     server.feed("before").unwrap();
     let mut writer = server.send_stream(MessageKind::Binary).unwrap();

@@ -10,19 +10,19 @@ use sockeye::pubsub::{
 };
 use tokio::time::{Instant, advance, sleep};
 
-use crate::support::faulty::{Faulty, count};
 use crate::support::pubsub::{
     SOON, config, conforms, gap_after, is_down, is_up, listening, message,
 };
-use crate::support::relay::Chance;
 use crate::support::server::within;
+use sockeye::testing::Chance;
+use sockeye::testing::FaultyBroker;
 
-fn faulty() -> Faulty<Memory> {
-    Faulty::new(Memory::new(), 1)
+fn faulty() -> FaultyBroker<Memory> {
+    FaultyBroker::new(Memory::new(), 1)
 }
 
 /// A bus that is connected.
-async fn up(broker: &Faulty<Memory>, config: BusConfig) -> (Bus, BusEvents) {
+async fn up(broker: &FaultyBroker<Memory>, config: BusConfig) -> (Bus, BusEvents) {
     let (bus, events) = Bus::start(broker.clone(), config);
     is_up(&bus).await;
     (bus, events)
@@ -87,12 +87,12 @@ async fn a59_attempts_are_spread_up_to_the_ceiling() {
     broker.set(|faults| faults.is_away = true);
     let (_bus, _events) = Bus::start(broker.clone(), config());
     sleep(Duration::from_secs(600)).await;
-    let early = count(&broker.calls.connect);
+    let early = broker.calls().connect;
     // On average one in 0.75 s.
     assert!((600..1200).contains(&early), "{early}");
     broker.set(|faults| faults.is_away = false);
     sleep(Duration::from_millis(1500)).await;
-    assert_eq!(count(&broker.calls.connected), 1);
+    assert_eq!(broker.calls().connected, 1);
 }
 
 /// A24: a broker that stands still is noticed by what is published, or else by asking it; then there is a gap.
@@ -131,7 +131,7 @@ async fn a24_a_busy_broker_is_asked_as_well() {
         message(&mut events).await;
         sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!((count(&broker.calls.ping), bus.counters().gaps), (6, 0));
+    assert_eq!((broker.calls().ping, bus.counters().gaps), (6, 0));
 }
 
 /// A23, BY-41: what is published while the broker is away waits, up to the bound; beyond it the policy says what goes.
@@ -251,14 +251,14 @@ async fn unsubscribing_is_late() {
         bus.subscribe("room").unwrap();
         assert!(bus.subscribed("room", SOON).await);
     }
-    assert_eq!((count(&broker.calls.subscribe), count(&broker.calls.unsubscribe)), (1, 0));
+    assert_eq!((broker.calls().subscribe, broker.calls().unsubscribe), (1, 0));
     bus.unsubscribe("room");
     // It is no longer heard at once.
     bus.publish("room", "unheard").unwrap();
     sleep(Duration::from_millis(4900)).await;
-    assert_eq!((bus.channels(), count(&broker.calls.unsubscribe)), (1, 0));
+    assert_eq!((bus.channels(), broker.calls().unsubscribe), (1, 0));
     sleep(Duration::from_millis(200)).await;
-    assert_eq!((bus.channels(), count(&broker.calls.unsubscribe)), (0, 1));
+    assert_eq!((bus.channels(), broker.calls().unsubscribe), (0, 1));
     bus.subscribe("room").unwrap();
     bus.publish("room", "heard").unwrap();
     assert_eq!(message(&mut events).await.1, "heard");
@@ -284,12 +284,12 @@ async fn a26_many_at_once() {
     for _ in 0..10_000 {
         message(&mut events).await;
     }
-    let (batches, messages) = (count(&broker.calls.publish), count(&broker.calls.published));
+    let (batches, messages) = (broker.calls().publish, broker.calls().published);
     assert!(messages == 10_000 && batches <= 100, "{batches}");
     broker.cut();
     assert_eq!(within(events.next()).await, Some(Incoming::Gap));
-    assert_eq!(count(&broker.calls.subscribe), 100_000);
-    let batches = count(&broker.calls.subscribe_batches);
+    assert_eq!(broker.calls().subscribe, 100_000);
+    let batches = broker.calls().subscribe_batches;
     assert!(batches <= 200, "{batches} times");
 }
 
@@ -308,7 +308,7 @@ async fn channels_are_bounded() {
 async fn closing_publishes_what_waits() {
     let memory = Memory::new();
     let (_listener, mut heard) = listening(memory.clone(), config(), &["c"]).await;
-    let broker = Faulty::new(memory, 1);
+    let broker = FaultyBroker::new(memory, 1);
     let (bus, mut events) = up(&broker, config()).await;
     for number in 0..2000 {
         bus.publish("c", number.to_string()).unwrap();
@@ -323,7 +323,7 @@ async fn closing_publishes_what_waits() {
     assert_eq!(other.subscribe("c"), Err(BusError::Closed));
     assert!(!other.subscribed("c", SOON).await);
     assert_eq!(*other.state().borrow(), BusState::Closed);
-    assert_eq!((count(&broker.calls.connected), other.counters().published), (0, 2000));
+    assert_eq!((broker.calls().connected, other.counters().published), (0, 2000));
     within(other.close()).await;
 }
 
@@ -352,10 +352,10 @@ async fn the_last_handle_ends_it() {
         drop(bus);
         other.publish("c", "1").unwrap();
         advance(Duration::from_secs(1)).await;
-        assert_eq!(count(&broker.calls.connected), 1);
+        assert_eq!(broker.calls().connected, 1);
         drop(other);
         assert_eq!(within(events.next()).await, None);
-        assert_eq!(count(&broker.calls.connected), 0);
+        assert_eq!(broker.calls().connected, 0);
     }
 }
 
@@ -366,7 +366,7 @@ async fn a23_where_something_is_missing_there_is_a_gap() {
     let mut gaps_in_all = 0;
     for seed in 0..20 {
         let memory = Memory::new();
-        let broker = Faulty::new(memory.clone(), seed);
+        let broker = FaultyBroker::new(memory.clone(), seed);
         broker.set(|faults| {
             faults.lost_per_mille = 20;
             faults.delay = Duration::from_micros(300);
@@ -374,7 +374,7 @@ async fn a23_where_something_is_missing_there_is_a_gap() {
         let (_bus, mut events) = listening(broker.clone(), config(), &["c"]).await;
         let (publisher, _) = Bus::start(memory, config());
         let publishing = async {
-            let mut chance = Chance(seed);
+            let mut chance = Chance::new(seed);
             for number in 1..=2000_u32 {
                 publisher.publish("c", number.to_string()).unwrap();
                 sleep(Duration::from_millis(1)).await;

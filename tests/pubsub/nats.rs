@@ -20,13 +20,13 @@ use tokio::net::TcpStream;
 use crate::support::brokers::{
     down_at_start, down_by, kill_under_load, many_channels_again, stand_still,
 };
-use crate::support::faulty::Faulty;
 use crate::support::nats::{Fake, INFO, LOGIN, PASSWORD, Server, USER, broker_at};
 use crate::support::pubsub::{
     SOON, config, conforms, gap_after, is_down, is_up, listening, message,
 };
 use crate::support::relay::{Mode, Relay};
 use crate::support::server::within;
+use sockeye::testing::FaultyBroker;
 
 /// SC-03, BY-40, A28, A29: NATS keeps what every broker has to keep, with names that mean something to it, too.
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn nats_conforms() {
 #[tokio::test]
 async fn a25_cut_and_restart() {
     let Some(mut server) = Server::start(LOGIN).await else { return };
-    let faulty = Faulty::new(server.broker(), 1);
+    let faulty = FaultyBroker::new(server.broker(), 1);
     gap_after(faulty.clone(), async || faulty.cut()).await;
     let broker = server.broker();
     gap_after(broker, async || {

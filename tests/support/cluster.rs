@@ -14,11 +14,11 @@ use sockeye::pubsub::{Broker, BusState, Memory};
 use sockeye::{Message, Role, WebSocket};
 use tokio::io::{DuplexStream, duplex};
 
-use super::faulty::Faulty;
 use super::pair::quiet;
 use super::pubsub::SOON;
 use super::server::within;
 use super::streams::Ignore;
+use sockeye::testing::FaultyBroker;
 
 /// Long enough for all that is known to have come.
 pub(crate) const A_WHILE: Duration = Duration::from_millis(200);
@@ -108,9 +108,9 @@ pub(crate) fn presence_text(change: &PresenceChange) -> String {
 }
 
 /// So many nodes, each with a way to the broker that can be cut.
-pub(crate) fn brokers(count: u64) -> Vec<Faulty<Memory>> {
+pub(crate) fn brokers(count: u64) -> Vec<FaultyBroker<Memory>> {
     let memory = Memory::new();
-    (0..count).map(|seed| Faulty::new(memory.clone(), seed)).collect()
+    (0..count).map(|seed| FaultyBroker::new(memory.clone(), seed)).collect()
 }
 
 /// Lets time pass.

@@ -1,4 +1,4 @@
-//! Byte streams that are slow or faulty, and raw peers that write frames by hand.
+//! Byte streams of one behaviour, and raw peers that write frames by hand.
 
 // Each test binary uses a part of it.
 #![allow(dead_code)]
@@ -12,101 +12,6 @@ use std::task::{Context, Poll, Waker, ready};
 
 use sockeye::frame::{Frame, Opcode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-
-/// Moves few bytes at a time, and is pending before each of its operations, once.
-///
-/// A pending operation wakes its task at once, so nothing waits for time.
-#[derive(Debug)]
-pub(crate) struct Choppy<S> {
-    inner: S,
-    read_bytes_max: usize,
-    write_bytes_max: usize,
-    pending: Pending,
-    is_dirty: bool,
-}
-
-/// Which operations were pending and go on at the next poll.
-#[derive(Debug, Default)]
-struct Pending {
-    read: bool,
-    write: bool,
-    flush: bool,
-    shutdown: bool,
-}
-
-impl<S> Choppy<S> {
-    /// One byte a read, `write_bytes_max` a write.
-    pub(crate) fn new(inner: S, write_bytes_max: usize) -> Self {
-        Self {
-            inner,
-            read_bytes_max: 1,
-            write_bytes_max,
-            pending: Pending::default(),
-            is_dirty: false,
-        }
-    }
-
-    pub(crate) fn read_bytes_max(mut self, bytes: usize) -> Self {
-        self.read_bytes_max = bytes;
-        self
-    }
-}
-
-/// Pending the first time, ready the next.
-fn poll_second(was_pending: &mut bool, cx: &Context<'_>) -> Poll<()> {
-    *was_pending = !*was_pending;
-    if *was_pending {
-        cx.waker().wake_by_ref();
-        return Poll::Pending;
-    }
-    Poll::Ready(())
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Choppy<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        ready!(poll_second(&mut this.pending.read, cx));
-        let mut few = vec![0; this.read_bytes_max.min(buf.remaining())];
-        let mut few = ReadBuf::new(&mut few);
-        ready!(Pin::new(&mut this.inner).poll_read(cx, &mut few))?;
-        buf.put_slice(few.filled());
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Choppy<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        ready!(poll_second(&mut this.pending.write, cx));
-        this.is_dirty = true;
-        let few = &bytes[..bytes.len().min(this.write_bytes_max)];
-        Pin::new(&mut this.inner).poll_write(cx, few)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        // Nothing to flush is nothing to wait for.
-        if this.is_dirty {
-            ready!(poll_second(&mut this.pending.flush, cx));
-            this.is_dirty = false;
-        }
-        Pin::new(&mut this.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        ready!(poll_second(&mut this.pending.shutdown, cx));
-        Pin::new(&mut this.inner).poll_shutdown(cx)
-    }
-}
 
 /// Gives the same bytes for ever and takes whatever is written; says whether it was shut down.
 #[derive(Debug)]

@@ -8,8 +8,6 @@ pub(crate) mod client;
 #[cfg(all(feature = "pubsub", feature = "hub"))]
 pub(crate) mod cluster;
 pub(crate) mod deflate;
-#[cfg(feature = "pubsub")]
-pub(crate) mod faulty;
 pub(crate) mod gate;
 #[cfg(feature = "hub")]
 pub(crate) mod hub;

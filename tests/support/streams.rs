@@ -14,10 +14,9 @@ use std::task::{Context, Poll, Wake};
 
 use sockeye::deflate::{DeflateParams, Deflater};
 use sockeye::frame::{Frame, Opcode};
-use sockeye::{
-    Acceptor, Config, Connection, Connector, Deflate, Handler, MessageRef, Role, WebSocket,
-};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use sockeye::testing::{Faults, FaultyStream, Pieces};
+use sockeye::{Config, Connection, Deflate, Handler, MessageRef, Role, WebSocket};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::pair::{fragment, quiet};
@@ -82,30 +81,10 @@ impl Mode {
     }
 }
 
-/// A client and a server that have agreed on it in their handshake.
-pub(crate) async fn agreed(
-    mode: Mode,
-    mut config: Config,
-    capacity: usize,
-) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
-    config.deflate = mode.deflate();
-    let (ours, theirs) = duplex(capacity);
-    let acceptor = Acceptor::new(config.clone());
-    let connector = Connector::new(config);
-    let connecting = connector.connect_on("ws://localhost/ws", ours);
-    let (client, accepted) = tokio::join!(connecting, acceptor.accept(theirs, None));
-    (client.unwrap(), accepted.unwrap().0)
-}
-
-/// The same without a handshake, and without compression.
-pub(crate) fn pair_on(
-    config: &Config,
-    capacity: usize,
-) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
-    let config = Arc::new(config.clone());
-    let (client, server) = duplex(capacity);
-    let client = WebSocket::from_stream(client, Role::Client, &config);
-    (client, WebSocket::from_stream(server, Role::Server, &config))
+/// Moves so few bytes in a read and in a write, and is pending before each of its operations, once.
+pub(crate) fn choppy<S>(stream: S, read_bytes: usize, write_bytes: usize) -> FaultyStream<S> {
+    let faults = Faults::new(0).reads(Pieces::Of(read_bytes)).writes(Pieces::Of(write_bytes));
+    FaultyStream::new(stream, faults.stalls(1000))
 }
 
 /// What an honest client writes.

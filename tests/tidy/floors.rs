@@ -8,12 +8,13 @@ use super::source::Source;
 ///
 /// `error` is the error of the faces: it is made of the errors of floors 1 to 5, and net gives it.
 /// `json` adds to messages and faces, and nobody needs to import it: its functions are methods.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 23] = [
     "sync",
     "frame",
     "deflate",
     "handshake",
     "protocol",
+    "trace",
     "outbox",
     "error",
     NET,
@@ -28,6 +29,7 @@ const ORDER: [&str; 21] = [
     "hyper",
     "tower",
     "axum",
+    "testing",
     "guide",
     "lib",
 ];

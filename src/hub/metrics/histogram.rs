@@ -137,6 +137,13 @@ impl HistogramSnapshot {
         below.map(|(_, count)| count).sum()
     }
 
+    /// How many took how long, in microseconds: the upper end of each bucket that is not empty.
+    #[allow(dead_code, reason = "for the facade of metrics")]
+    pub(super) fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+        let counts = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        counts.map(|(bucket, count)| (upper_us(bucket), *count))
+    }
+
     /// What was counted after the earlier one was taken of the same histogram.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {

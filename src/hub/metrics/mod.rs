@@ -14,6 +14,9 @@
 
 mod cluster;
 mod counters;
+#[cfg(feature = "metrics")]
+mod facade;
+mod families;
 mod histogram;
 mod labels;
 mod prometheus;
@@ -23,6 +26,8 @@ mod store;
 
 pub use cluster::ClusterSnapshot;
 pub use counters::Metrics;
+#[cfg(feature = "metrics")]
+pub use facade::MetricsFacade;
 pub use histogram::{DURATION_US_MAX, Histogram, HistogramSnapshot};
 pub use labels::{CloseClass, DropPolicy, JoinRefusal, Rejection};
 pub use prometheus::{CONTENT_TYPE, ConstantLabels, LabelError};

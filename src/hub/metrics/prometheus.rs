@@ -1,10 +1,9 @@
 //! Snapshots as Prometheus reads them: the text format, version 0.0.4.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::families::Families;
 use super::histogram::HistogramSnapshot;
-use super::labels::{CloseClass, DropPolicy, JoinRefusal, Rejection};
 use super::snapshot::Snapshot;
 
 /// The `Content-Type` of the text.
@@ -81,17 +80,7 @@ impl Snapshot {
     pub fn prometheus(&self, labels: &ConstantLabels) -> String {
         // About as long as it gets, so that it is written without moving.
         let mut page = Page { text: String::with_capacity(16 * 1024), constant: &labels.text };
-        page.gauges(self);
-        page.connections(self);
-        page.messages(self);
-        page.histogram(
-            "broadcast_seconds",
-            "Time from a publisher to the outbox of the last member.",
-            &self.broadcast,
-        );
-        page.histogram("round_trip_seconds", "Time from a ping to its pong.", &self.round_trip);
-        page.cluster(self);
-        page.store(self);
+        self.tell(&mut page);
         page.text
     }
 }
@@ -102,89 +91,27 @@ struct Page<'a> {
     constant: &'a str,
 }
 
-impl Page<'_> {
-    fn gauges(&mut self, snapshot: &Snapshot) {
-        let gauges = &snapshot.gauges;
-        self.family("uptime_seconds", "gauge", "Time since the server began.");
-        self.sample("uptime_seconds", None, &decimal(gauges.uptime_ms, 3));
-        self.gauge("connections", "Open connections.", gauges.connections);
-        self.gauge("rooms", "Rooms that have members.", gauges.rooms);
-        let help = "Messages that were sent and not delivered yet.";
-        self.gauge("queued_messages", help, gauges.queued_messages);
-        let help = "Bytes that wait in outboxes.";
-        self.gauge("queued_bytes", help, gauges.queued_bytes);
-        self.gauge("jobs", "Broadcasts that wait for a worker.", gauges.jobs);
+impl Families for Page<'_> {
+    fn time(&mut self, name: &'static str, help: &'static str, ms: u64) {
+        self.family(name, "gauge", help);
+        self.sample(name, None, &decimal(ms, 3));
     }
 
-    fn connections(&mut self, snapshot: &Snapshot) {
-        let help = "Handshakes that ended with 101.";
-        self.counter("handshakes_accepted_total", help, snapshot.accepted);
-        let reasons = each(Rejection::ALL, &snapshot.rejected, Rejection::as_str);
-        let help = "Connections that were not taken in, by reason.";
-        self.labelled("handshakes_rejected_total", help, "reason", reasons);
-        let help = "Connections that were opened.";
-        self.counter("connections_opened_total", help, snapshot.opened);
-        let codes = each(CloseClass::ALL, &snapshot.closed, CloseClass::as_str);
-        let help = "Connections that have ended, by close code.";
-        self.labelled("connections_closed_total", help, "code", codes);
-        let help = "Handlers that panicked.";
-        self.counter("handler_panics_total", help, snapshot.handler_panics);
-        let reasons = each(JoinRefusal::ALL, &snapshot.joins_refused, JoinRefusal::as_str);
-        let help = "Connections that did not get into a room, by reason.";
-        self.labelled("joins_refused_total", help, "reason", reasons);
-    }
-
-    fn messages(&mut self, snapshot: &Snapshot) {
-        self.counter("messages_received_total", "Messages that came.", snapshot.messages_received);
-        let help = "Payload bytes that came.";
-        self.counter("received_bytes_total", help, snapshot.bytes_received);
-        self.counter("messages_sent_total", "Messages that outboxes took.", snapshot.messages_sent);
-        self.counter("sent_bytes_total", "Their payload bytes.", snapshot.bytes_sent);
-        let help = "Messages that were handed to a socket.";
-        self.counter("messages_delivered_total", help, snapshot.messages_delivered);
-        let policies = each(DropPolicy::ALL, &snapshot.dropped, DropPolicy::as_str);
-        let help = "Messages that outboxes did not take or keep, by policy.";
-        self.labelled("messages_dropped_total", help, "policy", policies);
-        self.counter("broadcasts_total", "Broadcasts that were taken.", snapshot.broadcasts);
-        let help = "Messages of broadcasts that outboxes took.";
-        self.counter("deliveries_total", help, snapshot.deliveries);
-        let help = "Broadcasts that were not taken because the job queue was full.";
-        self.counter("jobs_refused_total", help, snapshot.jobs_refused);
-    }
-
-    fn cluster(&mut self, snapshot: &Snapshot) {
-        let Some(cluster) = &snapshot.cluster else { return };
-        for (name, help, value) in cluster.gauges() {
-            self.gauge(name, help, value);
-        }
-        for (name, help, value) in cluster.counters() {
-            self.counter(name, help, value);
-        }
-    }
-
-    fn store(&mut self, snapshot: &Snapshot) {
-        let Some(store) = &snapshot.store else { return };
-        self.gauge("store_up", "Whether the store of sessions answers.", store.is_up.into());
-        for (name, help, value) in store.counters() {
-            self.counter(name, help, value);
-        }
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+    fn gauge(&mut self, name: &'static str, help: &'static str, value: u64) {
         self.family(name, "gauge", help);
         self.sample(name, None, &value.to_string());
     }
 
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
+    fn counter(&mut self, name: &'static str, help: &'static str, value: u64) {
         self.family(name, "counter", help);
         self.sample(name, None, &value.to_string());
     }
 
     fn labelled(
         &mut self,
-        name: &str,
-        help: &str,
-        label: &str,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
         values: impl Iterator<Item = (&'static str, u64)>,
     ) {
         self.family(name, "counter", help);
@@ -193,7 +120,7 @@ impl Page<'_> {
         }
     }
 
-    fn histogram(&mut self, name: &str, help: &str, histogram: &HistogramSnapshot) {
+    fn histogram(&mut self, name: &'static str, help: &'static str, histogram: &HistogramSnapshot) {
         self.family(name, "histogram", help);
         let bucket = format!("{name}_bucket");
         for us in BOUND_BITS.map(|bits| 1 << bits) {
@@ -205,7 +132,9 @@ impl Page<'_> {
         self.sample(&format!("{name}_sum"), None, &decimal(histogram.sum_us(), 6));
         self.sample(&format!("{name}_count"), None, &count);
     }
+}
 
+impl Page<'_> {
     /// `help` is our own and needs no escaping.
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         // Writing into a string does not fail.
@@ -230,15 +159,6 @@ impl Page<'_> {
         self.text.push_str(value);
         self.text.push('\n');
     }
-}
-
-/// A label that is in no snapshot is at zero.
-fn each<L: Ord + Copy>(
-    labels: &'static [L],
-    counts: &BTreeMap<L, u64>,
-    text: impl Fn(L) -> &'static str,
-) -> impl Iterator<Item = (&'static str, u64)> {
-    labels.iter().map(move |label| (text(*label), counts.get(label).copied().unwrap_or(0)))
 }
 
 /// `name="value"`, the value escaped.
