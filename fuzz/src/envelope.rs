@@ -47,7 +47,7 @@ fn check(codec: Codec, text: &str, event: &Event) {
     let payload = match codec {
         Codec::Envelope => {
             assert!(members["v"].as_str().is_some_and(|version| version.starts_with("1.")));
-            assert_eq!(members.get("t").and_then(Value::as_i64), event.timestamp());
+            assert_eq!(members.get("t").and_then(integer), event.timestamp());
             members.remove("p").unwrap_or_else(|| Value::Object(Default::default()))
         }
         Codec::Tagged => {
@@ -57,6 +57,12 @@ fn check(codec: Codec, text: &str, event: &Event) {
         }
     };
     assert_eq!(event.payload::<Value>().expect("it was read as a value"), payload);
+}
+
+/// The other reader has no integer -0.
+fn integer(value: &Value) -> Option<i64> {
+    let is_minus_zero = value.as_f64().is_some_and(|float| float == 0.0 && float.is_sign_negative());
+    value.as_i64().or(is_minus_zero.then_some(0))
 }
 
 fn again(codec: Codec, event: &Event) {

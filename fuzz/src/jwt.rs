@@ -61,7 +61,11 @@ fn changed(data: &[u8]) {
     let subject = String::from_utf8_lossy(subject);
     let claims = serde_json::json!({ "sub": subject, "exp": NOW + 60 }).to_string();
     let token = signed(br#"{"alg":"HS256"}"#, claims.as_bytes());
-    let read = verify(&token).expect("a good token");
+    let Some(read) = verify(&token) else {
+        // Escapes make it longer than any that is looked at.
+        assert!(token.len() > 8192, "a good token of {} bytes", token.len());
+        return;
+    };
     assert_eq!(read.subject(), Some(&*subject));
     let mut bytes = token.clone().into_bytes();
     // From the end, where the bits behind the last byte are.
