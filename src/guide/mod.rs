@@ -2,12 +2,12 @@
 //!
 //! **Tutorial**: learn it by doing.
 //!
-//! - `tutorial`: from an empty folder to a chat with sessions, step by step (features `app` and `testing`)
+//! - `tutorial`: from an empty folder to a chat with sessions, step by step (features `app`, `testing` and `tls`)
 //!
 //! **How-to**: you know what you want.
 //!
-//! - `how_to`: short answers, from back pressure to cancellation (features `app`, `tls` and a provider)
-//! - `from_tokio_tungstenite`, `from_socket_io` (feature `app`), `from_axum` (feature `axum`): what is called what, and what differs
+//! - `how_to`: short answers, from back pressure to cancellation (features `app` and `tls`)
+//! - [`from_tokio_tungstenite`], `from_socket_io` (feature `app`), `from_axum` (feature `axum`): what is called what, and what differs
 //! - [`deployment`]: several nodes behind a balancer, and the files for it
 //! - `testing`: how an application is tested (features `testing` and `app`)
 //! - `observability`: what to watch, and how (features `app`, `tracing`, `metrics` and `testing`)
