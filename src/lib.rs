@@ -40,9 +40,9 @@
 //! - a stream and handshake of your own: [`WebSocket::from_stream`], or without tokio
 //!   [`protocol::Endpoint`]
 //!
-//! What one machine carries is in [`guide::capacity`], how several nodes are run in [`guide::deployment`], what is tried
-//! against all of it in [`guide::attacks`]. How an application is tested is in `guide::testing` (features `testing` and `app`), what to watch in
-//! `guide::observability`.
+//! Who is new begins with the tutorial, `guide::tutorial` (features `app`, `testing` and `tls`): from an empty folder to a chat. The
+//! [`guide`] has all pages by kind: tutorial, how-to (`guide::how_to`, [`guide::deployment`], coming from
+//! [tokio-tungstenite](guide::from_tokio_tungstenite), Socket.IO or axum), explanation and reference ([`guide::attacks`], [`guide::capacity`]).
 //!
 //! Every limit and deadline is in [`Config`] (connections), [`HeadLimits`](handshake::HeadLimits)
 //! (handshakes) and on [`Acceptor`].

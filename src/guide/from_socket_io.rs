@@ -1,0 +1,1 @@
+#![doc = include_str!("FROM_SOCKET_IO.md")]

@@ -1,0 +1,1 @@
+#![doc = include_str!("FROM_TOKIO_TUNGSTENITE.md")]
