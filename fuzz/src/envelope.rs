@@ -61,7 +61,8 @@ fn check(codec: Codec, text: &str, event: &Event) {
 
 /// The other reader has no integer -0.
 fn integer(value: &Value) -> Option<i64> {
-    let is_minus_zero = value.as_f64().is_some_and(|float| float == 0.0 && float.is_sign_negative());
+    let is_minus_zero =
+        value.as_f64().is_some_and(|float| float == 0.0 && float.is_sign_negative());
     value.as_i64().or(is_minus_zero.then_some(0))
 }
 

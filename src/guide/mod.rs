@@ -20,6 +20,7 @@
 //! **Reference**: look it up.
 //!
 //! - [`attacks`]: what is tried against all of it, the answer, and the test that holds it
+//! - [`proof`]: what was tried to break it, and what that found
 //! - [`Config`](crate::Config): every limit and deadline of a connection
 //! - `app::protocol`: the events on the wire, for clients of one's own
 //! - the [modules](crate), each of which begins with what it is and what it is not
@@ -38,6 +39,7 @@ pub mod from_tokio_tungstenite;
 pub mod how_to;
 #[cfg(all(feature = "app", feature = "tracing", feature = "metrics", feature = "testing"))]
 pub mod observability;
+pub mod proof;
 #[cfg(all(feature = "testing", feature = "app"))]
 pub mod testing;
 #[cfg(all(feature = "testing", feature = "app", feature = "tls"))]
