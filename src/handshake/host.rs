@@ -56,6 +56,14 @@ impl Host {
             None => Self::from_headers(request.headers()),
         }
     }
+
+    /// Whether a request of HTTP/2 or HTTP/3 is for a host, and for one only: a `Host` beside its `:authority` says the same.
+    /// Source: RFC 9113 8.3.1.
+    pub(super) fn check_authority<B>(request: &Request<B>) -> Result<(), HandshakeError> {
+        let (host, headers) = (Self::of_request(request)?, request.headers());
+        let is_one = !headers.contains_key(HOST) || Self::from_headers(headers)? == host;
+        if is_one { Ok(()) } else { Err(HandshakeError::Host) }
+    }
 }
 
 impl fmt::Display for Host {

@@ -114,7 +114,7 @@ impl Upgrade {
             return Err(HandshakeError::Method);
         }
         refuse_body(headers)?;
-        Host::of_request(request)?;
+        Host::check_authority(request)?;
         if !protocol.eq_ignore_ascii_case("websocket") {
             return Err(HandshakeError::ExtendedProtocol);
         }

@@ -9,7 +9,6 @@ use hyper::body::Body;
 use hyper::client::conn::http2::SendRequest;
 use hyper::ext::Protocol;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::deflate::Deflate;
@@ -20,6 +19,7 @@ use crate::protocol::{Config, Role};
 use crate::sync::Arc;
 
 use super::settings::{SETTINGS_TIMEOUT, ServerSettings};
+use super::stream::boxed;
 
 /// What of a refusal's body is kept, in bytes, and how long it is waited for.
 const BODY_BYTES_MAX: usize = 8 * 1024;
@@ -143,8 +143,7 @@ impl ExtendedConnect {
             }
         };
         let upgraded = hyper::upgrade::on(response).await.map_err(io::Error::other)?;
-        let stream = NetStream::boxed(TokioIo::new(upgraded));
-        let mut socket = WebSocket::from_stream(stream, Role::Client, &self.config);
+        let mut socket = WebSocket::from_stream(boxed(upgraded), Role::Client, &self.config);
         if let Some(params) = negotiated.deflate() {
             socket = socket.with_deflate(params);
         }

@@ -115,7 +115,7 @@ impl AttachedServer {
 
 impl Door {
     /// Judges a request as [`Acceptor::upgrade`] does. The error is the answer to send. At most 1,024 are
-    /// judged at a time; others get 503, and so does everybody when the server has stopped.
+    /// judged at a time, from whatever address; others get 503, and so does everybody when the server has stopped.
     ///
     /// # Errors
     /// What the client is answered.

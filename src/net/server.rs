@@ -272,7 +272,10 @@ where
                 backoff = BACKOFF.0;
                 begin(&serving, stream, peer);
             }
-            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if is_of_one_connection(&error) => {
+                // A listener of another make may never wait.
+                tokio::task::consume_budget().await;
+            }
             Err(error) if is_shortage(&error) => {
                 serving.acceptor.tell_refused(&error.into());
                 tokio::time::sleep(backoff).await;

@@ -9,8 +9,8 @@ use tracing::{Level, Span, event, info_span};
 use crate::handshake::TraceContext;
 use crate::protocol::{CloseCause, CloseOutcome, Initiator, Overflow};
 
-/// As much of a path as is told, in bytes.
-const PATH_BYTES_MAX: usize = 256;
+/// As much of a path, a user or a session as is told, in bytes: they come from outside.
+const TEXT_BYTES_MAX: usize = 256;
 
 /// A connection's span. Nothing, and no memory, where nobody traces; a connection that began so is not traced later either.
 #[derive(Clone, Default)]
@@ -23,7 +23,7 @@ impl Trace {
         peer: Option<SocketAddr>,
         context: impl FnOnce() -> Option<TraceContext>,
     ) -> Self {
-        let path = path.get(..PATH_BYTES_MAX).unwrap_or(path);
+        let path = beginning(path);
         let span = info_span!(
             target: "sockeye",
             "websocket",
@@ -84,7 +84,7 @@ impl Trace {
     #[allow(dead_code, reason = "for those who know users")]
     pub(crate) fn user(&self, user: Option<&str>) {
         if let (Some(span), Some(user)) = (&self.0, user) {
-            span.record("user", user);
+            span.record("user", beginning(user));
         }
     }
 
@@ -92,6 +92,7 @@ impl Trace {
     #[allow(dead_code, reason = "for sessions of an application")]
     pub(crate) fn session(&self, what: &'static str, session: &str) {
         if let Some(span) = &self.0 {
+            let session = beginning(session);
             event!(target: "sockeye", parent: &**span, Level::DEBUG, what, session, "session");
         }
     }
@@ -125,6 +126,15 @@ impl Trace {
     pub(crate) fn unasked(status: Option<u16>, why: &dyn fmt::Display) {
         event!(target: "sockeye", Level::DEBUG, status, %why, "refused");
     }
+}
+
+/// What of a text is told: whole characters.
+fn beginning(text: &str) -> &str {
+    let mut end = text.len().min(TEXT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 const fn by(initiator: Initiator) -> &'static str {

@@ -3,8 +3,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(all(feature = "hyper", feature = "hub"))]
+mod attacks;
 mod axum;
 mod examples;
+#[cfg(all(feature = "hyper", feature = "hub"))]
+mod frames;
 mod http2;
 mod hyper;
 mod serving;

@@ -228,6 +228,38 @@ async fn listeners_of_ones_own() {
     assert_eq!(ended.kind(), ErrorKind::NotConnected);
 }
 
+/// A listener that is always ready, and always with an error of one connection.
+#[derive(Debug)]
+struct Restless;
+
+impl Listen for Restless {
+    fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<Accepted>> {
+        Poll::Ready(Err(ErrorKind::ConnectionAborted.into()))
+    }
+}
+
+/// SV-01: a listener that never waits does not take the thread for itself: others have their turn, and the server can be
+/// stopped.
+#[test]
+fn attack_a_listener_that_never_waits_starves_nobody() {
+    let (told, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (stop, stopped) = oneshot::channel::<()>();
+            let until = async { drop(stopped.await) };
+            let serving = Server::on(Restless).serve_until(|socket, _| echo(socket), until);
+            let stopping = async {
+                tokio::task::yield_now().await;
+                stop.send(()).unwrap();
+            };
+            let _ = told.send(tokio::join!(serving, stopping).0);
+        });
+    });
+    let ended = ended.recv_timeout(Duration::from_secs(20)).expect("it can be stopped");
+    ended.unwrap();
+}
+
 /// SH-01: a client that ignores the close does not hold the shutdown up for ever.
 #[tokio::test]
 async fn serve_until_waits_no_longer_than_it_says() {

@@ -84,3 +84,38 @@ async fn no_secret_is_heard() {
     );
     assert!(heard.events().len() > 10 && all.contains("\"path\": \"/ws\""), "{all}");
 }
+
+/// TR-06: of a long path no more is told than of any other, whatever character stands where it is cut; nor of a long name.
+#[tokio::test(start_paused = true)]
+async fn attack_a_path_that_cannot_be_cut_at_a_byte() {
+    let (heard, _guard) = Heard::listen();
+    let long = format!("/{}\u{00e9}{}", "a".repeat(254), "b".repeat(5000));
+    for target in [long.replace('\u{00e9}', "a"), long] {
+        let request = http::Request::get(target)
+            .header(header::HOST, "localhost")
+            .header(header::UPGRADE, "websocket")
+            .header(header::CONNECTION, "upgrade")
+            .header(header::SEC_WEBSOCKET_VERSION, "13")
+            .header(header::SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==")
+            .body(())
+            .unwrap();
+        let upgrading = sockeye::Acceptor::default().upgrade(&request, None).await.unwrap();
+        assert_eq!(upgrading.response().status(), 101);
+    }
+    let lens: Vec<_> = heard.spans().iter().map(|(_, fields)| fields["path"].len()).collect();
+    assert_eq!(lens, [256, 255]);
+    let server = TestServer::app(
+        App::new().path("/ws").authenticator(RoomAuth::new(Secret::new(KEY).unwrap())),
+    )
+    .await;
+    server
+        .open("/ws")
+        .token(&token(&"\u{00e9}".repeat(1000)))
+        .connect()
+        .await
+        .expect_session()
+        .await;
+    let users: Vec<_> =
+        heard.spans().into_iter().filter_map(|(_, mut fields)| fields.remove("user")).collect();
+    assert_eq!(users, ["\u{00e9}".repeat(128)]);
+}
