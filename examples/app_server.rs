@@ -7,6 +7,8 @@
 //! {"v":"1.0","e":"chat.message","p":{"roomId":"lobby","text":"hello"},"c":"2"}
 //! ```
 
+#[path = "support/numbers.rs"]
+mod numbers;
 #[path = "support/stop.rs"]
 mod stop;
 
@@ -36,9 +38,10 @@ type Handled<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let [port] = numbers::numbers([("--port", 8080)]);
     let app = App::new()
         .host("localhost")
-        .port(8080)
+        .port(port)
         .path("/ws")
         // A message for the room, but for who sent it. What is returned is the answer: chat.message.ack.
         .on("chat.message", async |context: Context, say: Say| -> Handled<_> {
@@ -56,7 +59,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let running = app.start().await?;
     for address in running.local_addrs() {
-        println!("Server running on ws://{address}/ws");
+        println!("listening on ws://{address}/ws");
     }
     stop::asked().await;
     running.stop(Shutdown::new(Duration::from_secs(10))).await?;

@@ -53,6 +53,43 @@ fn the_readme_begins_with_two_commands() {
     assert!(commands[1].starts_with("cargo test --all-features"));
 }
 
+/// EX-01..15: each example is in the README's table, and in a test (or is what the conformance suite runs).
+#[test]
+fn every_example_is_shown_and_run() {
+    fn sources(folder: &Path, into: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let kind = path.extension().and_then(|kind| kind.to_str());
+            if path.is_dir() && !path.ends_with("node_modules") {
+                sources(&path, into);
+            } else if matches!(kind, Some("rs" | "mjs")) && !path.ends_with("package.rs") {
+                into.push_str(&std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let mut tests = read("autobahn/run");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    sources(&root.join("tests"), &mut tests);
+    let readme = read("README.md");
+    let examples = &readme[readme.find("\n## Examples").unwrap()..];
+    let mut count = 0;
+    for entry in std::fs::read_dir(root.join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let is_program =
+            path.join("main.rs").exists() || path.extension().is_some_and(|kind| kind == "rs");
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if is_program {
+            assert!(examples.contains(&format!("\n| `{name}` |")), "{name} is not in the table");
+            let is_run = [format!("\"{name}\""), format!("'{name}'")]
+                .iter()
+                .any(|name| tests.contains(name));
+            assert!(is_run, "{name} is not run");
+            count += 1;
+        }
+    }
+    assert_eq!(examples.matches("\n| `").count(), count, "the table has what is no example");
+}
+
 /// PK-07: both licences are there in full, and named.
 #[test]
 fn both_licences_are_there() {

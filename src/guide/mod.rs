@@ -16,6 +16,7 @@
 //!
 //! - `explanations`: a message's way, broadcasts, compression, cancellation, sessions (feature `app`)
 //! - [`capacity`]: what one machine carries, and why
+//! - [`figures`]: what it costs beside the raw socket and beside others
 //!
 //! **Reference**: look it up.
 //!
@@ -30,6 +31,7 @@ pub mod capacity;
 pub mod deployment;
 #[cfg(feature = "app")]
 pub mod explanations;
+pub mod figures;
 #[cfg(feature = "axum")]
 pub mod from_axum;
 #[cfg(feature = "app")]

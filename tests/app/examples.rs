@@ -305,6 +305,26 @@ async fn options_are_explained() {
     }
 }
 
+/// EX-03, SN-02: who is in the room hears what is said there, and who says it is told that it was sent.
+#[tokio::test]
+async fn app_server() {
+    let program = Program::start("app_server", &[]).await;
+    let (mut ann, mut bob) = (program.connect().await, program.connect().await);
+    for client in [&mut ann, &mut bob] {
+        client.ask("room.join", json!({"roomId": "lobby"}), "1").await;
+        let joined = client.event().await;
+        assert_eq!(
+            (&joined["e"], &joined["p"]),
+            (&json!("room.joined"), &json!({"roomId": "lobby"}))
+        );
+    }
+    ann.ask("chat.message", json!({"roomId": "lobby", "text": "hello"}), "2").await;
+    let heard = bob.event().await;
+    assert_eq!((&heard["e"], &heard["p"]["text"]), (&json!("chat.message"), &json!("hello")));
+    let sent = ann.event().await;
+    assert_eq!((&sent["e"], &sent["p"]), (&json!("chat.message.ack"), &json!({"status": "sent"})));
+}
+
 /// SV-08: an application behind hyper, whose own page is on the same port.
 #[tokio::test]
 async fn attached() {

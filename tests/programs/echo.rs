@@ -4,7 +4,6 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -12,6 +11,8 @@ use sockeye::handshake::HandshakeError;
 use sockeye::{CloseCode, Config, Connector, Error, Message, NetStream, WebSocket};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::support::programs::example;
 
 /// A test that waits longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,7 +25,7 @@ struct Echo {
 
 impl Echo {
     fn start(arguments: &[&str]) -> Self {
-        let process = Command::new(program()).args(arguments).stdout(Stdio::piped()).spawn();
+        let process = example("echo").args(arguments).stdout(Stdio::piped()).spawn();
         Self::announced(
             process.expect(
                 "the example is there: cargo test builds it, cargo test --test echo does not",
@@ -51,12 +52,6 @@ impl Drop for Echo {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// `cargo test` builds the examples beside the tests.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.parent().unwrap().parent().unwrap().join("examples/echo")
 }
 
 async fn next(socket: &mut WebSocket<NetStream>) -> Message {
@@ -125,7 +120,7 @@ async fn chat_crosses_threads() {
 fn a_bad_command_line_is_explained() {
     for arguments in [&["--nonsense", "1"][..], &["--port"], &["--port", "x"], &["--threads", "0"]]
     {
-        let output = Command::new(program()).args(arguments).output().unwrap();
+        let output = example("echo").args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("usage: echo"));
     }
@@ -135,7 +130,7 @@ fn a_bad_command_line_is_explained() {
 #[cfg(unix)]
 #[tokio::test]
 async fn running_out_of_descriptors_passes() {
-    let script = format!("ulimit -n 40; exec {:?} --port 0", program());
+    let script = format!("ulimit -n 40; exec {:?} --port 0", example("echo").get_program());
     let mut command = Command::new("sh");
     let process = command.args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
     let echo = Echo::announced(process);

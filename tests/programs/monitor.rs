@@ -15,15 +15,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::support::programs::example;
+
 /// A test that waits longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 fn command(arguments: &[&str]) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().unwrap().parent().unwrap().to_owned();
-    let mut command = Command::new(folder.join("examples/monitor"));
+    let mut command = example("monitor");
     command.args(arguments).env("SOCKEYE_SECRET", SECRET);
     command
 }

@@ -5,13 +5,15 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
 use sha1::{Digest, Sha1};
 use sockeye::{CloseCode, Message, MessageKind};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
+
+use crate::support::programs::example;
 
 /// A test that waits longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -27,7 +29,7 @@ impl Upload {
     fn start(name: &str, arguments: &[&str]) -> Self {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("upload-{name}"));
         let _ = fs::remove_dir_all(&dir);
-        let mut command = Command::new(program());
+        let mut command = example("stream_upload");
         command.args(["serve", "--port", "0"]).args(arguments).arg("--dir").arg(&dir);
         let process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut process = process.expect(
@@ -65,12 +67,6 @@ impl Drop for Upload {
     }
 }
 
-/// `cargo test` builds the examples beside the tests.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.parent().unwrap().parent().unwrap().join("examples/stream_upload")
-}
-
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at as u32).wrapping_mul(0x9e37_79b1).to_be_bytes()[0]).collect()
 }
@@ -82,7 +78,7 @@ fn line_of(bytes: &[u8]) -> String {
 }
 
 fn send(upload: &Upload, path: &Path) -> Output {
-    Command::new(program()).args(["send", &upload.url()]).arg(path).output().unwrap()
+    example("stream_upload").args(["send", &upload.url()]).arg(path).output().unwrap()
 }
 
 /// EX-07: 64 MiB arrive as they were, with progress and the right checksum; nothing is written over.
@@ -163,7 +159,7 @@ fn errors_are_told() {
     assert!(stderr.contains("1009"), "{stderr}");
     fs::remove_file(&path).unwrap();
     for arguments in [&["serve"][..], &["send", "ws://127.0.0.1:1/"], &["fetch"], &[]] {
-        let output = Command::new(program()).args(arguments).output().unwrap();
+        let output = example("stream_upload").args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("usage: stream_upload"));
     }

@@ -2,13 +2,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
+
+use crate::support::programs::example;
 
 /// A test that waits longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,7 +22,7 @@ struct End {
 
 impl End {
     fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(program());
+        let mut command = example("tunnel");
         command.arg(arguments[0]).args(["--port", "0"]).args(&arguments[1..]);
         let process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut process = process.expect(
@@ -58,12 +59,6 @@ impl Tunnel {
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.client.addr).await.unwrap()
     }
-}
-
-/// `cargo test` builds the examples beside the tests.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.parent().unwrap().parent().unwrap().join("examples/tunnel")
 }
 
 async fn within<F: Future>(future: F) -> F::Output {
@@ -187,7 +182,7 @@ fn refuses_a_bad_command_line() {
         &["server", "--to", "127.0.0.1:1", "--port", "many"],
         &[],
     ] {
-        let output = Command::new(program()).args(arguments).output().unwrap();
+        let output = example("tunnel").args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("usage: tunnel"));
     }
