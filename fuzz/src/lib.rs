@@ -12,6 +12,7 @@ pub mod decoder_cuts;
 pub mod deflate_params;
 pub mod deflate_small;
 pub mod envelope;
+pub mod extended_connect;
 pub mod forwarded;
 pub mod handshake_head;
 pub mod header;
@@ -24,6 +25,7 @@ pub mod proxy_protocol;
 pub mod socks;
 pub mod streaming;
 pub mod tokens_extensions;
+pub mod trace_context;
 pub mod url_duration;
 pub mod utf8;
 
@@ -37,7 +39,7 @@ mod wire_client;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Body); 20] = [
+pub const TARGETS: [(&str, Body); 22] = [
     ("header", header::run),
     ("decoder_cuts", decoder_cuts::run),
     ("handshake_head", handshake_head::run),
@@ -58,4 +60,6 @@ pub const TARGETS: [(&str, Body); 20] = [
     ("http_body", http_body::run),
     ("nats", nats::run),
     ("cluster", cluster::run),
+    ("trace_context", trace_context::run),
+    ("extended_connect", extended_connect::run),
 ];
