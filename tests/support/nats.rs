@@ -79,6 +79,41 @@ pub(crate) fn broker_at(address: SocketAddr) -> Nats {
     Nats::new(&format!("nats://{USER}:{PASSWORD}@{address}")).unwrap()
 }
 
+/// Asks past every client of ours, and what is answered.
+pub(crate) async fn ask(address: SocketAddr, subject: &str, payload: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let options = format!("{{\"verbose\":false,\"user\":\"{USER}\",\"pass\":\"{PASSWORD}\"}}");
+    let head =
+        format!("CONNECT {options}\r\nSUB answer 1\r\nPUB {subject} answer {}\r\n", payload.len());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(payload).await.unwrap();
+    stream.write_all(b"\r\n").await.unwrap();
+    let (mut said, mut buf) = (String::new(), [0; 4096]);
+    while !said.split_once("\r\nMSG answer ").is_some_and(|(_, rest)| rest.ends_with("}\r\n")) {
+        let len = within(stream.read(&mut buf)).await.unwrap();
+        said.push_str(&String::from_utf8_lossy(&buf[..len]));
+        assert!(len > 0 && !said.contains("-ERR"), "{said}");
+    }
+    said
+}
+
+/// A folder, until it is dropped.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let path = temporary("folder");
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// Publishes so many bytes that mean nothing, past every bus.
 pub(crate) async fn publish_bytes(address: SocketAddr, subject: &str, bytes: usize) {
     let mut stream = TcpStream::connect(address).await.unwrap();

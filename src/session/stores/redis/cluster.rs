@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use crate::pubsub::PubSubError;
 use crate::pubsub::redis::{Seeds, Slots, is_moved, of_cluster, slot_of};
+use crate::session::stores::made::Made;
 use crate::sync::{Arc, Mutex};
 
-use super::made::Made;
 use super::server::{Failed, Server};
 
 /// So long what was learned is believed of a node that does not answer: else each call would ask where it is.

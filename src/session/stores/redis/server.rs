@@ -5,8 +5,7 @@ use redis::{Cmd, ConnectionInfo, FromRedisValue, RedisError};
 
 use crate::pubsub::PubSubErrorKind;
 use crate::pubsub::redis::{connect, kind_of};
-
-use super::made::Made;
+use crate::session::stores::made::Made;
 
 pub(super) struct Server {
     pub(super) info: ConnectionInfo,

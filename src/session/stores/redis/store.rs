@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use crate::client::BoxFuture;
 use crate::pubsub::redis::{Redis, Seeds, info_of, kind_of};
-use crate::pubsub::{PubSubError, PubSubErrorKind};
 use crate::session::stores::error::{StoreError, StoreErrorKind};
+use crate::session::stores::fault::of;
 use crate::session::stores::session_store::{Put, Record, SessionStore, Wrote};
 use crate::sync::Arc;
 
@@ -198,20 +198,6 @@ impl SessionStore for RedisStore {
             script.command.arg(epoch);
             self.run::<u64>(script).await.map(drop)
         })
-    }
-}
-
-fn of(error: &PubSubError) -> StoreError {
-    let kind = match error.kind() {
-        PubSubErrorKind::Unreachable | PubSubErrorKind::Lost => StoreErrorKind::Unreachable,
-        PubSubErrorKind::Refused => StoreErrorKind::Refused,
-        PubSubErrorKind::Timeout => StoreErrorKind::Timeout,
-        PubSubErrorKind::Answer => StoreErrorKind::Answer,
-        PubSubErrorKind::Setting => StoreErrorKind::Setting,
-    };
-    match std::error::Error::source(error) {
-        Some(source) => StoreError::new(kind).with_source(source.to_string()),
-        None => StoreError::new(kind),
     }
 }
 
