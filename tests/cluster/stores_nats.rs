@@ -139,7 +139,10 @@ async fn by_42_a_record_of_somebody_else_by_nats() {
     let Some((server, _folder)) = server().await else { return };
     let store = store(&server);
     assert_eq!(store.get("a").await.unwrap(), None);
-    for poison in [&b""[..], b"{}", &[1; 16], &[2; 40]] {
+    // Of another format: what follows would make sense.
+    let newer: Vec<u8> =
+        [2; 1].into_iter().chain(1u64.to_be_bytes()).chain(60_000u64.to_be_bytes()).collect();
+    for poison in [&b""[..], b"{}", &[1; 16], &[1; 40], &newer] {
         forge(&server, "b", poison).await;
         let errors = [
             store.get("b").await.unwrap_err(),

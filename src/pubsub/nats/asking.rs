@@ -214,6 +214,7 @@ mod tests {
         let (gone, _) = waiting.begin().unwrap();
         assert_eq!([one.number, two.number, gone.number], [1, 2, 3]);
         drop(gone);
+        assert_eq!(waiting.0.lock().requests.len(), 2);
         for (channel, payload) in
             [("r.3", "3"), ("r.x", "x"), ("r.", ""), ("r.1", "1"), ("r.1", "again")]
         {
