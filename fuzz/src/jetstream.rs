@@ -202,7 +202,7 @@ fn read(headers: &[u8], payload: &[u8]) -> Expected {
     let Ok(value) = serde_json::from_slice::<Value>(payload) else { return Expected::Anything };
     let text = String::from_utf8_lossy(payload);
     let is_twice = |name: &&str| text.matches(&format!("\"{name}\"")).count() > 1;
-    if text.contains('\\') || NAMES.iter().any(|name| is_twice(name)) || !value.is_object() {
+    if text.contains('\\') || NAMES.iter().any(is_twice) || !value.is_object() {
         return Expected::Anything;
     }
     judge(&value).unwrap_or(wrong)
@@ -328,7 +328,9 @@ fn time_ms(text: &[u8]) -> Option<u64> {
     if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let of_years: u64 = (1970..year).map(|year| if is_leap(year) { 366 } else { 365 }).sum();
     let lengths = [31, if is_leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30];
     let of_months: u64 = lengths.iter().take(month as usize - 1).sum();

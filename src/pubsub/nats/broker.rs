@@ -93,6 +93,7 @@ impl Nats {
         self
     }
 
+    #[allow(dead_code, reason = "without feature `app` nobody asks")]
     pub(super) fn servers(&self) -> usize {
         self.servers.len()
     }
