@@ -28,8 +28,19 @@ const NOW_SECONDS: u64 = 1_767_225_600;
 const KEEP_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
 
 /// What concerns a store.
-const NAMES: [&str; 10] =
-    ["seq", "message", "config", "error", "hdrs", "data", "time", "err_code", "code", "max_age"];
+const NAMES: [&str; 11] = [
+    "seq",
+    "message",
+    "config",
+    "error",
+    "hdrs",
+    "data",
+    "time",
+    "err_code",
+    "code",
+    "max_age",
+    "num_replicas",
+];
 
 /// No turn takes longer.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -221,6 +232,7 @@ fn judge(value: &Value) -> Option<Expected> {
     number(value, "seq")?;
     let [message, config, error] = parts;
     number(config, "max_age")?;
+    number(config, "num_replicas")?;
     let of_error = (number(error, "err_code")?, number(error, "code")?);
     let found = if message.is_object() { Some(Message::read(message)?) } else { None };
     if error.is_object() {

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::stored::{by_42_survives_a_restart, by_42_survives_its_node};
 use crate::support::nats::{Fake, Folder, INFO, LOGIN, Server, ask, broker_at};
+use crate::support::programs::free_port;
 use crate::support::redis_cluster::until;
 use crate::support::server::within;
 use crate::support::stores::{conforms, put};
@@ -293,5 +294,92 @@ async fn by_42_one_nats_server_is_enough() {
     for _ in 0..3 {
         let store = NatsStore::new(Nats::new(&urls).unwrap()).deadline(MINUTE);
         assert_eq!(store.get("a").await.unwrap(), None);
+    }
+}
+
+/// Servers that are one cluster.
+async fn cluster() -> Option<Vec<(Server, Folder)>> {
+    let ports = [free_port(), free_port(), free_port()];
+    let routes = ports.map(|port| format!("\"nats://127.0.0.1:{port}\"")).join(", ");
+    let mut servers = Vec::new();
+    for port in ports {
+        let folder = Folder::new();
+        let settings = format!(
+            "server_name: n{port}\njetstream {{ store_dir: {:?} }}\n{LOGIN}\
+             cluster {{ name: c, listen: \"127.0.0.1:{port}\", routes: [{routes}] }}\n",
+            folder.0
+        );
+        servers.push((Server::start(&settings).await?, folder));
+    }
+    Some(servers)
+}
+
+/// BY-42: whichever servers of a cluster nodes are at, of those that want a session at the same time one has it.
+#[tokio::test]
+async fn by_42_a_cluster_of_nats_servers() {
+    let Some(servers) = cluster().await else { return };
+    let nodes: Vec<_> = servers.iter().map(|(server, _)| impatient(server)).collect();
+    for node in &nodes {
+        until("they have a leader", async || node.get("a").await.is_ok()).await;
+    }
+    one_has_it(&nodes).await;
+}
+
+/// Without a leader they answer nothing.
+fn impatient(server: &Server) -> NatsStore {
+    store(server).deadline(Duration::from_secs(5))
+}
+
+async fn one_has_it(nodes: &[NatsStore]) {
+    assert_eq!(nodes[0].put("a", put(0, 1, "one", MINUTE)).await.unwrap(), Wrote::Done);
+    for epoch in 1..50 {
+        let mut claims = JoinSet::new();
+        for (number, node) in nodes.iter().cloned().enumerate() {
+            claims.spawn(async move {
+                let claim = put(epoch, epoch + 1, &number.to_string(), MINUTE);
+                (number, node.put("a", claim).await.unwrap())
+            });
+        }
+        let wrote = within(claims.join_all()).await;
+        let mut winners = wrote.iter().filter(|(_, wrote)| *wrote == Wrote::Done);
+        let winner = winners.next().expect("one has it").0;
+        assert!(winners.next().is_none(), "{wrote:?}");
+        for node in nodes {
+            let record = node.get("a").await.unwrap().unwrap();
+            assert_eq!((record.epoch, record.bytes), (epoch + 1, winner.to_string().into()));
+        }
+    }
+}
+
+/// BY-42: with replicas all goes on when a server is killed, where the servers compare; those that do not are refused, also with
+/// a bucket that is there.
+#[tokio::test]
+async fn by_42_replicas_of_nats() {
+    let Some(mut servers) = cluster().await else { return };
+    let nodes: Vec<_> = servers.iter().map(|(server, _)| impatient(server).replicas(3)).collect();
+    let is_old = servers[0].0.is_older_than((2, 11)).await;
+    if is_old {
+        let is_refused = async || kind(&nodes[0]).await == Some(StoreErrorKind::Setting);
+        until("they have a leader, and it is refused", is_refused).await;
+        let config = br#"{"name":"KV_there","subjects":["$KV.there.>"],"num_replicas":3}"#;
+        let create =
+            async || ask(servers[0].0.address(), "$JS.API.STREAM.CREATE.KV_there", config).await;
+        until("it is there", async || create().await.contains("num_replicas\":3")).await;
+        let there = nodes[1].clone().replicas(1).bucket("there").unwrap();
+        let error = there.put("a", put(0, 1, "", MINUTE)).await.unwrap_err();
+        assert!(format!("{error:?}").contains("2.11"), "{error:?}");
+        let answer =
+            ask(servers[0].0.address(), "$JS.API.STREAM.INFO.KV_sockeye-sessions", b"").await;
+        assert!(answer.contains("stream not found"), "{answer}");
+        return;
+    }
+    for node in &nodes {
+        until("they have a leader", async || node.get("a").await.is_ok()).await;
+    }
+    one_has_it(&nodes).await;
+    servers[0].0.program.kill();
+    for node in &nodes[1..] {
+        let put = async || node.put("a", put(50, 50, "x", MINUTE)).await;
+        until("it goes on", async || put().await.is_ok_and(|wrote| wrote == Wrote::Done)).await;
     }
 }

@@ -61,6 +61,14 @@ impl Server {
         broker_at(self.address())
     }
 
+    /// By the first two numbers of its version.
+    pub(crate) async fn is_older_than(&self, version: (u16, u16)) -> bool {
+        let info = self.info().await;
+        let (_, rest) = info.split_once("\"version\":\"").expect("it says its version");
+        let mut numbers = rest.split('.').map(|number| number.parse::<u16>().unwrap());
+        (numbers.next().unwrap(), numbers.next().unwrap()) < version
+    }
+
     async fn info(&self) -> String {
         let mut buf = [0; 1024];
         let mut stream = TcpStream::connect(self.address()).await.unwrap();

@@ -13,7 +13,7 @@ use crate::sync::{Arc, Mutex};
 
 use super::broker::Nats;
 use super::fault::Fault;
-use super::parser::Heard;
+use super::parser::{Heard, Info};
 use super::task::Listener;
 use super::wire::Wire;
 
@@ -26,7 +26,7 @@ pub(crate) struct Asking {
     /// What stands before the number of a request.
     inbox: String,
     places: Semaphore,
-    payload_bytes_max: usize,
+    info: Info,
 }
 
 /// What was answered.
@@ -80,15 +80,15 @@ impl Asking {
         let no_random = |_| PubSubError::new(PubSubErrorKind::Setting).with_source("no random");
         getrandom::fill(&mut random).map_err(no_random)?;
         let inbox = format!("_INBOX.{}.", URL_SAFE_NO_PAD.encode(random));
-        let (wire, payload_bytes_max) = nats.open(Waiting::default()).await?;
+        let (wire, info) = nats.open(Waiting::default()).await?;
         let subscribing = format!("SUB {inbox}* 1\r\n").into_bytes();
         wire.ask(subscribing).await.map_err(Fault::of_connecting)?;
-        Ok(Self { wire, inbox, places: Semaphore::new(REQUESTS_MAX), payload_bytes_max })
+        Ok(Self { wire, inbox, places: Semaphore::new(REQUESTS_MAX), info })
     }
 
-    /// The longest request, its headers included, in bytes.
-    pub(crate) const fn payload_bytes_max(&self) -> usize {
-        self.payload_bytes_max
+    /// Who is asked. The longest message is that of a request with its headers.
+    pub(crate) const fn info(&self) -> &Info {
+        &self.info
     }
 
     /// Nothing more comes of it.

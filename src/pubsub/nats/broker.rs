@@ -98,11 +98,11 @@ impl Nats {
         self.servers.len()
     }
 
-    /// A connection to the next server, and the longest message that it takes.
+    /// A connection to the next server, and what that says of itself.
     pub(super) async fn open<L: Listener>(
         &self,
         listener: L,
-    ) -> Result<(Wire<L>, usize), PubSubError> {
+    ) -> Result<(Wire<L>, Info), PubSubError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.servers.len();
         let server = &self.servers[turn];
 
@@ -126,7 +126,7 @@ impl Nats {
         let login = server.login.as_ref().or(self.login.as_ref());
         let introduction = introduction::<L>(login, is_tls);
         wire.ask(introduction).await.map_err(Fault::of_connecting)?;
-        Ok((wire, info.message_bytes_max))
+        Ok((wire, info))
     }
 
     async fn reach(&self, server: &Server) -> std::io::Result<NetStream> {
@@ -156,8 +156,8 @@ impl Nats {
 impl Broker for Nats {
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn PubSub>, PubSubError>> {
         Box::pin(async {
-            let (wire, bytes_max) = self.open(Inbox::new(CONNECTION_LIMITS)).await?;
-            Ok(Box::new(Line::new(wire, bytes_max)) as Box<dyn PubSub>)
+            let (wire, info) = self.open(Inbox::new(CONNECTION_LIMITS)).await?;
+            Ok(Box::new(Line::new(wire, info.message_bytes_max)) as Box<dyn PubSub>)
         })
     }
 }

@@ -42,8 +42,10 @@ pub(super) struct Heard {
 
 /// What a server says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Info {
-    pub(super) message_bytes_max: usize,
+pub(crate) struct Info {
+    /// Its first two numbers; 0 where it does not say.
+    pub(crate) version: (u16, u16),
+    pub(crate) message_bytes_max: usize,
     pub(super) has_tls: bool,
     pub(super) needs_tls: bool,
     pub(super) has_headers: bool,
@@ -214,7 +216,11 @@ impl Info {
         let max = info.get("max_payload").and_then(Value::as_u64);
         let max = max.and_then(|max| usize::try_from(max).ok());
         let needs_tls = is("tls_required");
+        let version = info.get("version").and_then(Value::as_str).unwrap_or_default();
+        let mut numbers = version.split('.').map(|number| number.parse().unwrap_or_default());
+        let mut number = || numbers.next().unwrap_or_default();
         Ok(Self {
+            version: (number(), number()),
             message_bytes_max: max.unwrap_or(usize::MAX),
             has_tls: needs_tls || is("tls_available"),
             needs_tls,
@@ -258,11 +264,12 @@ mod tests {
     /// BY-41: what a server says is the same however it is cut; of headers only the status is told.
     #[test]
     fn every_cut_reads_the_same() {
-        let bytes = b"INFO {\"max_payload\":1000,\"tls_available\":true,\"ldm\":true} \r\n+OK\r\n\
+        let bytes = b"INFO {\"version\":\"2.9.10-x\",\"max_payload\":1000,\"tls_available\":true,\"ldm\":true} \r\n+OK\r\n\
             MSG a.b 1 5\r\nhello\r\nmsg\ta  2 \t reply  0\r\n\r\nHMSG c 3 12 14\r\nNATS/1.0\r\n\r\nhi\r\n\
             HMSG c 3 r 2 2\r\nxx\r\nHMSG e 3 16 16\r\nNATS/1.0 503\r\n\r\n\r\nPING\r\npong\r\n\
             MSG d 4 2\r\n\r\n\r\n";
         let info = Info {
+            version: (2, 9),
             message_bytes_max: 1000,
             has_tls: true,
             needs_tls: false,

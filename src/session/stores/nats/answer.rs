@@ -21,7 +21,7 @@ pub(super) struct Answer<'a> {
     pub(super) seq: u64,
     #[serde(borrow)]
     message: Option<RawMessage<'a>>,
-    config: Option<RawConfig>,
+    pub(super) config: Option<Config>,
     error: Option<RawError>,
 }
 
@@ -35,11 +35,14 @@ struct RawMessage<'a> {
     time: Cow<'a, str>,
 }
 
+/// Of a bucket.
 #[derive(Deserialize)]
-struct RawConfig {
+pub(super) struct Config {
     /// Nanoseconds; 0: forever.
     #[serde(default)]
     max_age: u64,
+    #[serde(default)]
+    pub(super) num_replicas: usize,
 }
 
 #[derive(Deserialize)]
@@ -97,11 +100,12 @@ impl<'a> Answer<'a> {
         let value = (!is_gone).then(|| data.into());
         (seq > 0).then_some(Stored { sequence: seq, since, value })
     }
+}
 
+impl Config {
     /// How long the bucket keeps anything; `None`: for as long as one likes.
-    pub(super) fn keeps_for(&self) -> Option<Option<Duration>> {
-        let max_age = self.config.as_ref()?.max_age;
-        Some((max_age > 0).then(|| Duration::from_nanos(max_age)))
+    pub(super) fn keeps_for(&self) -> Option<Duration> {
+        (self.max_age > 0).then(|| Duration::from_nanos(self.max_age))
     }
 }
 

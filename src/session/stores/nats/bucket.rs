@@ -28,6 +28,9 @@ const CLOCK: &str = "=clock";
 /// How long the server looks for messages that came twice, which it is not told of here; it may not be longer than records are kept.
 const DUPLICATES_MAX: Duration = Duration::from_secs(120);
 
+/// Servers before this one let two that write at the same time both do it where a bucket has replicas.
+const REPLICAS_SINCE: (u16, u16) = (2, 11);
+
 /// Which bucket it is, and what it is made with if it is not there.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -71,7 +74,7 @@ impl Bucket {
 
     /// The longest record that the server takes, in bytes.
     pub(super) const fn record_bytes_max(&self) -> usize {
-        self.asking.payload_bytes_max().saturating_sub(AROUND_BYTES)
+        self.asking.info().message_bytes_max.saturating_sub(AROUND_BYTES)
     }
 
     /// What is under a name, and the bytes of the record if it is one. What is over may be there still.
@@ -126,15 +129,28 @@ impl Bucket {
     /// How long it keeps anything. A node that makes it at the same time may have other settings.
     async fn find(&self) -> Result<Option<Duration>, Refusal> {
         let known = match self.manage("STREAM.INFO", b"").await {
-            Err(Refusal::NoBucket) => match self.create().await {
-                Err(Refusal::OtherBucket) => self.manage("STREAM.INFO", b"").await,
-                created => created,
-            },
+            Err(Refusal::NoBucket) => {
+                self.check_replicas(self.settings.replicas)?;
+                match self.create().await {
+                    Err(Refusal::OtherBucket) => self.manage("STREAM.INFO", b"").await,
+                    created => created,
+                }
+            }
             known => known,
         };
         let answer = known?;
-        let keeps_for = Answer::read(&answer)?.keeps_for();
-        keeps_for.ok_or_else(|| Refusal::failed(StoreErrorKind::Answer, "no bucket"))
+        let config = Answer::read(&answer)?.config;
+        let config = config.ok_or(Refusal::failed(StoreErrorKind::Answer, "no bucket"))?;
+        self.check_replicas(config.num_replicas)?;
+        Ok(config.keeps_for())
+    }
+
+    fn check_replicas(&self, replicas: usize) -> Result<(), Refusal> {
+        if replicas > 1 && self.asking.info().version < REPLICAS_SINCE {
+            let why = "a bucket with replicas needs servers from 2.11 on";
+            return Err(Refusal::failed(StoreErrorKind::Setting, why));
+        }
+        Ok(())
     }
 
     async fn create(&self) -> Result<nats::Answer, Refusal> {

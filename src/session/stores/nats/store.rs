@@ -49,7 +49,7 @@ const NAME_BYTES_MAX: usize = 64;
 /// the bucket is not there; and to subscribe to `_INBOX.>`.
 ///
 /// **What JetStream loses is lost**: a server by itself has its files flushed by the system, and an epoch may go back with a machine
-/// that loses its power. [`replicas`](Self::replicas) of a cluster are three machines.
+/// that loses its power. In a cluster of servers a bucket is on one of them, or on several with [`replicas`](Self::replicas).
 ///
 /// ```no_run
 /// use sockeye::app::App;
@@ -107,7 +107,9 @@ impl NatsStore {
         Ok(self.renewed())
     }
 
-    /// On how many servers of a cluster a bucket is that is made (default 1; 1, 3 or 5 make sense).
+    /// On how many servers of a cluster a bucket is that is made (default 1; 1, 3 or 5 make sense). More than one is for servers
+    /// from 2.11 on: earlier ones let two nodes that want a session at the same time both have it then. A bucket with replicas on
+    /// one of these is [`StoreErrorKind::Setting`].
     #[must_use]
     pub fn replicas(mut self, replicas: usize) -> Self {
         self.settings.replicas = replicas;
