@@ -28,7 +28,7 @@ const NOW_SECONDS: u64 = 1_767_225_600;
 const KEEP_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
 
 /// What concerns a store.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "seq",
     "message",
     "config",
@@ -40,6 +40,7 @@ const NAMES: [&str; 11] = [
     "code",
     "max_age",
     "num_replicas",
+    "max_msg_size",
 ];
 
 /// No turn takes longer.
@@ -233,6 +234,9 @@ fn judge(value: &Value) -> Option<Expected> {
     let [message, config, error] = parts;
     number(config, "max_age")?;
     number(config, "num_replicas")?;
+    if config.get("max_msg_size").is_some_and(|size| !size.is_i64()) {
+        return None;
+    }
     let of_error = (number(error, "err_code")?, number(error, "code")?);
     let found = if message.is_object() { Some(Message::read(message)?) } else { None };
     if error.is_object() {

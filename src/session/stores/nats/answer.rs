@@ -43,6 +43,9 @@ pub(super) struct Config {
     max_age: u64,
     #[serde(default)]
     pub(super) num_replicas: usize,
+    /// Bytes; -1: as many as the server takes.
+    #[serde(default)]
+    max_msg_size: i64,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +109,11 @@ impl Config {
     /// How long the bucket keeps anything; `None`: for as long as one likes.
     pub(super) fn keeps_for(&self) -> Option<Duration> {
         (self.max_age > 0).then(|| Duration::from_nanos(self.max_age))
+    }
+
+    /// The longest message of the bucket, its headers included; `None`: as the server.
+    pub(super) fn message_bytes_max(&self) -> Option<usize> {
+        usize::try_from(self.max_msg_size).ok().filter(|max| *max > 0)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::session::stores::fault::of;
 use crate::session::stores::session_store::Put;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
-use super::answer::{Answer, Refusal, Stored};
+use super::answer::{Answer, Config, Refusal, Stored};
 use super::clock::Clock;
 use super::record::{AROUND_BYTES, decode, encode, kept_for};
 use super::seen::{Seen, Trace};
@@ -44,6 +44,8 @@ pub(super) struct Bucket {
     settings: Settings,
     /// `None`: for as long as one likes.
     keeps_for: Option<Duration>,
+    /// Their headers included.
+    message_bytes_max: usize,
     clock: Mutex<Clock>,
     seen: Mutex<Seen>,
     /// It was there.
@@ -54,15 +56,20 @@ impl Bucket {
     /// Connects, and makes the bucket if it is not there. Whoever asks has a deadline.
     pub(super) async fn open(nats: &Nats, settings: &Settings) -> Result<Self, StoreError> {
         let asking = nats.asking().await.map_err(|error| of(&error))?;
+        let message_bytes_max = asking.info().message_bytes_max;
         let mut bucket = Self {
             asking,
             settings: settings.clone(),
             keeps_for: None,
+            message_bytes_max,
             clock: Mutex::new(Clock::told(Duration::ZERO)),
             seen: Mutex::default(),
             is_gone: AtomicBool::new(false),
         };
-        bucket.keeps_for = bucket.find().await.map_err(Refusal::into_error)?;
+        let config = bucket.find().await.map_err(Refusal::into_error)?;
+        bucket.keeps_for = config.keeps_for();
+        let of_bucket = config.message_bytes_max().unwrap_or(message_bytes_max);
+        bucket.message_bytes_max = of_bucket.min(message_bytes_max);
         bucket.ask_time().await?;
         Ok(bucket)
     }
@@ -72,9 +79,9 @@ impl Bucket {
         !self.asking.has_ended() && !self.is_gone.load(Ordering::Relaxed)
     }
 
-    /// The longest record that the server takes, in bytes.
+    /// The longest record that the server takes for this bucket, in bytes.
     pub(super) const fn record_bytes_max(&self) -> usize {
-        self.asking.info().message_bytes_max.saturating_sub(AROUND_BYTES)
+        self.message_bytes_max.saturating_sub(AROUND_BYTES)
     }
 
     /// What is under a name, and the bytes of the record if it is one. What is over may be there still.
@@ -103,7 +110,7 @@ impl Bucket {
     pub(super) async fn put(&self, id: &str, sequence: u64, put: &Put) -> Result<bool, StoreError> {
         let error = |kind, source: &'static str| Err(StoreError::new(kind).with_source(source));
         if put.bytes.len() > self.record_bytes_max() {
-            return error(StoreErrorKind::Full, "longer than the server's max_payload");
+            return error(StoreErrorKind::Full, "longer than the server takes");
         }
         let keep_for = kept_for(put.keep_for);
         if self.keeps_for.is_some_and(|keeps_for| keep_for > keeps_for) {
@@ -126,8 +133,8 @@ impl Bucket {
         Ok(self.publish(&escape(id), &headers, b"").await?.is_some())
     }
 
-    /// How long it keeps anything. A node that makes it at the same time may have other settings.
-    async fn find(&self) -> Result<Option<Duration>, Refusal> {
+    /// What it is like, made now if it is not there. A node that makes it at the same time may have other settings.
+    async fn find(&self) -> Result<Config, Refusal> {
         let known = match self.manage("STREAM.INFO", b"").await {
             Err(Refusal::NoBucket) => {
                 self.check_replicas(self.settings.replicas)?;
@@ -142,7 +149,7 @@ impl Bucket {
         let config = Answer::read(&answer)?.config;
         let config = config.ok_or(Refusal::failed(StoreErrorKind::Answer, "no bucket"))?;
         self.check_replicas(config.num_replicas)?;
-        Ok(config.keeps_for())
+        Ok(config)
     }
 
     fn check_replicas(&self, replicas: usize) -> Result<(), Refusal> {

@@ -37,7 +37,7 @@ const NAME_BYTES_MAX: usize = 64;
 /// [`deadline`](Self::deadline). What was written or read last is remembered, up to 65,536 records with about 100 bytes each:
 /// who writes one again needs one answer, otherwise two.
 ///
-/// **A record is no longer than the server's `max_payload`** less 256 bytes: of longer sessions the oldest messages are left out
+/// **A record is no longer than the server's `max_payload`**, or the bucket's messages, less 256 bytes: of longer sessions the oldest messages are left out
 /// ([`record_bytes_max`](SessionStore::record_bytes_max)).
 ///
 /// **Time** is the server's, which it notes with each record: nodes' clocks need not be right. Who reads does not see what is over;

@@ -97,7 +97,7 @@ impl RedisStore {
     /// The nodes of a cluster at these URLs, with commas between them: one is enough to find the others by, and several are for
     /// when it is away. Nothing is connected yet.
     ///
-    /// The user may need `CLUSTER SLOTS`, `EVAL`, and what the scripts do to hashes with the prefix.
+    /// The user may need `CLUSTER SLOTS`, `ASKING`, `EVAL`, and what the scripts do to hashes with the prefix.
     ///
     /// # Errors
     /// [`StoreErrorKind::Setting`] for what are no such URLs, or cannot be of a cluster: a Unix socket, or another database
