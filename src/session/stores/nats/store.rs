@@ -35,7 +35,7 @@ const NAME_BYTES_MAX: usize = 64;
 /// One connection does all, with up to 64 calls at a time; where it is lost the next call makes another, to the next server. While none
 /// is there calls fail at once between the attempts, which are up to 2 s apart. No call takes longer than
 /// [`deadline`](Self::deadline). What was written or read last is remembered, up to 65,536 records with about 100 bytes each:
-/// who writes one again needs one answer, otherwise two.
+/// who writes one again, or the first, needs one answer, otherwise two.
 ///
 /// **A record is no longer than the server's `max_payload`**, or the bucket's messages, less 256 bytes: of longer sessions the oldest messages are left out
 /// ([`record_bytes_max`](SessionStore::record_bytes_max)).
@@ -173,9 +173,14 @@ struct Found {
     is_new: bool,
 }
 
-/// What is known where nothing was tried yet, or what is there.
-async fn find(bucket: &Bucket, id: &str, is_first: bool) -> Result<Found, StoreError> {
-    let known = bucket.take_known(id).filter(|_| is_first);
+/// What is known, or thought, where nothing was tried yet; then what is there.
+async fn find(
+    bucket: &Bucket,
+    id: &str,
+    is_first: bool,
+    thought: Option<Trace>,
+) -> Result<Found, StoreError> {
+    let known = bucket.take_known(id).or(thought).filter(|_| is_first);
     match known {
         Some(trace) => Ok(Found { trace, is_new: false }),
         None => Ok(Found { trace: bucket.read(id).await?.0, is_new: true }),
@@ -184,8 +189,10 @@ async fn find(bucket: &Bucket, id: &str, is_first: bool) -> Result<Found, StoreE
 
 async fn put(bucket: &Bucket, id: &str, put: &Put) -> Result<Wrote, StoreError> {
     let mut is_first = true;
+    // Mostly it is a session that begins, and there has never been anything.
+    let thought = (put.expected == 0).then(|| Trace::nothing(0));
     loop {
-        let Found { trace, is_new } = find(bucket, id, is_first).await?;
+        let Found { trace, is_new } = find(bucket, id, is_first, thought).await?;
         is_first = false;
         let epoch = trace.epoch_now();
         if epoch == put.expected {
@@ -201,7 +208,7 @@ async fn put(bucket: &Bucket, id: &str, put: &Put) -> Result<Wrote, StoreError> 
 async fn remove(bucket: &Bucket, id: &str, epoch: u64) -> Result<(), StoreError> {
     let mut is_first = true;
     loop {
-        let Found { trace, is_new } = find(bucket, id, is_first).await?;
+        let Found { trace, is_new } = find(bucket, id, is_first, None).await?;
         is_first = false;
         if trace.epoch_now() == epoch {
             if bucket.purge(id, trace.sequence).await? {
