@@ -1,11 +1,12 @@
 //! What it costs to go on with a session: on its own node, on another that asks the first, and from the store.
 //!
-//! `cargo bench --bench moves --features app,redis`
+//! `cargo bench --bench moves --features app,redis,nats`
 //!
-//! Client and nodes are one process with one thread, and `redis-server` is another: a time is that of the whole way, from the
-//! first byte of the new connection to the answer that the session is there again.
+//! Client and nodes are one process with one thread, and `redis-server` and `nats-server` are others: a time is that of the whole
+//! way, from the first byte of the new connection to the answer that the session is there again.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,9 @@ use serde_json::{Value, json};
 use sockeye::app::{App, Running};
 use sockeye::hub::cluster::ClusterConfig;
 use sockeye::hub::{Hub, Shutdown};
+use sockeye::pubsub::nats::Nats;
 use sockeye::pubsub::redis::Redis;
-use sockeye::session::stores::{Put, RedisStore, SessionStore as _, Wrote};
+use sockeye::session::stores::{NatsStore, Put, RedisStore, SessionStore, Wrote};
 use sockeye::{Connector, NetStream, WebSocket};
 use tokio::task::JoinSet;
 
@@ -35,13 +37,26 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A server of its own, until it is dropped.
 struct Server {
     child: Child,
-    url: String,
+    address: String,
+    /// What it writes, if anything.
+    data: PathBuf,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.data);
+    }
+}
+
+impl Server {
+    fn redis(&self) -> Result<RedisStore, Failure> {
+        Ok(RedisStore::new(&format!("redis://{}", self.address))?)
+    }
+
+    fn nats(&self) -> Result<NatsStore, Failure> {
+        Ok(NatsStore::new(Nats::new(&self.address)?))
     }
 }
 
@@ -58,43 +73,57 @@ fn main() -> ExitCode {
 }
 
 async fn measure() -> Result<(), Failure> {
-    let Some(server) = start().await? else {
-        eprintln!("NOT MEASURED: redis-server is not installed");
-        return Ok(());
-    };
-    println!("resume, {SESSIONS} sessions one after the other: median, 99 %");
-    let [one, two] = [node(&server, true).await?, node(&server, true).await?];
-    while one.hub().metrics().cluster.is_none_or(|cluster| cluster.nodes == 0) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    let redis = start("redis-server").await?;
+    if let Some(server) = &redis {
+        println!("resume, {SESSIONS} sessions one after the other: median, 99 %");
+        let broker = Some(Redis::new(&format!("redis://{}", server.address))?);
+        let (one, two) = (server.redis()?, server.redis()?);
+        let [one, two] = [node(broker.clone(), one).await?, node(broker, two).await?];
+        while one.hub().metrics().cluster.is_none_or(|cluster| cluster.nodes == 0) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        resume("on its own node", &one, &one).await?;
+        resume("on another node", &one, &two).await?;
+        end(one).await?;
+        end(two).await?;
+        from_the_store("from the store, Redis", server.redis()?, server.redis()?).await?;
     }
-    resume("on its own node", &one, &one).await?;
-    resume("on another node", &one, &two).await?;
-    end(one).await?;
-    end(two).await?;
-    // They know nothing of each other: the second finds the session as if the first were gone.
-    let [one, two] = [node(&server, false).await?, node(&server, false).await?];
-    resume("from the store", &one, &two).await?;
-    end(one).await?;
-    end(two).await?;
-    store(&server).await
+    let nats = start("nats-server").await?;
+    if let Some(server) = &nats {
+        from_the_store("from the store, NATS", server.nats()?, server.nats()?).await?;
+    }
+    println!("store, {RECORDS} records of {RECORD_BYTES} bytes, {CALLS} calls at a time: a second");
+    if let Some(server) = &redis {
+        store("Redis", server.redis()?).await?;
+    }
+    if let Some(server) = &nats {
+        store("NATS", server.nats()?).await?;
+    }
+    Ok(())
 }
 
 /// `None`: it is not installed.
-async fn start() -> Result<Option<Server>, Failure> {
+async fn start(program: &str) -> Result<Option<Server>, Failure> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let port = TcpListener::bind(any)?.local_addr()?.port().to_string();
-    let mut command = Command::new("redis-server");
-    command.args(["--bind", "127.0.0.1", "--port", &port, "--save", ""]);
+    let data = std::env::temp_dir().join(format!("sockeye-moves-{port}"));
+    let mut command = Command::new(program);
+    match program {
+        "redis-server" => command.args(["--bind", "127.0.0.1", "--port", &port, "--save", ""]),
+        _ => command.args(["-a", "127.0.0.1", "-p", &port, "-js", "-sd"]).arg(&data),
+    };
     command.current_dir(std::env::temp_dir());
-    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let child = match command.spawn() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("NOT MEASURED: {program} is not installed");
+            return Ok(None);
+        }
         child => child?,
     };
-    let address = format!("127.0.0.1:{port}");
-    let server = Server { child, url: format!("redis://{address}") };
+    let server = Server { child, address: format!("127.0.0.1:{port}"), data };
     let listens = async {
-        while tokio::net::TcpStream::connect(&address).await.is_err() {
+        while tokio::net::TcpStream::connect(&server.address).await.is_err() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -103,14 +132,21 @@ async fn start() -> Result<Option<Server>, Failure> {
 }
 
 /// A node that writes its sessions down; alone, or one that others know of.
-async fn node(server: &Server, is_in_cluster: bool) -> Result<Running, Failure> {
+async fn node(broker: Option<Redis>, store: impl SessionStore) -> Result<Running, Failure> {
     let mut hub = Hub::builder();
-    if is_in_cluster {
-        hub = hub.cluster(Redis::new(&server.url)?, ClusterConfig::default());
+    if let Some(broker) = broker {
+        hub = hub.cluster(broker, ClusterConfig::default());
     }
-    let store = RedisStore::new(&server.url)?;
     let app = App::new().host("127.0.0.1").port(0).hub(hub).session_store(store);
     Ok(app.start().await?)
+}
+
+/// Two nodes that know nothing of each other: the second finds the sessions as if the first were gone.
+async fn from_the_store<S: SessionStore>(what: &str, one: S, two: S) -> Result<(), Failure> {
+    let [one, two] = [node(None, one).await?, node(None, two).await?];
+    resume(what, &one, &two).await?;
+    end(one).await?;
+    end(two).await
 }
 
 async fn end(node: Running) -> Result<(), Failure> {
@@ -171,9 +207,7 @@ async fn resume(what: &str, from: &Running, to: &Running) -> Result<(), Failure>
 }
 
 /// Calls a second, and how long one takes where there are others.
-async fn store(server: &Server) -> Result<(), Failure> {
-    println!("store, {RECORDS} records of {RECORD_BYTES} bytes, {CALLS} calls at a time: a second");
-    let store = RedisStore::new(&server.url)?;
+async fn store(name: &str, store: impl SessionStore + Clone) -> Result<(), Failure> {
     let bytes = Bytes::from(vec![b'x'; RECORD_BYTES]);
     for what in ["put", "put again", "get"] {
         let began = Instant::now();
@@ -200,7 +234,7 @@ async fn store(server: &Server) -> Result<(), Failure> {
         while let Some(ended) = calls.join_next().await {
             ended??;
         }
-        println!("| {what} | {:.0} |", RECORDS as f64 / began.elapsed().as_secs_f64());
+        println!("| {name}, {what} | {:.0} |", RECORDS as f64 / began.elapsed().as_secs_f64());
     }
     Ok(())
 }

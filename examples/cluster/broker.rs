@@ -3,6 +3,7 @@
 use std::env::var;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::Stdio;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use sockeye::app::App;
 use sockeye::pubsub::nats::Nats;
 use sockeye::pubsub::redis::{Redis, RedisCluster};
-use sockeye::session::stores::RedisStore;
+use sockeye::session::stores::{NatsStore, RedisStore};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -62,7 +63,8 @@ impl Broker {
         }
     }
 
-    /// The application as a node. Redis has its sessions as well, so that they survive a node that is killed.
+    /// The application as a node. The broker has its sessions as well, so that they survive a node that is killed: NATS with
+    /// JetStream, and without it they end with their node.
     pub(crate) fn join(&self, app: App) -> Result<App, Box<dyn std::error::Error>> {
         Ok(match self.variable {
             "REDIS_URL" => {
@@ -73,7 +75,11 @@ impl Broker {
                 let store = RedisStore::cluster(&self.url)?.prefix("sockeye:cluster:");
                 app.pubsub(RedisCluster::new(&self.url)?).session_store(store)
             }
-            _ => app.pubsub(Nats::new(&self.url)?),
+            _ => {
+                let nats = Nats::new(&self.url)?;
+                let store = NatsStore::new(nats.clone()).bucket("sockeye-cluster")?;
+                app.pubsub(nats).session_store(store)
+            }
         })
     }
 }
@@ -112,16 +118,17 @@ impl Program {
         }
     }
 
-    /// Without data on the disk. `None`: it is not installed.
-    fn start(self, port: u16) -> io::Result<Option<Child>> {
+    /// Nothing that it writes outlives it. `None`: it is not installed.
+    fn start(self, port: u16, data: &Path) -> io::Result<Option<Child>> {
         let port = port.to_string();
         let args: &[&str] = match self {
             Self::Redis => &["--bind", "127.0.0.1", "--port", &port, "--save", ""],
-            Self::Nats => &["-a", "127.0.0.1", "-p", &port],
+            Self::Nats => &["-a", "127.0.0.1", "-p", &port, "-js", "-sd"],
         };
         for folder in FOLDERS {
             let mut command = Command::new(format!("{folder}{}", self.name()));
-            command.args(args).current_dir(std::env::temp_dir()).kill_on_drop(true);
+            command.args(args).args((self == Self::Nats).then_some(data));
+            command.current_dir(std::env::temp_dir()).kill_on_drop(true);
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             match command.spawn() {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -142,7 +149,15 @@ impl FromStr for Program {
 
 /// Starts a broker and ends it with this process, whose end its parent's is.
 pub(crate) async fn run(program: Program, port: u16) -> Ended {
-    let Some(mut child) = program.start(port)? else {
+    let data = std::env::temp_dir().join(format!("sockeye-cluster-{}", std::process::id()));
+    let ended = run_on(program, port, &data).await;
+    // It may never have written anything.
+    let _ = std::fs::remove_dir_all(&data);
+    ended
+}
+
+async fn run_on(program: Program, port: u16, data: &Path) -> Ended {
+    let Some(mut child) = program.start(port, data)? else {
         // The parent reads it: see `fleet`.
         println!("{} is not installed", program.name());
         return Ok(());

@@ -13,7 +13,7 @@ usage: cluster [OPTIONS]                the whole: a broker and nodes, until Ctr
   --nodes N                   how many, 2 to 9 (default 3)
   --port PORT                 of the first node, the others have the next ones; 0 picks free ones (default 8081)
   --start redis | nats        which broker is started (default: the first of the two that is there)
-  --redis URL | --nats URL    one that is there: nothing is started
+  --redis URL | --nats URL    one that is there: nothing is started; with JetStream, NATS has the sessions as Redis has
   --redis-cluster URL[,URL]   the same of a Redis Cluster, by some of its nodes
   --away SECONDS              how long a place is kept for who has lost the network (default 60)
 

@@ -31,6 +31,7 @@ pub mod utf8;
 
 mod deflate_check;
 mod http_check;
+mod jetstream;
 mod source;
 mod wire;
 mod wire_client;

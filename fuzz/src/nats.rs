@@ -1,5 +1,5 @@
 //! NATS servers that say anything: the messages and the end are those that another reader finds, whatever the cuts, and
-//! the server is told no more than its turn is.
+//! the server is told no more than its turn is. Or they answer anything to who asks for a record.
 
 use std::io;
 
@@ -13,10 +13,14 @@ use tokio::runtime::{Builder, Runtime};
 use super::source::Source;
 use super::wire_client::{OnePeer, Peer};
 
-/// A byte that says whether the server begins as it should, a byte of cuts; then what it says.
+/// A byte that says whether the server begins as it should, or [answers](super::jetstream), a byte of cuts; then what it says.
 pub fn run(data: &[u8]) {
     let mut source = Source::new(data);
-    let (choice, seed) = (source.byte(), source.byte());
+    let choice = source.byte();
+    if choice & 2 == 2 {
+        return super::jetstream::run(source);
+    }
+    let seed = source.byte();
     let mut said = Vec::new();
     if choice & 1 == 1 {
         said.extend_from_slice(b"INFO {\"max_payload\":64}\r\nPONG\r\n");

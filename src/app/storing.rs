@@ -180,7 +180,8 @@ impl Storing {
     /// The record as it is written: of what is too long the oldest messages are left out.
     pub(super) fn encode(&self, mut record: SessionRecord) -> Bytes {
         let mut bytes = record.encode();
-        let mut over = bytes.len().saturating_sub(self.config.record_bytes_max);
+        let bytes_max = self.config.record_bytes_max.min(self.store.record_bytes_max());
+        let mut over = bytes.len().saturating_sub(bytes_max);
         if over > 0 {
             let mut count = 0;
             for message in &record.state.messages {

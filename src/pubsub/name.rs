@@ -18,7 +18,7 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 ///
 /// Two texts have two names: `_` is no letter of its own, `_` alone and `_h` are no escape, and SHA-256 has no known
 /// collision. So no name has a dot, a wildcard, a space or a line end, which mean something to a broker.
-pub(super) fn escape(name: &str) -> String {
+pub(crate) fn escape(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len());
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || byte == b'-' {

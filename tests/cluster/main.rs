@@ -18,6 +18,7 @@ mod stored;
 mod stored_client;
 mod stored_faults;
 mod stores;
+mod stores_nats;
 mod stores_redis;
 mod stores_redis_cluster;
 mod wandering;

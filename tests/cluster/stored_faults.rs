@@ -118,6 +118,25 @@ async fn by_42_a_record_that_is_none() {
     goes_on(&other, &ticket, 120_000).await;
 }
 
+/// BY-42: a store that takes less than was set is asked for no more.
+pub(crate) async fn by_42_fits(store: impl SessionStore + Clone) {
+    let one = alone(&store).await;
+    let (client, ticket) = ann(&one).await;
+    holds(&store, &ticket.id, "salmon").await;
+    drop(client);
+    suspended(&one, &ticket).await;
+    (1..=1_000).for_each(|n| say(&one, n));
+    holds(&store, &ticket.id, r#""n":1000"#).await;
+    assert_eq!(counts(&one).failed, 0);
+    drop(one);
+    let record = store.get(&ticket.id).await.unwrap().unwrap();
+    assert!(record.bytes.len() <= store.record_bytes_max());
+    let other = alone(&store).await;
+    let (mut client, restored) = come_back(&other, &ticket, 1_001).await;
+    assert_eq!(restored["restored"], true);
+    assert_eq!(client.expect("news").await, json!({"n": 1_000}));
+}
+
 /// BY-42: of a record that would be too long the oldest messages are left out: whoever has not had them is told so.
 #[tokio::test]
 async fn by_42_a_record_has_an_end() {

@@ -72,6 +72,95 @@ async fn by_42_moved_is_followed() {
     assert_eq!(nodes.owner(&key("a")).await, (owner + 1) % 3);
 }
 
+/// BY-42: while a slot is on its way records are found where they are, and begin where it goes; also at a node that has no slots yet.
+#[tokio::test]
+async fn by_42_a_slot_on_its_way() {
+    let Some(mut nodes) = Nodes::start(3, CALM).await else { return };
+    let store = store(&nodes).prefix("{one}:");
+    let from = nodes.owner("{one}:").await;
+    let to = nodes.add_empty().await;
+    assert_eq!(store.put("old", put(0, 1, "1", MINUTE)).await.unwrap(), Wrote::Done);
+    nodes.begin_move("{one}:", from, to).await;
+    let keys = async |node: usize| {
+        let answer = nodes.nodes[node].ask("DBSIZE").await;
+        answer.trim_start_matches(':').parse::<usize>().unwrap()
+    };
+    assert_eq!(store.put("new", put(0, 1, "2", MINUTE)).await.unwrap(), Wrote::Done);
+    assert_eq!((keys(from).await, keys(to).await), (1, 1));
+    assert_eq!(store.get("old").await.unwrap().unwrap().bytes, "1");
+    assert_eq!(store.get("new").await.unwrap().unwrap().bytes, "2");
+    let port = nodes.nodes[to].program.port;
+    let migrate = format!("MIGRATE 127.0.0.1 {port} {{one}}:old 0 5000 AUTH tops3cret");
+    nodes.nodes[from].tell(&migrate).await;
+    assert_eq!((keys(from).await, keys(to).await), (0, 2));
+    assert_eq!(store.put("old", put(1, 2, "3", MINUTE)).await.unwrap(), Wrote::Done);
+    assert_eq!(store.put("old", put(1, 2, "x", MINUTE)).await.unwrap(), Wrote::Taken);
+    assert_eq!(store.get("old").await.unwrap().unwrap().bytes, "3");
+    store.remove("new", 1).await.unwrap();
+    assert_eq!((keys(from).await, keys(to).await), (0, 1));
+    nodes.end_move("{one}:", from, to).await;
+    assert_eq!(store.get("old").await.unwrap().unwrap().bytes, "3");
+    assert_eq!(store.get("new").await.unwrap(), None);
+}
+
+/// BY-42: the node that was named is asked once, and is told why; where that comes to nothing it is as if it were away.
+#[tokio::test]
+async fn by_42_a_redirection_has_an_end() {
+    let other = Fake::start().await;
+    let back = format!("-ASK 1 127.0.0.1:{}\r\n", other.port);
+    let (fake, store) = fake(back.clone().leak()).await;
+    for (answer, counts, wrote) in [
+        (":0\r\n", (1, 1), Ok(Wrote::Done)),
+        (&*back, (2, 2), Err(StoreErrorKind::Unreachable)),
+        ("-MOVED 1 127.0.0.1:1\r\n", (2, 2), Err(StoreErrorKind::Unreachable)),
+        ("-NOPERM no\r\n", (1, 1), Err(StoreErrorKind::Refused)),
+    ] {
+        let before = (fake.count("EVAL"), other.count("EVAL"));
+        let answer = answer.to_owned();
+        other.answers(move |words| match words[0].as_str() {
+            "ASKING" => "+OK\r\n".to_owned(),
+            _ => answer.clone(),
+        });
+        let put = within(store.put("a", put(0, 1, "", MINUTE))).await;
+        assert_eq!(put.map_err(|error| error.kind()), wrote);
+        let after = (fake.count("EVAL") - before.0, other.count("EVAL") - before.1);
+        assert_eq!((after, other.count("ASKING")), (counts, other.count("EVAL")));
+    }
+}
+
+/// BY-42: an address that is none is not gone to.
+#[tokio::test]
+async fn by_42_a_redirection_to_nowhere() {
+    for answer in ["-ASK 1 ?:1\r\n", "-ASK 1 x\r\n", "-ASK\r\n", "-ASK 1 x:99999\r\n"] {
+        let (fake, store) = fake(answer).await;
+        let error = within(store.get("a")).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), fake.count("EVAL")),
+            (StoreErrorKind::Unreachable, 2),
+            "{answer}"
+        );
+    }
+}
+
+/// BY-42: what cannot be done yet is asked again until it can, or time is over.
+#[tokio::test]
+async fn by_42_try_again() {
+    let (fake, store) = fake("-TRYAGAIN not yet\r\n").await;
+    let error = within(store.clone().deadline(Duration::from_millis(500)).get("a")).await;
+    assert_eq!(error.unwrap_err().kind(), StoreErrorKind::Timeout);
+    assert!((2..=51).contains(&fake.count("EVAL")), "{}", fake.count("EVAL"));
+    let (slots, left) = (fake.slots_at(fake.port), std::sync::atomic::AtomicUsize::new(5));
+    fake.answers(move |words| match words[0].as_str() {
+        "CLUSTER" => slots(words),
+        _ if left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) > 1 => {
+            "-TRYAGAIN not yet\r\n".to_owned()
+        }
+        _ => ":0\r\n".to_owned(),
+    });
+    let put = within(store.put("a", put(0, 1, "", MINUTE))).await;
+    assert_eq!(put.unwrap(), Wrote::Done);
+}
+
 /// BY-42: a primary that is killed is another one soon, which has the records; those of the other nodes are there all the time.
 #[tokio::test]
 async fn by_42_a_replica_has_the_records() {

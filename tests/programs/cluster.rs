@@ -18,6 +18,7 @@ use sockeye::{Connector, NetStream, WebSocket};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::support::nats;
 use crate::support::pair::quiet;
 use crate::support::programs::{example, not_tested};
 use crate::support::server::within;
@@ -225,6 +226,12 @@ async fn one_chat(broker: &str) {
         }
         ann.hears(name, text).await;
         bob.hears(name, text).await;
+    }
+    if broker == "nats" {
+        // It has their sessions, and what the time is.
+        let info = "$JS.API.STREAM.INFO.KV_sockeye-cluster";
+        let has_them = async || nats::ask(whole.broker, info, b"").await;
+        within(async { while !has_them().await.contains("\"messages\":3,") {} }).await;
     }
     assert_eq!(whole.typed("kill 1"), "node 1 is killed");
     ann.cut_off().await;

@@ -61,6 +61,14 @@ impl Server {
         broker_at(self.address())
     }
 
+    /// By the first two numbers of its version.
+    pub(crate) async fn is_older_than(&self, version: (u16, u16)) -> bool {
+        let info = self.info().await;
+        let (_, rest) = info.split_once("\"version\":\"").expect("it says its version");
+        let mut numbers = rest.split('.').map(|number| number.parse::<u16>().unwrap());
+        (numbers.next().unwrap(), numbers.next().unwrap()) < version
+    }
+
     async fn info(&self) -> String {
         let mut buf = [0; 1024];
         let mut stream = TcpStream::connect(self.address()).await.unwrap();
@@ -77,6 +85,41 @@ impl Drop for Server {
 
 pub(crate) fn broker_at(address: SocketAddr) -> Nats {
     Nats::new(&format!("nats://{USER}:{PASSWORD}@{address}")).unwrap()
+}
+
+/// Asks past every client of ours, and what is answered.
+pub(crate) async fn ask(address: SocketAddr, subject: &str, payload: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let options = format!("{{\"verbose\":false,\"user\":\"{USER}\",\"pass\":\"{PASSWORD}\"}}");
+    let head =
+        format!("CONNECT {options}\r\nSUB answer 1\r\nPUB {subject} answer {}\r\n", payload.len());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(payload).await.unwrap();
+    stream.write_all(b"\r\n").await.unwrap();
+    let (mut said, mut buf) = (String::new(), [0; 4096]);
+    while !said.split_once("\r\nMSG answer ").is_some_and(|(_, rest)| rest.ends_with("}\r\n")) {
+        let len = within(stream.read(&mut buf)).await.unwrap();
+        said.push_str(&String::from_utf8_lossy(&buf[..len]));
+        assert!(len > 0 && !said.contains("-ERR"), "{said}");
+    }
+    said
+}
+
+/// A folder, until it is dropped.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let path = temporary("folder");
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 /// Publishes so many bytes that mean nothing, past every bus.

@@ -138,12 +138,31 @@ impl Nodes {
     /// Gives the slot of a name to another node, as it is done when no keys are left to move: the new owner is told first.
     pub(crate) async fn move_slot(&self, name: &str, to: usize) {
         let from = self.owner(name).await;
+        self.begin_move(name, from, to).await;
+        self.end_move(name, from, to).await;
+    }
+
+    /// One more, without slots, that all know.
+    pub(crate) async fn add_empty(&mut self) -> usize {
+        self.add().await.expect("it was there before");
+        self.meet().await;
+        self.nodes.len() - 1
+    }
+
+    /// The slot of a name is on its way from here on.
+    pub(crate) async fn begin_move(&self, name: &str, from: usize, to: usize) {
         let slot = self.nodes[0].slot(name).await;
         let (old, new) = (&self.nodes[from], &self.nodes[to]);
         new.tell(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", old.id)).await;
         old.tell(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", new.id)).await;
-        for node in [new, old] {
-            node.tell(&format!("CLUSTER SETSLOT {slot} NODE {}", new.id)).await;
+    }
+
+    /// It has arrived.
+    pub(crate) async fn end_move(&self, name: &str, from: usize, to: usize) {
+        let slot = self.nodes[0].slot(name).await;
+        for node in [to, from] {
+            let id = &self.nodes[to].id;
+            self.nodes[node].tell(&format!("CLUSTER SETSLOT {slot} NODE {id}")).await;
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::client::{
 use crate::net::NetStream;
 use crate::pubsub::broker::{Broker, PubSub};
 use crate::pubsub::error::{PubSubError, PubSubErrorKind};
+use crate::pubsub::inbox::{CONNECTION_LIMITS, Inbox};
 use crate::pubsub::turn;
 use crate::sync::{Arc, AtomicUsize, Ordering};
 
@@ -17,7 +18,8 @@ use super::fault::Fault;
 use super::line::Line;
 use super::parser::{Info, Parser, Said};
 use super::server::{Login, Server};
-use super::task::listen;
+use super::task::{Listener, listen};
+use super::wire::Wire;
 
 /// NATS servers, by their URLs.
 ///
@@ -91,7 +93,19 @@ impl Nats {
         self
     }
 
-    async fn open(&self, server: &Server) -> Result<Line, PubSubError> {
+    #[allow(dead_code, reason = "without feature `app` nobody asks")]
+    pub(super) fn servers(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// A connection to the next server, and what that says of itself.
+    pub(super) async fn open<L: Listener>(
+        &self,
+        listener: L,
+    ) -> Result<(Wire<L>, Info), PubSubError> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.servers.len();
+        let server = &self.servers[turn];
+
         let mut stream = self.reach(server).await.map_err(unreachable)?;
         let mut parser = Parser::default();
         let said = listen(&mut stream, &mut parser).await.map_err(Fault::of_connecting)?;
@@ -101,14 +115,18 @@ impl Nats {
         if info.is_leaving {
             return Err(Fault::LEAVING.of_connecting().into());
         }
+        if L::HAS_HEADERS && !info.has_headers {
+            return Err(Fault::setting("the server has no headers").into());
+        }
         let is_tls = server.is_tls || info.needs_tls;
         if is_tls {
             stream = self.secure(server, info, stream, &parser).await?;
         }
-        let line = Line::start(stream, parser, info.message_bytes_max);
+        let wire = Wire::start(stream, parser, listener);
         let login = server.login.as_ref().or(self.login.as_ref());
-        line.ask(introduction(login, is_tls)).await.map_err(Fault::of_connecting)?;
-        Ok(line)
+        let introduction = introduction::<L>(login, is_tls);
+        wire.ask(introduction).await.map_err(Fault::of_connecting)?;
+        Ok((wire, info))
     }
 
     async fn reach(&self, server: &Server) -> std::io::Result<NetStream> {
@@ -138,9 +156,8 @@ impl Nats {
 impl Broker for Nats {
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn PubSub>, PubSubError>> {
         Box::pin(async {
-            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.servers.len();
-            let line = self.open(&self.servers[turn]).await?;
-            Ok(Box::new(line) as Box<dyn PubSub>)
+            let (wire, info) = self.open(Inbox::new(CONNECTION_LIMITS)).await?;
+            Ok(Box::new(Line::new(wire, info.message_bytes_max)) as Box<dyn PubSub>)
         })
     }
 }
@@ -165,12 +182,14 @@ impl fmt::Debug for Nats {
     }
 }
 
-/// What a client says first. Headers are not asked for: the server leaves them out.
-fn introduction(login: Option<&Login>, is_tls: bool) -> Vec<u8> {
+/// What a client says first. Where headers are not asked for the server leaves them out.
+fn introduction<L: Listener>(login: Option<&Login>, is_tls: bool) -> Vec<u8> {
     let mut options = json!({
         "verbose": false,
         "pedantic": false,
         "tls_required": is_tls,
+        "headers": L::HAS_HEADERS,
+        "no_responders": L::HAS_HEADERS,
         // Tells of a server that will leave.
         "protocol": 1,
         "name": "sockeye",

@@ -17,15 +17,26 @@
 //! who reads too slowly, and then the bus connects again, with a gap. Any `-ERR` ends the connection: one of permissions as
 //! [`Refused`](super::PubSubErrorKind::Refused).
 //!
-//! **Not here** are JetStream, nkeys and credentials files: they need an adapter of one's own around a client that has them.
+//! **JetStream** is nothing that the bus needs; sessions can be kept in it, over connections of their own
+//! (`session::stores::NatsStore`).
+//!
+//! **Not here** are nkeys and credentials files: they need an adapter of one's own around a client that has them.
 //!
 //! Source: the NATS client protocol, as its documentation describes it.
 
+#[cfg(feature = "app")]
+mod asking;
 mod broker;
 mod fault;
 mod line;
 mod parser;
 mod server;
 mod task;
+mod wire;
 
 pub use broker::Nats;
+
+#[cfg(feature = "app")]
+pub(crate) use super::name::escape;
+#[cfg(feature = "app")]
+pub(crate) use asking::{Answer, Asking};

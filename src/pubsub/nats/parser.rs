@@ -23,21 +23,32 @@ const READ_BYTES: usize = 32 * 1024;
 const NO_MESSAGE: Fault = Fault::answer("a message without a subject or a length");
 const TOO_LONG: Fault = Fault::answer("a line or a message that is too long");
 
-/// What concerns a client that does not publish with headers.
+/// What concerns a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said {
     Info(Info),
-    Message(BusMessage),
+    Message(Heard),
     Ping,
     Pong,
 }
 
+/// A message. Of its headers there is only what the server says by them itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Heard {
+    pub(super) message: BusMessage,
+    /// Such as 503: nobody answers.
+    pub(super) status: Option<u16>,
+}
+
 /// What a server says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Info {
-    pub(super) message_bytes_max: usize,
+pub(crate) struct Info {
+    /// Its first two numbers; 0 where it does not say.
+    pub(crate) version: (u16, u16),
+    pub(crate) message_bytes_max: usize,
     pub(super) has_tls: bool,
     pub(super) needs_tls: bool,
+    pub(super) has_headers: bool,
     /// Lame duck mode.
     pub(super) is_leaving: bool,
 }
@@ -119,7 +130,7 @@ impl Parser {
         }
     }
 
-    fn message(&mut self) -> Result<Option<BusMessage>, Fault> {
+    fn message(&mut self) -> Result<Option<Heard>, Fault> {
         let filled = self.buf.len();
         let Some(coming) = self.coming.take_if(|coming| coming.bytes + 2 <= filled) else {
             return Ok(None);
@@ -129,8 +140,10 @@ impl Parser {
         }
         // A copy: as long as somebody holds it, it holds no more than itself.
         let payload = Bytes::copy_from_slice(&self.buf[coming.header_bytes..coming.bytes]);
+        let status = status(&self.buf[..coming.header_bytes]);
         self.buf.advance(coming.bytes + 2);
-        Ok(Some(BusMessage { channel: coming.channel, payload }))
+        let message = BusMessage { channel: coming.channel, payload };
+        Ok(Some(Heard { message, status }))
     }
 }
 
@@ -178,6 +191,15 @@ impl Coming {
     }
 }
 
+/// What stands behind the version in the first line of headers: three digits, where there is anything.
+fn status(headers: &[u8]) -> Option<u16> {
+    let behind = headers.strip_prefix(b"NATS/1.0 ")?;
+    let (digits, rest) = behind.split_at_checked(3)?;
+    let is_whole = !rest.first().is_some_and(u8::is_ascii_alphanumeric);
+    let is_number = is_whole && digits.iter().all(u8::is_ascii_digit);
+    is_number.then(|| digits.iter().fold(0, |number, digit| 10 * number + u16::from(digit - b'0')))
+}
+
 fn number(text: &str) -> Result<usize, Fault> {
     // `parse` takes a plus.
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -194,10 +216,15 @@ impl Info {
         let max = info.get("max_payload").and_then(Value::as_u64);
         let max = max.and_then(|max| usize::try_from(max).ok());
         let needs_tls = is("tls_required");
+        let version = info.get("version").and_then(Value::as_str).unwrap_or_default();
+        let mut numbers = version.split('.').map(|number| number.parse().unwrap_or_default());
+        let mut number = || numbers.next().unwrap_or_default();
         Ok(Self {
+            version: (number(), number()),
             message_bytes_max: max.unwrap_or(usize::MAX),
             has_tls: needs_tls || is("tls_available"),
             needs_tls,
+            has_headers: is("headers"),
             is_leaving: is("ldm"),
         })
     }
@@ -226,23 +253,36 @@ mod tests {
     }
 
     fn message(channel: &str, payload: &'static str) -> Said {
-        Said::Message(BusMessage { channel: channel.into(), payload: payload.into() })
+        said(channel, payload, None)
     }
 
-    /// BY-41: what a server says is the same however it is cut; headers are left out.
+    fn said(channel: &str, payload: &str, status: Option<u16>) -> Said {
+        let payload = Bytes::copy_from_slice(payload.as_bytes());
+        Said::Message(Heard { message: BusMessage { channel: channel.into(), payload }, status })
+    }
+
+    /// BY-41: what a server says is the same however it is cut; of headers only the status is told.
     #[test]
     fn every_cut_reads_the_same() {
-        let bytes = b"INFO {\"max_payload\":1000,\"tls_available\":true,\"ldm\":true} \r\n+OK\r\n\
+        let bytes = b"INFO {\"version\":\"2.9.10-x\",\"max_payload\":1000,\"tls_available\":true,\"ldm\":true} \r\n+OK\r\n\
             MSG a.b 1 5\r\nhello\r\nmsg\ta  2 \t reply  0\r\n\r\nHMSG c 3 12 14\r\nNATS/1.0\r\n\r\nhi\r\n\
-            HMSG c 3 r 2 2\r\nxx\r\nPING\r\npong\r\nMSG d 4 2\r\n\r\n\r\n";
-        let info =
-            Info { message_bytes_max: 1000, has_tls: true, needs_tls: false, is_leaving: true };
+            HMSG c 3 r 2 2\r\nxx\r\nHMSG e 3 16 16\r\nNATS/1.0 503\r\n\r\n\r\nPING\r\npong\r\n\
+            MSG d 4 2\r\n\r\n\r\n";
+        let info = Info {
+            version: (2, 9),
+            message_bytes_max: 1000,
+            has_tls: true,
+            needs_tls: false,
+            has_headers: false,
+            is_leaving: true,
+        };
         let expected = vec![
             Said::Info(info),
             message("a.b", "hello"),
             message("a", ""),
             message("c", "hi"),
             message("c", ""),
+            said("e", "", Some(503)),
             Said::Ping,
             Said::Pong,
             message("d", "\r\n"),
@@ -254,6 +294,23 @@ mod tests {
         for end in 0..bytes.len() {
             let (said, fault) = read(&bytes[..end], 7);
             assert!(expected.starts_with(&said) && fault.is_none(), "{end}: {fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_status_is_three_digits() {
+        for (headers, expected) in [
+            ("NATS/1.0 503\r\n\r\n", Some(503)),
+            ("NATS/1.0 100 Idle Heartbeat\r\n\r\n", Some(100)),
+            ("NATS/1.0 404", Some(404)),
+            ("NATS/1.0\r\nStatus: 503\r\n\r\n", None),
+            ("NATS/1.0 5032\r\n", None),
+            ("NATS/1.0 +50\r\n", None),
+            ("NATS/1.0 50", None),
+            ("HTTP/1.1 503\r\n", None),
+            ("", None),
+        ] {
+            assert_eq!(status(headers.as_bytes()), expected, "{headers:?}");
         }
     }
 
@@ -325,8 +382,7 @@ mod tests {
         #[test]
         fn messages_come_through(payload in "(MSG a 1 2|\r\n|PING|[a-z]){0,20}", piece in 1..30_usize) {
             let text = format!("MSG a.b 1 {}\r\n{payload}\r\nPING\r\n", payload.len());
-            let message = BusMessage { channel: "a.b".into(), payload: payload.into() };
-            let expected = vec![Said::Message(message), Said::Ping];
+            let expected = vec![said("a.b", &payload, None), Said::Ping];
             prop_assert_eq!(read(text.as_bytes(), piece), (expected, None));
         }
     }

@@ -4,15 +4,40 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, watch};
 
 use crate::net::NetStream;
-use crate::pubsub::inbox::{CONNECTION_LIMITS, Inbox};
+use crate::pubsub::inbox::Inbox;
 use crate::sync::{Arc, Mutex, OnceLock};
 
 use super::fault::Fault;
-use super::parser::{Parser, Said};
+use super::parser::{Heard, Parser, Said};
+
+/// Who is told what comes.
+pub(super) trait Listener: Send + Sync + 'static {
+    /// Asks the server for headers, and to be told where nobody listens to what was asked.
+    const HAS_HEADERS: bool;
+
+    /// Never waits.
+    fn hear(&self, heard: Heard);
+
+    /// Nothing comes any more.
+    fn end(&self);
+}
+
+/// The bus takes what comes by and by.
+impl Listener for Inbox {
+    const HAS_HEADERS: bool = false;
+
+    fn hear(&self, heard: Heard) {
+        self.push(heard.message);
+    }
+
+    fn end(&self) {
+        Self::end(self);
+    }
+}
 
 /// What the task and its connection have in common.
-pub(super) struct Shared {
-    pub(super) inbox: Inbox,
+pub(super) struct Shared<L> {
+    pub(super) listener: L,
     outgoing: Mutex<Outgoing>,
     /// There is something to write.
     filled: Notify,
@@ -20,7 +45,8 @@ pub(super) struct Shared {
     fault: OnceLock<Fault>,
 }
 
-/// What is to be written. The bus asks for one thing after another, so it is no more than one batch.
+/// What is to be written. The bus asks for one thing after another, so it is no more than one batch; of requests there are no
+/// more than may wait for their answers.
 #[derive(Debug, Default)]
 struct Outgoing {
     lines: Vec<u8>,
@@ -30,21 +56,24 @@ struct Outgoing {
     is_asked: bool,
 }
 
-impl Shared {
-    pub(super) fn new() -> Self {
-        let inbox = Inbox::new(CONNECTION_LIMITS);
+impl<L> Shared<L> {
+    pub(super) fn new(listener: L) -> Self {
         let (outgoing, filled) = (Mutex::default(), Notify::new());
-        Self { inbox, outgoing, filled, fault: OnceLock::new() }
+        Self { listener, outgoing, filled, fault: OnceLock::new() }
     }
 
-    /// Has this written with a ping behind it; which one it is.
-    pub(super) fn push(&self, mut lines: Vec<u8>) -> u64 {
+    /// Has this written.
+    #[allow(dead_code, reason = "without feature `app` nobody asks")]
+    pub(super) fn push(&self, lines: Vec<u8>) {
+        self.outgoing.lock().push(lines);
+        self.filled.notify_one();
+    }
+
+    /// The same with a ping behind it; which one it is.
+    pub(super) fn push_with_ping(&self, mut lines: Vec<u8>) -> u64 {
         lines.extend_from_slice(b"PING\r\n");
         let mut outgoing = self.outgoing.lock();
-        match outgoing.lines.is_empty() {
-            true => outgoing.lines = lines,
-            false => outgoing.lines.extend_from_slice(&lines),
-        }
+        outgoing.push(lines);
         outgoing.pings += 1;
         self.filled.notify_one();
         outgoing.pings
@@ -52,6 +81,11 @@ impl Shared {
 
     pub(super) fn fault(&self) -> Fault {
         self.fault.get().copied().unwrap_or(Fault::LOST)
+    }
+
+    #[allow(dead_code, reason = "without feature `app` nobody asks")]
+    pub(super) fn has_ended(&self) -> bool {
+        self.fault.get().is_some()
     }
 
     fn pings(&self) -> u64 {
@@ -72,11 +106,20 @@ impl Shared {
     }
 }
 
+impl Outgoing {
+    fn push(&mut self, lines: Vec<u8>) {
+        match self.lines.is_empty() {
+            true => self.lines = lines,
+            false => self.lines.extend_from_slice(&lines),
+        }
+    }
+}
+
 /// Works until the connection ends, however slowly what comes is taken. `answers` counts pongs, and is dropped in the end.
-pub(super) async fn run(
+pub(super) async fn run<L: Listener>(
     stream: NetStream,
     parser: Parser,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<L>>,
     answers: watch::Sender<u64>,
 ) {
     let (reader, writer) = tokio::io::split(stream);
@@ -86,20 +129,18 @@ pub(super) async fn run(
         fault = receive(reader, parser, &shared, &answers) => fault,
     };
     let _ = shared.fault.set(fault);
-    shared.inbox.end();
+    shared.listener.end();
 }
 
-async fn receive(
+async fn receive<L: Listener>(
     mut stream: impl AsyncRead + Unpin,
     mut parser: Parser,
-    shared: &Shared,
+    shared: &Shared<L>,
     answers: &watch::Sender<u64>,
 ) -> Fault {
     loop {
         match listen(&mut stream, &mut parser).await {
-            Ok(Said::Message(message)) => {
-                shared.inbox.push(message);
-            }
+            Ok(Said::Message(heard)) => shared.listener.hear(heard),
             Ok(Said::Ping) => shared.owe_pong(),
             Ok(Said::Pong) => {
                 if *answers.borrow() >= shared.pings() {
@@ -129,7 +170,7 @@ pub(super) async fn listen<S: AsyncRead + Unpin>(
     }
 }
 
-async fn send(mut stream: impl AsyncWrite + Unpin, shared: &Shared) -> Fault {
+async fn send<L>(mut stream: impl AsyncWrite + Unpin, shared: &Shared<L>) -> Fault {
     loop {
         shared.filled.notified().await;
         if write(&mut stream, &shared.take()).await.is_err() {

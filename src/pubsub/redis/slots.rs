@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use redis::{ConnectionAddr, ConnectionInfo, Value};
+use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use crate::pubsub::error::{PubSubError, PubSubErrorKind};
 
@@ -130,6 +130,20 @@ impl Slots {
         let mut both = self.owners.iter().zip(&other.owners);
         both.all(|(own, other)| places[usize::from(*other)] == Some(usize::from(*own)))
     }
+}
+
+/// The node that a slot is on its way to, as the one has told that is reached like this. It need not have any slots yet, so it may
+/// be none of those that are known.
+#[allow(dead_code, reason = "without feature `app` no session is kept there")]
+pub(crate) fn on_its_way_to(
+    error: &RedisError,
+    told_by: &ConnectionInfo,
+) -> Option<ConnectionInfo> {
+    if error.kind() != ErrorKind::Server(ServerErrorKind::Ask) {
+        return None;
+    }
+    let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
+    at(told_by, &Value::BulkString(host.into()), port.parse().ok()?)
 }
 
 /// Another node of the same cluster: nothing, or no text, is the host of the one that was asked; `?` is one that has none.

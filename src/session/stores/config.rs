@@ -14,7 +14,7 @@ pub struct StoreConfig {
     pub timeout: Duration,
     /// Calls of the writer at a time (default 16; at least 1).
     pub calls_max: usize,
-    /// The longest record, in bytes (default 1 MiB): of what is kept for a client the oldest messages that do not fit are left
+    /// The longest record, in bytes (default 1 MiB, or what the store takes): of what is kept for a client the oldest messages that do not fit are left
     /// out, and a longer record of another node is none.
     pub record_bytes_max: usize,
 }

@@ -12,8 +12,8 @@
 //! Whoever takes a session over raises the epoch of its record, and from then on whoever had it cannot write: so a node
 //! that was cut off, and believes that it has the session still, is told so by its next put.
 //!
-//! [`MemoryStore`] is the one within a process. With feature `redis` there is `RedisStore`. One of one's own is a type
-//! with three methods:
+//! [`MemoryStore`] is the one within a process. With feature `redis` there is `RedisStore`, with feature `nats` `NatsStore`
+//! (JetStream). One of one's own is a type with three methods:
 //!
 //! ```
 //! use std::time::Duration;
@@ -50,7 +50,13 @@
 
 mod config;
 mod error;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod fault;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod made;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 #[cfg(feature = "redis")]
 mod redis;
 mod session_store;
@@ -58,6 +64,8 @@ mod session_store;
 pub use config::StoreConfig;
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
+#[cfg(feature = "nats")]
+pub use nats::NatsStore;
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;
 pub use session_store::{Put, Record, SessionStore, Wrote};

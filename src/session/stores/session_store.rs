@@ -38,6 +38,12 @@ pub trait SessionStore: Send + Sync + 'static {
     /// # Errors
     /// When the store cannot be asked. It may have been done all the same.
     fn remove<'a>(&'a self, id: &'a str, epoch: u64) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// The longest record that it takes, in bytes, as far as it knows: of a session that is longer the oldest messages are
+    /// left out. What is longer all the same it refuses with [`StoreErrorKind::Full`](super::StoreErrorKind::Full).
+    fn record_bytes_max(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// What is to be written, and where.

@@ -1,25 +1,34 @@
 //! The nodes of a cluster, each for the keys of its slots.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use redis::{Cmd, FromRedisValue};
-use tokio::time::Instant;
+use redis::{Cmd, ConnectionInfo, FromRedisValue};
+use tokio::time::{Instant, sleep};
 
 use crate::pubsub::PubSubError;
-use crate::pubsub::redis::{Seeds, Slots, is_moved, of_cluster, slot_of};
+use crate::pubsub::redis::{Seeds, Slots, is_moved, of_cluster, on_its_way_to, slot_of};
+use crate::session::stores::made::Made;
 use crate::sync::{Arc, Mutex};
 
-use super::made::Made;
 use super::server::{Failed, Server};
 
 /// So long what was learned is believed of a node that does not answer: else each call would ask where it is.
 const BELIEVED_FOR: Duration = Duration::from_millis(100);
+
+/// After this time it is worth asking once more what could not be done with a slot that is on its way.
+const LATER: Duration = Duration::from_millis(10);
+
+/// Nodes that slots are on their way to whose connections are kept, beside those that have any.
+const TAKING_MAX: usize = 16;
 
 pub(super) struct Cluster {
     seeds: Seeds,
     table: Made<Arc<Table>>,
     /// Those of the last table: the next one takes them over, with their connections.
     servers: Mutex<Vec<Arc<Server>>>,
+    /// Those without slots that slots are on their way to: at most [`TAKING_MAX`].
+    taking: Mutex<VecDeque<Arc<Server>>>,
 }
 
 struct Table {
@@ -40,15 +49,18 @@ enum Again {
     Never,
     /// It may have been done.
     IfHarmless,
+    /// As often as there is time.
+    Later,
     Yes,
 }
 
 impl Cluster {
     pub(super) fn new(seeds: Seeds) -> Self {
-        Self { seeds, table: Made::default(), servers: Mutex::default() }
+        let (servers, taking) = (Mutex::default(), Mutex::default());
+        Self { seeds, table: Made::default(), servers, taking }
     }
 
-    /// Asks the node that has the key, once more where it may be another one by now.
+    /// Asks the node that has the key, once more where it may be another one by now. Whoever asks has a deadline.
     pub(super) async fn ask<T: FromRedisValue>(
         &self,
         key: &str,
@@ -56,21 +68,34 @@ impl Cluster {
         may_repeat: bool,
     ) -> Result<T, PubSubError> {
         let slot = slot_of(key);
-        let asked = match self.ask_owner(slot, command).await {
-            Err(Refused { again: Again::Yes, .. }) => self.ask_owner(slot, command).await,
+        let asked = match self.ask_in_time(slot, command).await {
+            Err(Refused { again: Again::Yes, .. }) => self.ask_in_time(slot, command).await,
             Err(Refused { again: Again::IfHarmless, .. }) if may_repeat => {
-                self.ask_owner(slot, command).await
+                self.ask_in_time(slot, command).await
             }
             asked => asked,
         };
         asked.map_err(|refused| refused.error)
     }
 
+    async fn ask_in_time<T: FromRedisValue>(
+        &self,
+        slot: usize,
+        command: &Cmd,
+    ) -> Result<T, Refused> {
+        loop {
+            match self.ask_owner(slot, command).await {
+                Err(Refused { again: Again::Later, .. }) => sleep(LATER).await,
+                asked => return asked,
+            }
+        }
+    }
+
     async fn ask_owner<T: FromRedisValue>(&self, slot: usize, command: &Cmd) -> Result<T, Refused> {
         let using = self.table.begin();
         let table = using.value(self.learn()).await;
         let table = table.map_err(|error| Refused { error, again: Again::Never })?;
-        let asked = table.servers[table.slots.owner(slot)].ask(command).await;
+        let asked = self.ask_at(&table.servers[table.slots.owner(slot)], command).await;
         let failed = match asked {
             Ok(answer) => {
                 using.end(true);
@@ -81,8 +106,40 @@ impl Cluster {
         let again = again(&failed);
         let is_young = table.learned_at.elapsed() < BELIEVED_FOR;
         let is_elsewhere = failed.error.code() == Some("MOVED");
-        using.end(again == Again::Never || (is_young && !is_elsewhere));
+        let is_right = matches!(again, Again::Never | Again::Later);
+        using.end(is_right || (is_young && !is_elsewhere));
         Err(Refused { error: of_cluster(&failed.error), again })
+    }
+
+    /// Asks a node, and where the key's slot is on its way and the key not there any more, or not yet, the node that it goes to:
+    /// once, whatever that one says.
+    async fn ask_at<T: FromRedisValue>(&self, owner: &Server, command: &Cmd) -> Result<T, Failed> {
+        let failed = match owner.ask(command).await {
+            Err(failed) => failed,
+            answered => return answered,
+        };
+        match on_its_way_to(&failed.error, &owner.info) {
+            Some(info) => self.server_at(info).ask_on_its_way(command).await,
+            None => Err(failed),
+        }
+    }
+
+    /// One of those that are known, or another one with the same password.
+    fn server_at(&self, info: ConnectionInfo) -> Arc<Server> {
+        let is_it = |server: &&Arc<Server>| server.info.addr() == info.addr();
+        if let Some(server) = self.servers.lock().iter().find(is_it) {
+            return server.clone();
+        }
+        let mut taking = self.taking.lock();
+        if let Some(server) = taking.iter().find(is_it) {
+            return server.clone();
+        }
+        let server = Arc::new(Server::new(info));
+        taking.push_back(server.clone());
+        let oldest = if taking.len() > TAKING_MAX { taking.pop_front() } else { None };
+        drop(taking);
+        drop(oldest);
+        server
     }
 
     async fn learn(&self) -> Result<Arc<Table>, PubSubError> {
@@ -100,7 +157,9 @@ impl Cluster {
 }
 
 fn again(failed: &Failed) -> Again {
-    if is_moved(&failed.error) {
+    if failed.error.code() == Some("TRYAGAIN") {
+        Again::Later
+    } else if is_moved(&failed.error) {
         Again::Yes
     } else if !failed.is_lost() {
         Again::Never

@@ -1,7 +1,6 @@
 //! Redis, or Valkey, as the store: a server, or the nodes of a cluster.
 
 mod cluster;
-mod made;
 mod server;
 mod store;
 

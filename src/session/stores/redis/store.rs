@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use crate::client::BoxFuture;
 use crate::pubsub::redis::{Redis, Seeds, info_of, kind_of};
-use crate::pubsub::{PubSubError, PubSubErrorKind};
 use crate::session::stores::error::{StoreError, StoreErrorKind};
+use crate::session::stores::fault::of;
 use crate::session::stores::session_store::{Put, Record, SessionStore, Wrote};
 use crate::sync::Arc;
 
@@ -49,7 +49,8 @@ const KEEP_MS_MAX: u128 = 366 * 24 * 3600 * 1000;
 /// **In a cluster** a record is where its key's slot is. A node that says that it is another's (`MOVED`), or cannot be reached,
 /// makes this ask the cluster anew where everything is (for one that cannot be reached once in 100 ms at most) and try once
 /// more. Not tried again is what may have been done already: a put with another epoch whose answer was lost is
-/// [`StoreErrorKind::Unreachable`]. So is a record whose slot is on its way from one node to another at that moment.
+/// [`StoreErrorKind::Unreachable`]. A record whose slot is on its way from one node to another is found on either (`ASK` is
+/// followed once, to whichever node of the cluster it names, with the same user and password; `TRYAGAIN` until the deadline).
 ///
 /// **What Redis loses is lost**: with a standby that takes over before it has the last writes, an epoch may go back, and two nodes
 /// have a session for as long as it takes until one of them writes.
@@ -96,7 +97,7 @@ impl RedisStore {
     /// The nodes of a cluster at these URLs, with commas between them: one is enough to find the others by, and several are for
     /// when it is away. Nothing is connected yet.
     ///
-    /// The user may need `CLUSTER SLOTS`, `EVAL`, and what the scripts do to hashes with the prefix.
+    /// The user may need `CLUSTER SLOTS`, `ASKING`, `EVAL`, and what the scripts do to hashes with the prefix.
     ///
     /// # Errors
     /// [`StoreErrorKind::Setting`] for what are no such URLs, or cannot be of a cluster: a Unix socket, or another database
@@ -198,20 +199,6 @@ impl SessionStore for RedisStore {
             script.command.arg(epoch);
             self.run::<u64>(script).await.map(drop)
         })
-    }
-}
-
-fn of(error: &PubSubError) -> StoreError {
-    let kind = match error.kind() {
-        PubSubErrorKind::Unreachable | PubSubErrorKind::Lost => StoreErrorKind::Unreachable,
-        PubSubErrorKind::Refused => StoreErrorKind::Refused,
-        PubSubErrorKind::Timeout => StoreErrorKind::Timeout,
-        PubSubErrorKind::Answer => StoreErrorKind::Answer,
-        PubSubErrorKind::Setting => StoreErrorKind::Setting,
-    };
-    match std::error::Error::source(error) {
-        Some(source) => StoreError::new(kind).with_source(source.to_string()),
-        None => StoreError::new(kind),
     }
 }
 
