@@ -66,7 +66,7 @@ fn app() -> App {
 
 /// As long as it is polled.
 async fn tell_stats(running: &Running, every: Duration) {
-    let (began, all) = (Instant::now(), running.to_all(Codec::Tagged));
+    let (began, all) = (Instant::now(), running.to_all());
     let mut ticks = interval_at(began + every, every);
     loop {
         ticks.tick().await;

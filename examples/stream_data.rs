@@ -111,7 +111,7 @@ async fn measure(running: &Running, every: Duration) -> Infallible {
         ticks.tick().await;
         for channel in CHANNELS {
             let update = Update { channel: channel.to_owned(), timestamp: now_ms(), data };
-            let listeners = running.to_room(channel, Codec::Tagged).keep();
+            let listeners = running.to_room(channel).keep();
             if let Err(error) = listeners.send("data-update", &update) {
                 eprintln!("{channel}: {error}");
             }

@@ -117,6 +117,12 @@ pub mod testing;
 #[cfg(not(sockeye_loom))]
 pub mod guide;
 
+/// The crate [`http`](https://docs.rs/http), whose types stand in this crate's: requests, headers, statuses.
+pub use http;
+
+/// Of the crate [`bytes`](https://docs.rs/bytes): what a binary message is.
+pub use bytes::Bytes;
+
 #[cfg(not(sockeye_loom))]
 pub use client::{Connector, connect};
 pub use deflate::Deflate;

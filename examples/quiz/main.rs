@@ -13,7 +13,7 @@
 mod stop;
 
 use std::error::Error;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -52,8 +52,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     match args[..] {
         ["serve"] => serve(secret()?, 8080).await,
         ["serve", "--port", port] => serve(secret()?, port.parse()?).await,
-        ["token", name] => print_token(secret()?, name, 600),
-        ["token", name, "--seconds", n] => print_token(secret()?, name, n.parse()?),
+        ["token", name] => print_token(secret()?, name, "600"),
+        ["token", name, "--seconds", n] => print_token(secret()?, name, n),
         _ => {
             eprintln!("{USAGE}");
             std::process::exit(2);
@@ -82,10 +82,9 @@ async fn serve(secret: Secret, port: u16) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn print_token(secret: Secret, name: &str, seconds: u64) -> Result<(), Box<dyn Error>> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let ends = now.checked_add(seconds).ok_or("that is too long")?;
-    println!("{}", JwtSigner::new(secret).sign(&json!({"sub": name, "iat": now, "exp": ends}))?);
+fn print_token(secret: Secret, name: &str, seconds: &str) -> Result<(), Box<dyn Error>> {
+    let lasts = Duration::from_secs(seconds.parse()?);
+    println!("{}", JwtSigner::new(secret).sign_for(name, lasts));
     Ok(())
 }
 

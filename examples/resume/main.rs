@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
-use sockeye::app::{App, Codec, Context, Running};
+use sockeye::app::{App, Context, Running};
 use sockeye::hub::Shutdown;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -69,7 +69,7 @@ fn app() -> App {
 /// Tells everybody the next number, those who are away, too: for them it is kept.
 async fn count(running: &Running) -> std::convert::Infallible {
     let began = Instant::now();
-    let everybody = running.to_all(Codec::Envelope);
+    let everybody = running.to_all();
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for n in 1_u64.. {

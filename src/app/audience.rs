@@ -8,9 +8,10 @@ use crate::sync::Arc;
 
 use super::error::EventSendError;
 use super::event::{Codec, Outgoing};
+use super::member::Member;
 use super::shared::Shared;
 
-/// Those an event is for: a room, a user, everybody. It is written once.
+/// Those an event is for: a room, a user, a session, everybody. It is written once.
 #[derive(Clone)]
 #[must_use = "nothing is said before `send`"]
 pub struct Audience {
@@ -37,11 +38,18 @@ pub(super) enum To {
     All,
     Room(String),
     User(String),
+    Session(String),
 }
 
 impl Audience {
     pub(super) const fn new(app: Arc<Shared>, codec: Codec, to: To, speaker: Option<u64>) -> Self {
         Self { app, codec, to, speaker, except: Except::nobody(), keep: Keep::Not }
+    }
+
+    /// Writes it in this codec, where those it is for are of routes with another than who speaks.
+    pub const fn codec(mut self, codec: Codec) -> Self {
+        self.codec = codec;
+        self
     }
 
     /// All but who speaks.
@@ -86,29 +94,44 @@ impl Audience {
     /// Sends an event, and waits for nobody.
     ///
     /// # Errors
-    /// When it cannot be written, the hub's job queue is full, or it is to be kept and the audience is no room. What
-    /// one of them misses is its own outbox's business.
+    /// When it cannot be written, the hub's job queue is full, or it is to be kept and the audience is no room; to one
+    /// session when that is not here, or its outbox does not take it. What one of many misses is its own outbox's
+    /// business.
     pub fn send<P: Serialize + ?Sized>(
         &self,
         event: &str,
         payload: &P,
     ) -> Result<(), EventSendError> {
         let outgoing = Outgoing { name: event, payload, correlation_id: None, timestamp: None };
-        let json = outgoing.to_json(self.codec)?;
         let (hub, except) = (&self.app.hub, &self.except);
-        let message = || PreparedMessage::new(&*json);
+        let json = || outgoing.to_json(self.codec);
+        let message = || json().map(|json| PreparedMessage::new(&*json));
         match (&self.to, self.keep) {
-            (To::Room(room), Keep::Not) => hub.room(room).publish(&message(), except)?,
+            (To::Room(room), Keep::Not) => hub.room(room).publish(&message()?, except)?,
             (To::Room(room), keep) => {
                 let key = if let Keep::Latest(key) = keep { Some(key) } else { None };
-                self.app.history.say(room, key, &message(), except)?;
+                self.app.history.say(room, key, &message()?, except)?;
             }
             (_, Keep::All | Keep::Latest(_)) => return Err(EventSendError::NoRoom),
-            (To::All, Keep::Not) => hub.broadcast_except(&*json, except.clone())?,
+            (To::All, Keep::Not) => hub.broadcast_except(&*json()?, except.clone())?,
             (To::User(user), Keep::Not) => {
                 // One session that misses it does not keep it from the others.
-                let _ = hub.send_prepared_to_user(user, &message(), except);
+                let _ = hub.send_prepared_to_user(user, &message()?, except);
             }
+            (To::Session(id), Keep::Not) => self.send_to_session(id, &outgoing)?,
+        }
+        Ok(())
+    }
+
+    fn send_to_session<P: Serialize + ?Sized>(
+        &self,
+        id: &str,
+        event: &Outgoing<'_, P>,
+    ) -> Result<(), EventSendError> {
+        let session = self.app.sessions.get(id).ok_or(EventSendError::NoSession)?;
+        let member = session.attached::<Member>().ok_or(EventSendError::NoSession)?;
+        if !self.except.leaves_out(&member.peer) {
+            session.sender().try_send(event.to_json(member.route.codec)?)?;
         }
         Ok(())
     }

@@ -75,9 +75,6 @@ impl Default for App {
 impl App {
     /// An application at `ws://localhost:8080/ws` without handlers.
     pub fn new() -> Self {
-        // Between the longest event and this, one is refused and its connection kept.
-        let message_bytes_max = 4 * HUB_MESSAGE_BYTES_MAX;
-        let config = Config { message_bytes_max, ..Config::default() };
         Self {
             host: "localhost".to_owned(),
             port: 8080,
@@ -86,7 +83,7 @@ impl App {
             own: Route::events(),
             routes: Vec::new(),
             middleware: Vec::new(),
-            hub: Hub::builder().config(config),
+            hub: Hub::builder(),
             wiring: None,
             sessions: SessionConfig::default(),
             storage: None,
@@ -333,8 +330,8 @@ impl App {
         self
     }
 
-    /// Calls this with every error that a client does not see: those that a handler returned and that are no
-    /// [`EventError`](super::EventError), panics, handlers that took too long.
+    /// Calls this with every error that a client does not see: those that a handler returned and that neither are nor
+    /// become an [`EventError`](super::EventError), panics, handlers that took too long.
     pub fn on_error<F>(mut self, call: F) -> Self
     where
         F: Fn(&Context, &(dyn Error + Send + Sync + 'static)) + Send + Sync + 'static,
@@ -351,8 +348,8 @@ impl App {
 
     // How much.
 
-    /// The hub: limits, default rooms, the config of connections. By default [`Hub::builder`] with messages of up to
-    /// 256 KiB.
+    /// The hub: limits, default rooms. Messages may have up to 256 KiB, unless it was given a
+    /// [`config`](HubBuilder::config): then that one holds, with its limits and deadlines.
     pub fn hub(mut self, hub: HubBuilder) -> Self {
         self.hub = hub;
         self
@@ -415,12 +412,13 @@ impl App {
     ///
     /// Cancel safety: dropping the future ends what has begun.
     pub async fn attach(self) -> Result<Running, AppError> {
-        let codec = self.own.events_codec();
+        let codec = self.spoken();
         let presence = self.presence.map(|told| Arc::new(told.with_codec(codec)));
         let hub = match presence.clone() {
             Some(presence) => self.hub.on_presence(move |change| presence.tell(change)),
             None => self.hub,
         };
+        let hub = hub.default_config(config);
         let hub = match self.wiring {
             Some(wiring) => hub.wired(wiring),
             None => hub,
@@ -449,8 +447,14 @@ impl App {
         let acceptor = acceptor
             .admission(entrance)
             .on_request(move |request| std::future::ready(site.answer(&request)));
-        let shared =
-            Arc::new(Shared::new(hub, self.history, self.sessions, self.storage, self.settings));
+        let shared = Arc::new(Shared::new(
+            hub,
+            codec,
+            self.history,
+            self.sessions,
+            self.storage,
+            self.settings,
+        ));
         if let Some(moving) = &shared.moving {
             moving.begin(&shared);
         }
@@ -460,10 +464,25 @@ impl App {
         Running::start(shared, servers, acceptor)
     }
 
+    /// The codec of what is said outside of routes: that of its own route, or of the first with events where it has no
+    /// own one.
+    fn spoken(&self) -> Codec {
+        let mut others =
+            self.routes.iter().map(|(_, route)| route).filter(|route| route.has_events());
+        let own = Some(&self.own).filter(|own| !own.is_empty());
+        own.or_else(|| others.next()).unwrap_or(&self.own).events_codec()
+    }
+
     pub(super) fn with_own(mut self, change: impl FnOnce(Route) -> Route) -> Self {
         self.own = change(self.own);
         self
     }
+}
+
+/// Of the connections, where the application has chosen none. Between the longest event and the longest message an event is
+/// refused and its connection kept.
+fn config() -> Config {
+    Config { message_bytes_max: 4 * HUB_MESSAGE_BYTES_MAX, ..Config::default() }
 }
 
 /// Where it listens.

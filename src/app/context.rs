@@ -26,6 +26,7 @@ use super::fault::Fault;
 use super::link::Link;
 use super::reply::IntoReply;
 use super::scratch;
+use super::shown::shown;
 use super::visitor::Visitor;
 
 /// Who sent an event, and ways to answer. It owns what it holds, so it may go into tasks; cloning counts
@@ -240,6 +241,12 @@ impl Context {
         self.audience(To::User(user.to_owned()))
     }
 
+    /// To speak to one session of this node, by its [id](Self::session_id) and in its own codec. One that waits for its
+    /// client is told when that comes back.
+    pub fn to_session(&self, id: &str) -> Audience {
+        self.audience(To::Session(id.to_owned()))
+    }
+
     fn audience(&self, to: To) -> Audience {
         Audience::new(self.link.app.clone(), self.link.route.codec, to, Some(self.peer().id()))
     }
@@ -313,10 +320,10 @@ impl Context {
     fn fail(&self, error: Box<dyn Error + Send + Sync>) -> Option<Message> {
         let shown = match error.downcast::<EventError>() {
             Ok(shown) => *shown,
-            Err(error) => {
+            Err(error) => shown(&*error).unwrap_or_else(|| {
                 self.report(&*error);
                 EventError::internal()
-            }
+            }),
         };
         self.link.fail(shown, self.correlation_id())
     }

@@ -3,7 +3,6 @@
 use std::io;
 use std::time::Duration;
 
-use crate::auth::AuthError;
 use crate::frame::CloseFrameError;
 use crate::hub::{BroadcastError, HubError};
 use crate::outbox::SendError;
@@ -67,24 +66,9 @@ pub enum EventSendError {
     /// It was to be kept, and only what is said to a room can be.
     #[error("only what is said to a room is kept")]
     NoRoom,
-}
-
-/// What a client is told, where a handler's error is an [`EventError`]: the status of the refusal, 401, 403, 429 and
-/// the like, and its text.
-impl From<AuthError> for EventError {
-    fn from(error: AuthError) -> Self {
-        Self::new(error.status().as_u16().into(), error.to_string())
-    }
-}
-
-/// The same: 503 where there is no place for the event now, else the server's fault.
-impl From<EventSendError> for EventError {
-    fn from(error: EventSendError) -> Self {
-        match error {
-            EventSendError::Send(_) | EventSendError::Broadcast(_) => Self::new(503, "too busy"),
-            EventSendError::Unwritable(_) | EventSendError::NoRoom => Self::internal(),
-        }
-    }
+    /// No session of this node has that id.
+    #[error("no such session")]
+    NoSession,
 }
 
 /// Why a question to a client has no answer.

@@ -87,6 +87,7 @@ mod scratch;
 mod serving;
 mod settings;
 mod shared;
+mod shown;
 mod site;
 #[cfg(not(feature = "pubsub"))]
 mod staying;

@@ -48,7 +48,7 @@ impl Serialize for Reply {
 /// these, whose error is anything that is an error.
 ///
 /// A value is the payload of the answer, whose name is the event's and `.ack`; `()` and `None` are no answer. An
-/// [`EventError`](super::EventError) is shown to the client, every other error is masked. `M` tells results from
+/// [`EventError`](super::EventError) is shown to the client, and so is what becomes one; every other error is masked. `M` tells results from
 /// values and is found by the compiler.
 pub trait IntoReply<M> {
     /// What is sent.

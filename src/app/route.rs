@@ -182,6 +182,11 @@ impl Route {
         self
     }
 
+    /// Whether its connections speak events.
+    pub(super) const fn has_events(&self) -> bool {
+        self.on_socket.is_none()
+    }
+
     /// Whether nothing is set up.
     pub(super) fn is_empty(&self) -> bool {
         let Self { guards, on_socket, codec, endpoints, checks, middleware, on_open, on_close } =

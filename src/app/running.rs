@@ -16,7 +16,6 @@ use crate::sync::Arc;
 
 use super::audience::{Audience, To};
 use super::error::AppError;
-use super::event::Codec;
 use super::member::SessionOf;
 use super::serving::serve;
 use super::shared::Shared;
@@ -124,19 +123,31 @@ impl Running {
         &self.shared.0.sessions
     }
 
-    /// To speak to a room, in this codec.
-    pub fn to_room(&self, room: &str, codec: Codec) -> Audience {
-        Audience::new(self.shared.0.clone(), codec, To::Room(room.to_owned()), None)
+    /// To speak to a room from outside of handlers: in the codec of the application's own route, or of its first one with
+    /// events where it has no own; [`Audience::codec`] says otherwise. What it gives may be kept, and go into tasks.
+    pub fn to_room(&self, room: &str) -> Audience {
+        self.audience(To::Room(room.to_owned()))
     }
 
-    /// To speak to all sessions, in this codec.
-    pub fn to_all(&self, codec: Codec) -> Audience {
-        Audience::new(self.shared.0.clone(), codec, To::All, None)
+    /// The same to all sessions.
+    pub fn to_all(&self) -> Audience {
+        self.audience(To::All)
     }
 
-    /// To speak to all sessions of a user, in this codec.
-    pub fn to_user(&self, user: &str, codec: Codec) -> Audience {
-        Audience::new(self.shared.0.clone(), codec, To::User(user.to_owned()), None)
+    /// The same to all sessions of a user.
+    pub fn to_user(&self, user: &str) -> Audience {
+        self.audience(To::User(user.to_owned()))
+    }
+
+    /// The same to one session, by its [id](super::Context::session_id) and in its own codec: see
+    /// [`Context::to_session`](super::Context::to_session).
+    pub fn to_session(&self, id: &str) -> Audience {
+        self.audience(To::Session(id.to_owned()))
+    }
+
+    fn audience(&self, to: To) -> Audience {
+        let shared = &self.shared.0;
+        Audience::new(shared.clone(), shared.codec, to, None)
     }
 
     /// Takes no more connections, tells those that are there to go, and waits for them and for the handlers that

@@ -11,6 +11,7 @@ use crate::hub::{History, HistoryConfig, Hub};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 
 use super::context::Context;
+use super::event::Codec;
 use super::handle::Work;
 use super::link::Link;
 use super::member::Member;
@@ -20,6 +21,8 @@ use crate::session::{Session, SessionConfig, Sessions};
 
 pub(super) struct Shared {
     pub(super) hub: Hub,
+    /// Of what is said outside of routes.
+    pub(super) codec: Codec,
     pub(super) history: History,
     pub(super) sessions: Sessions,
     /// Where the hub is a node of a cluster.
@@ -38,6 +41,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(
         hub: Hub,
+        codec: Codec,
         history: HistoryConfig,
         sessions: SessionConfig,
         storage: Option<Storage>,
@@ -51,6 +55,7 @@ impl Shared {
         Self {
             history: History::new(&hub, history),
             hub,
+            codec,
             sessions: Sessions::placed(sessions, &place),
             moving,
             storing,

@@ -1,8 +1,8 @@
 //! Floor 7: who somebody is, and whether they may come in. HS256 tokens (RFC 7515, 7518, 7519), room
 //! passwords, and [`Authenticator`] for everything else.
 //!
-//! It is a leaf without I/O: no runtime, no sockets, and the clock is an argument. It does not know
-//! who calls it: a server reads [`Credentials`] off the request, asks an authenticator before it
+//! It is a leaf without I/O: no runtime, no sockets, and the clock is an argument ([`JwtSigner::sign_for`] alone looks
+//! at the wall). It does not know who calls it: a server reads [`Credentials`] off the request, asks an authenticator before it
 //! upgrades, and keeps the [`Identity`] beside the connection.
 //!
 //! ```text

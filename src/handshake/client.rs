@@ -152,7 +152,7 @@ impl ClientHandshake {
     pub fn finish(self, response: &Response<()>) -> Result<Negotiated, HandshakeError> {
         let headers = response.headers();
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(refused(response));
+            return Err(refused(response, StatusCode::SWITCHING_PROTOCOLS));
         }
         if response.version() != Version::HTTP_11 {
             return Err(HandshakeError::HttpVersion);

@@ -106,8 +106,8 @@ pub enum HandshakeError {
     OriginRefused,
 
     // The server's response. Where a gateway has to answer for it, that is 502.
-    /// A final status other than 101. Source: RFC 6455 4.1.
-    #[error("the server answered {} instead of 101", .0.status())]
+    /// A final status other than 101, or over HTTP/2 other than 200. Source: RFC 6455 4.1, RFC 8441 5.
+    #[error("the server answered {} instead of {}", .0.status(), .0.yes.as_str())]
     UnexpectedStatus(Box<RefusedResponse>),
     /// A redirect with a `Location`; following it is the caller's decision. Source: RFC 6455 4.1,
     /// RFC 9110 15.4.
@@ -306,7 +306,7 @@ impl HandshakeError {
         }
     }
 
-    /// Adds the body of a response that was not a 101.
+    /// Adds the body of a response that was no yes.
     pub(crate) fn with_body(mut self, body: Vec<u8>) -> Self {
         if let Self::UnexpectedStatus(refused) | Self::Redirect(refused) = &mut self {
             refused.body = body;
@@ -324,11 +324,13 @@ pub struct RefusedResponse {
     status: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
+    /// What would have been a yes.
+    yes: StatusCode,
 }
 
 impl RefusedResponse {
-    pub(super) fn new(status: StatusCode, headers: HeaderMap) -> Self {
-        Self { status, headers, body: Vec::new() }
+    pub(super) fn new(status: StatusCode, headers: HeaderMap, yes: StatusCode) -> Self {
+        Self { status, headers, body: Vec::new(), yes }
     }
 
     /// The status the server sent.
@@ -393,7 +395,8 @@ mod tests {
 
     fn refused(status: u16, header: (HeaderName, &'static str)) -> RefusedResponse {
         let headers = [(header.0, HeaderValue::from_static(header.1))].into_iter().collect();
-        RefusedResponse::new(StatusCode::from_u16(status).unwrap(), headers)
+        let yes = StatusCode::SWITCHING_PROTOCOLS;
+        RefusedResponse::new(StatusCode::from_u16(status).unwrap(), headers, yes)
     }
 
     #[test]

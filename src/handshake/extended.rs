@@ -3,7 +3,7 @@
 use std::fmt;
 
 use http::header::{SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION};
-use http::{HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
 use super::client::{Offer, Server, path_of};
 use super::headers::VERSION_13;
@@ -81,7 +81,7 @@ impl ExtendedHandshake {
     /// [`ClientHandshake::finish`](super::ClientHandshake::finish) about what was offered. After any of them the stream must be reset.
     pub fn finish(self, response: &Response<()>) -> Result<Negotiated, HandshakeError> {
         if !response.status().is_success() {
-            return Err(refused(response));
+            return Err(refused(response, StatusCode::OK));
         }
         self.offered.agree(response)
     }

@@ -1,7 +1,7 @@
 //! What a client asked for, to hold the answer against.
 
 use http::header::{HOST, SEC_WEBSOCKET_PROTOCOL};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 
 use crate::deflate::{Deflate, DeflateParams};
 
@@ -77,9 +77,9 @@ impl Offered {
     }
 }
 
-/// A response that says no.
-pub(super) fn refused(response: &Response<()>) -> HandshakeError {
-    let refused = RefusedResponse::new(response.status(), response.headers().clone());
+/// A response that says no, where another status would have said yes.
+pub(super) fn refused(response: &Response<()>, yes: StatusCode) -> HandshakeError {
+    let refused = RefusedResponse::new(response.status(), response.headers().clone(), yes);
     let is_redirect = response.status().is_redirection() && refused.location().is_some();
     let error =
         if is_redirect { HandshakeError::Redirect } else { HandshakeError::UnexpectedStatus };

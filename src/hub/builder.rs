@@ -57,6 +57,8 @@ pub enum HubError {
 #[must_use]
 pub struct HubBuilder {
     pub(super) settings: Settings,
+    /// Whether somebody has chosen the config.
+    has_config: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -97,7 +99,7 @@ impl Default for Settings {
 
 impl HubBuilder {
     pub(super) fn new() -> Self {
-        Self { settings: Settings::default() }
+        Self { settings: Settings::default(), has_config: false }
     }
 
     /// Workers on a multi-thread runtime (default: as many as it has threads). A current-thread
@@ -250,10 +252,17 @@ impl HubBuilder {
     }
 
     /// Limits and deadlines of the connections: message size, keepalive, queues, compression. By
-    /// default [`Config::default`] with messages of up to 64 KiB.
+    /// default [`Config::default`] with messages of up to 64 KiB; in an application (`App::hub`) up to 256 KiB.
     pub fn config(mut self, config: Config) -> Self {
         self.settings.config = Arc::new(config);
+        self.has_config = true;
         self
+    }
+
+    /// The config where nobody has chosen one.
+    #[allow(dead_code, reason = "for an application, whose default is another")]
+    pub(crate) fn default_config(self, config: impl FnOnce() -> Config) -> Self {
+        if self.has_config { self } else { self.config(config()) }
     }
 
     /// The hub.

@@ -9,6 +9,7 @@ use crate::outbox::{SendError, Sent};
 use crate::protocol::Overflow;
 use crate::sync::Arc;
 
+use super::peer::Peer;
 use super::shared::Shared;
 
 /// Connections that a broadcast leaves out, by their [ids](crate::Sender::id), and users with all of theirs.
@@ -81,6 +82,12 @@ impl Except {
         let peers = left.users.iter().flat_map(|user| hub.registry.of_user(user));
         let ids: Vec<u64> = left.ids.iter().copied().chain(peers.map(|peer| peer.id())).collect();
         ids.into()
+    }
+
+    /// Whether this peer is left out.
+    #[allow(dead_code, reason = "for the audiences of an application")]
+    pub(crate) fn leaves_out(&self, peer: &Peer) -> bool {
+        self.has(peer.id()) || self.users().iter().any(|user| peer.user() == Some(user))
     }
 
     pub(super) const fn is_nobody(&self) -> bool {

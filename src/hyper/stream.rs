@@ -15,6 +15,10 @@ use crate::net::NetStream;
 /// The most that is given to a stream of HTTP/2 at a time, in bytes: a frame of the length that everybody takes. hyper takes
 /// each write whole and keeps some four of them while the peer's window is closed, beyond the outbox and its bound, and also
 /// when the WebSocket has ended. Source: RFC 9113 6.5.2.
+///
+/// It is paid for (benches/http2.rs, both ends on one thread, several runs on a busy machine): 64 messages of 1 KiB in flight cost 2.8 to
+/// 3.5 times what they do over HTTP/1.1, and 1.9 to 2.4 times with writes of 64 KiB, of which hyper would keep 256 KiB a stream; those of
+/// 64 KiB 2.9 to 3.7 times, and 2.4 to 2.6.
 const WRITE_BYTES_MAX: usize = 16 * 1024;
 
 /// The stream, and what was read of it already. Plain TCP is taken out of what hyper has around it.

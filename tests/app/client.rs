@@ -172,7 +172,7 @@ async fn cut_at_any_byte(seed: u64) -> u64 {
     client.request::<Value>("join", &json!({"room": "lobby"}), LONG).await.unwrap();
     for n in 0..ITEMS {
         client.send("item", &json!({"n": n})).unwrap();
-        let lobby = site.running.to_room("lobby", Codec::Envelope);
+        let lobby = site.running.to_room("lobby");
         lobby.send("news", &json!({"n": n})).unwrap();
         if n % 5 == 0 {
             let asked: Value = client.request("ask", &json!({"n": n}), LONG).await.unwrap();
@@ -396,7 +396,7 @@ async fn by_36_a_slow_reader_loses_nothing() {
     let (client, mut incoming) = connect(&site.url("/ws"), options);
     client.request::<Value>("join", &json!({"room": "lobby"}), LONG).await.unwrap();
     for n in 0..200 {
-        let lobby = site.running.to_room("lobby", Codec::Envelope);
+        let lobby = site.running.to_room("lobby");
         lobby.send("news", &json!({"n": n, "text": "x".repeat(1000)})).unwrap();
     }
     for n in 0..200 {
@@ -406,7 +406,7 @@ async fn by_36_a_slow_reader_loses_nothing() {
         }
     }
     drop(incoming);
-    site.running.to_room("lobby", Codec::Envelope).send("news", &json!({})).unwrap();
+    site.running.to_room("lobby").send("news", &json!({})).unwrap();
     client.request::<Value>("echo", &(), LONG).await.unwrap();
 }
 

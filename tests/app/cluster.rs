@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sockeye::Connector;
 use sockeye::app::client::{ClientOptions, EventClient, Happening};
-use sockeye::app::{App, Codec, Context, EventError};
+use sockeye::app::{App, Context, EventError};
 use sockeye::auth::{AuthError, Credentials, Identity, authenticate_fn};
 use sockeye::hub::{PresenceKind, Shutdown};
 use sockeye::pubsub::Memory;
@@ -116,7 +116,7 @@ async fn a_client_with_several_urls_goes_on_at_the_next() {
     report.unwrap();
     assert_eq!(client.session().unwrap(), session);
     assert_eq!(there.running.sessions().len(), 1);
-    there.running.to_room("lobby", Codec::Envelope).send("said", &json!({"n": 1})).unwrap();
+    there.running.to_room("lobby").send("said", &json!({"n": 1})).unwrap();
     let Some(Happening::Event(event)) = within(incoming.next()).await else {
         panic!("nothing said")
     };
@@ -136,7 +136,7 @@ async fn two_nodes_are_one_application() {
     assert_eq!(ann.expect("presence").await, json!({"user": "bob", "isHere": true}));
     assert_eq!(bob.expect("presence").await, json!({"user": "ann", "isHere": true}));
     ann.send("say", json!({"n": 1})).await;
-    let but_bob = there.running.to_room("lobby", Codec::Envelope).except_user("bob");
+    let but_bob = there.running.to_room("lobby").except_user("bob");
     but_bob.send("end", &json!({})).unwrap();
     assert_eq!(names_to(&mut bob, "for all").await, ["for bob", "said"]);
     let mut names = Vec::new();

@@ -7,9 +7,14 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sockeye::app::{App, Context, Disconnect, EventError, FieldError, Reconnect};
+use sockeye::app::{
+    App, Context, Disconnect, EventError, EventSendError, FieldError, Reconnect, RequestError,
+};
+use sockeye::auth::AuthError;
+use sockeye::hub::limits::Limits;
+use sockeye::hub::{BroadcastError, Hub, JoinError, MetadataError, Peer};
 use sockeye::protocol::Rate;
-use sockeye::{CloseCode, Message};
+use sockeye::{CloseCode, Message, SendError};
 use tokio::sync::mpsc;
 
 use crate::support::app::{AppClient, AppSite};
@@ -92,6 +97,137 @@ async fn er_10_errors_are_shown_or_masked() {
     client.send("echo", json!({"n": 1})).await;
     assert_eq!(client.expect("echo.ack").await, json!({"n": 1}));
     assert!(hook.try_recv().is_err(), "the hook hears nothing of what is shown");
+}
+
+/// The same handlers with one type of error or the other.
+fn refusing<E>() -> App
+where
+    E: From<JoinError> + From<EventSendError> + From<AuthError> + From<MetadataError>,
+    E: From<RequestError> + From<SendError> + From<BroadcastError>,
+    E: Into<BoxError> + Send + 'static,
+{
+    let may_join = |_: &Peer, room: &str| room != "secret";
+    let mut limits = Limits::default();
+    limits.metadata_bytes_max = 10;
+    let hub = Hub::builder().limits(limits).room_members_max(1).on_join(may_join).job_queue(1);
+    App::new()
+        .hub(hub)
+        .on("join", async |context: Context, payload: Value| -> Result<(), E> {
+            Ok(context.join(payload["room"].as_str().unwrap_or_default())?)
+        })
+        .on("send", async |context: Context, _: Value| -> Result<(), E> {
+            // More than any socket takes.
+            let much = json!({"x": "x".repeat(10_000)});
+            loop {
+                context.send("news", &much)?;
+            }
+        })
+        .on("peer", async |context: Context, _: Value| -> Result<(), E> {
+            let much = "x".repeat(10_000);
+            loop {
+                context.peer().sender().try_send(&*much)?;
+            }
+        })
+        .on("say", async |context: Context, _: Value| -> Result<(), E> {
+            loop {
+                context.to_all().except_self().send("news", &json!({}))?;
+            }
+        })
+        .on("broadcast", async |context: Context, _: Value| -> Result<(), E> {
+            loop {
+                context.hub().broadcast_except("news", context.peer().id())?;
+            }
+        })
+        .on("note", async |context: Context, _: Value| -> Result<(), E> {
+            context.peer().set_metadata("key", "longer than it may be")?;
+            Ok(())
+        })
+        .on("guard", async |_: Context, _: Value| -> Result<(), E> { Err(AuthError::Refused)? })
+        .on("ask", async |context: Context, _: Value| -> Result<(), E> {
+            context.request("question", &json!({}), Duration::from_millis(1)).await?;
+            Ok(())
+        })
+        .on("list", async |context: Context, _: Value| -> Result<(), E> {
+            context.send("list", &[1, 2])?;
+            Ok(())
+        })
+}
+
+/// What an error of the crate's own is for its client, and what passes before it.
+async fn shown(client: &mut AppClient, event: &str, payload: Value) -> (i64, String, String) {
+    client.ask(event, payload, "c7").await;
+    loop {
+        let text = within(client.socket.recv()).await.unwrap().expect("it stays open");
+        let Ok(error) = serde_json::from_str::<Value>(text.as_text().unwrap()) else { continue };
+        if error["e"] == "sys.error" {
+            assert_eq!(error["c"], "c7", "{error}");
+            let text = |member: &str| error["p"][member].as_str().unwrap_or_default().to_owned();
+            return (error["p"]["code"].as_i64().unwrap(), text("reason"), text("message"));
+        }
+    }
+}
+
+async fn refusals_are_shown(app: App, tells_mistakes: bool) {
+    let (told, mut hook) = mpsc::unbounded_channel();
+    let app = app.on_error(move |context, error| {
+        let _ = told.send(format!("{} {error}", context.event()));
+    });
+    let site = AppSite::start(app).await;
+    let (mut first, mut client) = (site.connect("/ws").await, site.connect("/ws").await);
+    first.ask("join", json!({"room": "table"}), "c1").await;
+    first.text(r#"{"v":"1.0","e":"sys.ping","c":"c2"}"#).await;
+    first.expect("sys.pong").await;
+    for (event, payload, code, reason, message) in [
+        ("join", json!({"room": "table"}), 503, "room_full", "room full: 1 members"),
+        ("join", json!({"room": "secret"}), 403, "refused", "not allowed in this room"),
+        ("join", json!({"room": ""}), 422, "room_name", "room name: 1 to 128 bytes"),
+        ("send", json!({}), 503, "busy", "too busy"),
+        ("peer", json!({}), 503, "busy", "too busy"),
+        ("say", json!({}), 503, "busy", "too busy"),
+        ("broadcast", json!({}), 503, "busy", "too busy"),
+        ("note", json!({}), 413, "too_much", "too much metadata: 10 bytes a connection"),
+        ("guard", json!({}), 403, "", "not allowed"),
+        ("ask", json!({}), 408, "no_answer", "no answer within 1 ms"),
+    ] {
+        let error = shown(&mut client, event, payload).await;
+        assert_eq!((error.0, error.1.as_str()), (code, reason), "{event}: {error:?}");
+        assert!(error.2.starts_with(message), "{event}: {error:?}");
+    }
+    assert!(hook.try_recv().is_err(), "the hook hears nothing of what is shown");
+    let mistake = shown(&mut client, "list", json!({})).await;
+    assert_eq!((mistake.0, mistake.2.as_str()), (500, "Internal server error"));
+    if tells_mistakes {
+        assert_eq!(within(hook.recv()).await.unwrap(), "list a payload is an object");
+    }
+}
+
+/// ER-10: what a room, a door, an outbox or the hub refuses is shown where a handler ends with it by `?`, its errors
+/// boxed; a mistake of the application is masked and told.
+#[tokio::test]
+async fn er_10_refusals_are_shown_boxed() {
+    refusals_are_shown(refusing::<BoxError>(), true).await;
+}
+
+/// ER-10: the same where a handler's errors are events.
+#[tokio::test]
+async fn er_10_refusals_are_shown_as_events() {
+    refusals_are_shown(refusing::<EventError>(), false).await;
+}
+
+/// ER-10: whoever wraps a refusal has decided that it is another error, which is masked.
+#[tokio::test]
+async fn er_10_wrapped_refusals_are_masked() {
+    let (told, mut hook) = mpsc::unbounded_channel();
+    let app = App::new()
+        .on("wrap", async |context: Context, _: Value| -> Result<(), BoxError> {
+            context.join("").map_err(std::io::Error::other)?;
+            Ok(())
+        })
+        .on_error(move |_, error| drop(told.send(error.to_string())));
+    let site = AppSite::start(app).await;
+    let mut client = site.connect("/ws").await;
+    assert_eq!(refused(&mut client, "wrap", json!({})).await["code"], 500);
+    assert!(within(hook.recv()).await.unwrap().starts_with("room name"));
 }
 
 /// RT-04, RT-05, EX-09: a payload that does not fit is refused with field and rule; the handler is not called.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sockeye::app::{App, Audience, Codec, Context, EventError, EventSendError};
+use sockeye::app::{App, Audience, Codec, Context, EventError, EventSendError, Route};
 use sockeye::auth::{AuthError, Credentials, Identity, authenticate_fn};
 use sockeye::hub::{HistoryConfig, Hub, JoinError, Peer, PresenceKind};
 
@@ -78,7 +78,7 @@ async fn by_34_who_joins_has_the_last_events() {
     ann.send("say", json!({"room": "attic", "n": 9})).await;
     let mut bob = site.connect("/ws").await;
     assert_eq!(ask(&mut ann, "join", json!({"room": "attic"})).await["last"]["hasMore"], false);
-    site.running.to_room("lobby", Codec::Envelope).send("said", &json!({"n": 0})).unwrap();
+    site.running.to_room("lobby").send("said", &json!({"n": 0})).unwrap();
     let page = &ask(&mut bob, "join", json!({"room": "lobby"})).await["last"];
     assert_eq!((numbers(page), &page["hasMore"]), (vec![6, 7, 8], &json!(true)));
     let first = &page["events"][0];
@@ -124,15 +124,86 @@ async fn only_rooms_keep() {
     let site = AppSite::start(app()).await;
     let keeps = |audience: Audience| audience.keep().send("news", &json!({}));
     let running = &site.running;
-    for audience in [running.to_all(Codec::Envelope), running.to_user("ann", Codec::Envelope)] {
+    for audience in [running.to_all(), running.to_user("ann")] {
         assert!(matches!(keeps(audience), Err(EventSendError::NoRoom)));
     }
-    assert!(keeps(running.to_room("lobby", Codec::Tagged)).is_ok());
+    assert!(keeps(running.to_room("lobby").codec(Codec::Tagged)).is_ok());
     let page = serde_json::to_value(running.history().before("lobby", None, 9)).unwrap();
     assert_eq!(page["events"][0]["event"], json!({"type": "news"}));
     // What is no event is no page of events.
     running.history().broadcast("lobby", "no JSON").unwrap();
     assert!(serde_json::to_value(running.history().before("lobby", None, 9)).is_err());
+}
+
+/// BC-01, BC-02: from outside of handlers an event goes to a user, to one session, to a room, to all, in the codec of whoever gets
+/// it; a session that is not there is an error, and what is for one is not kept.
+#[tokio::test]
+async fn events_from_outside_reach_one_or_many() {
+    let tagged = Route::events().codec(Codec::Tagged);
+    let site = AppSite::start(app().route("/tagged", tagged)).await;
+    let running = &site.running;
+    let mut ann = site.try_connect("/ws", Some("ann")).await.unwrap();
+    let ann_id = ann.created().await["sessionId"].as_str().unwrap().to_owned();
+    let mut bob = site.login("/ws", "bob").await;
+    let mut other = site.try_connect("/tagged", None).await.unwrap();
+    let other_id = other.created().await["sessionId"].as_str().unwrap().to_owned();
+    ask(&mut ann, "join", json!({"room": "lobby"})).await;
+    running.to_session(&ann_id).send("news", &json!({"n": 1})).unwrap();
+    running.to_user("ann").send("news", &json!({"n": 2})).unwrap();
+    running.to_session(&ann_id).except_user("ann").send("news", &json!({"n": 0})).unwrap();
+    running.to_session(&ann_id).except_user("bob").send("news", &json!({"n": 3})).unwrap();
+    for n in 1..=3 {
+        assert_eq!(ann.expect("news").await, json!({"n": n}));
+    }
+    running.to_room("lobby").send("news", &json!({"n": 4})).unwrap();
+    assert_eq!(ann.expect("news").await, json!({"n": 4}));
+    running.to_session(&other_id).send("news", &json!({"n": 5})).unwrap();
+    let is_of_other = json!({"type": "news", "n": 5});
+    assert_eq!(other.event().await, is_of_other);
+    running.to_user("bob").send("news", &json!({"n": 6})).unwrap();
+    assert_eq!(bob.expect("news").await, json!({"n": 6}), "nothing else has come to bob");
+    let to = |id: &str| running.to_session(id).send("news", &json!({}));
+    assert!(matches!(to("nobody"), Err(EventSendError::NoSession)));
+    let kept = running.to_session(&ann_id).keep().send("news", &json!({}));
+    assert!(matches!(kept, Err(EventSendError::NoRoom)));
+    let unwritable = running.to_session(&ann_id).send("news", &json!([1]));
+    assert!(matches!(unwritable, Err(EventSendError::Unwritable(_))));
+}
+
+/// BC-02: the same from a handler: to another session, by its id.
+#[tokio::test]
+async fn handlers_speak_to_one_session() {
+    let whisper = async |context: Context, said: Value| -> Result<Value, EventError> {
+        context.to_session(text(&said, "to")).send("whisper", &said)?;
+        Ok(json!({}))
+    };
+    let site = AppSite::start(app().on("whisper", whisper)).await;
+    let mut ann = site.login("/ws", "ann").await;
+    let mut bob = site.try_connect("/ws", Some("bob")).await.unwrap();
+    let to = bob.created().await["sessionId"].clone();
+    ask(&mut ann, "whisper", json!({"to": to, "text": "psst"})).await;
+    assert_eq!(bob.expect("whisper").await["text"], "psst");
+    let nobody = ask(&mut ann, "whisper", json!({"to": "nobody"})).await;
+    assert_eq!((&nobody["code"], &nobody["reason"]), (&json!(404), &json!("no_session")));
+}
+
+/// What is said outside of routes is in the codec of the application's own route, or of its first where it has no own;
+/// one that speaks no events has no say.
+#[tokio::test]
+async fn what_runs_speaks_the_codec_of_its_routes() {
+    let raw = || Route::raw(async |_, _, _| ());
+    let tagged = || Route::events().codec(Codec::Tagged);
+    for (app, is_tagged) in [
+        (App::new(), false),
+        (App::new().route("/raw", raw()).route("/a", tagged()), true),
+        (App::new().codec(Codec::Tagged), true),
+        (App::new().on("a", async |_: Context, _: Value| ()).route("/a", tagged()), false),
+    ] {
+        let site = AppSite::start(app).await;
+        site.running.to_room("lobby").keep().send("news", &json!({})).unwrap();
+        let page = serde_json::to_value(site.running.history().before("lobby", None, 1)).unwrap();
+        assert_eq!(page["events"][0]["event"]["type"] == "news", is_tagged, "{page}");
+    }
 }
 
 /// Joins and leaves are told as events: who is here, by name.

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sockeye::app::{App, AppError, Codec, Context, EventError, Next, Reply, RequestError, Route};
+use sockeye::app::{App, AppError, Context, EventError, Next, Reply, RequestError, Route};
 use sockeye::auth::{AuthError, Credentials, Identity, authenticate_fn};
 use sockeye::hub::{Hub, Shutdown};
-use sockeye::{CloseCode, Server};
+use sockeye::{CloseCode, Config, Server};
 use tokio::sync::{Notify, mpsc};
 
 use crate::support::app::AppSite;
@@ -330,9 +330,9 @@ async fn listeners_and_settings() {
     let site = AppSite { running };
     let mut client = site.connect("/ws").await;
     assert_eq!(site.status("/ws", None).await, 503);
-    site.running.to_room("lobby", Codec::Envelope).send("news", &json!({"n": 1})).unwrap();
+    site.running.to_room("lobby").send("news", &json!({"n": 1})).unwrap();
     assert_eq!(client.expect("news").await, json!({"n": 1}));
-    site.running.to_all(Codec::Envelope).send("news", &json!({"n": 2})).unwrap();
+    site.running.to_all().send("news", &json!({"n": 2})).unwrap();
     assert_eq!(client.expect("news").await, json!({"n": 2}));
 
     let none = async |_: Context, _: Value| ();
@@ -344,6 +344,33 @@ async fn listeners_and_settings() {
     assert!(matches!(route.start().await, Err(AppError::Route { .. })));
     let hub = App::new().hub(Hub::builder().job_queue(0)).start().await;
     assert!(matches!(hub, Err(AppError::Hub(_))));
+}
+
+/// LM-01: an application has one default of how long messages may be, whatever else its hub is given; a config that was
+/// chosen holds.
+#[tokio::test]
+async fn lm_01_the_hubs_limits_are_not_those_of_messages() {
+    let chosen = |bytes| {
+        let mut config = Config::default();
+        config.message_bytes_max = bytes;
+        Hub::builder().config(config)
+    };
+    for (app, bytes_max) in [
+        (App::new(), 256 * 1024),
+        (App::new().hub(Hub::builder()), 256 * 1024),
+        (App::new().hub(Hub::builder().connections_max(5)), 256 * 1024),
+        (App::new().hub(chosen(100 * 1024)), 100 * 1024),
+        (App::new().hub(chosen(512 * 1024)), 512 * 1024),
+    ] {
+        let site = AppSite::start(app).await;
+        assert_eq!(site.running.hub().config().message_bytes_max, bytes_max);
+        let mut client = site.connect("/ws").await;
+        client.text("x".repeat(bytes_max)).await;
+        assert_eq!(client.expect("sys.error").await["code"], 413, "{bytes_max}");
+        client.text("x".repeat(bytes_max + 1)).await;
+        assert_eq!(client.ended().await.code, CloseCode::MessageTooBig, "{bytes_max}");
+    }
+    assert_eq!(Hub::builder().build().unwrap().config().message_bytes_max, 64 * 1024);
 }
 
 /// HB-11, BC-02: the application keeps values for its handlers, and speaks to users wherever they are.

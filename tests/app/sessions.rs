@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sockeye::app::{App, Codec, Context, Route};
+use sockeye::app::{App, Context, Route};
 use sockeye::auth::{AuthError, Credentials, Identity, authenticate_fn};
 use sockeye::hub::Hub;
 use sockeye::session::SessionConfig;
@@ -94,7 +94,7 @@ async fn suspended(site: &AppSite, ticket: &Ticket) {
 }
 
 fn tell(site: &AppSite, n: u32) {
-    site.running.to_room("lobby", Codec::Envelope).send("news", &json!({"n": n})).unwrap();
+    site.running.to_room("lobby").send("news", &json!({"n": n})).unwrap();
 }
 
 /// SE-02, SE-03, SE-04, HB-10, BY-30, BY-31: the connection falls, the session is suspended and stays in its room; what

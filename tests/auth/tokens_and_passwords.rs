@@ -84,6 +84,28 @@ fn tokens_are_those_of_everybody() {
     }
 }
 
+/// AU-07: a token for a user in one call, which ends when it was told to; one for ever has the last date there is.
+#[test]
+fn tokens_for_a_user_end_in_time() {
+    let signer = JwtSigner::new(secret());
+    let verifier = JwtVerifier::new(secret());
+    let before = SystemTime::now();
+    let token = signer.sign_for("ann \"\u{1}", Duration::from_millis(60_900));
+    let claims = verifier.verify(&token, before).unwrap();
+    assert_eq!(claims.subject(), Some("ann \"\u{1}"));
+    let ends = claims.expires_at().unwrap();
+    let earliest = before + Duration::from_secs(59);
+    assert!((earliest..=SystemTime::now() + Duration::from_secs(61)).contains(&ends));
+    let issued: u64 = claims.claim("iat").unwrap().unwrap();
+    assert!((60..=61).contains(&ends.duration_since(at(issued)).unwrap().as_secs()));
+    // The leeway is 30 seconds.
+    let late = verifier.verify(&token, ends + Duration::from_secs(31));
+    assert_eq!(late.unwrap_err(), JwtError::Expired);
+    let for_ever = signer.sign_for("ann", Duration::MAX);
+    let claims = verifier.verify(&for_ever, before).unwrap();
+    assert_eq!(claims.expires_at(), Some(at(253_402_300_799)));
+}
+
 /// AU-09: claims of any type.
 #[test]
 fn claims_are_read_as_any_type() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use sockeye::app::{App, Codec, Context};
+use sockeye::app::{App, Context};
 use sockeye::hub::Hub;
 use sockeye::hub::cluster::{Body, Claim, Envelope, NodeId, Refusal, SessionState, Waiting};
 use sockeye::protocol::Compress;
@@ -126,7 +126,7 @@ async fn member(site: &AppSite) -> (AppClient, Value) {
 }
 
 fn say(site: &AppSite, n: u64) {
-    site.running.to_room("lobby", Codec::Envelope).send("news", &json!({"n": n})).unwrap();
+    site.running.to_room("lobby").send("news", &json!({"n": n})).unwrap();
 }
 
 async fn come_back(site: &AppSite, opening: &Value, received: u64) -> (AppClient, Value) {

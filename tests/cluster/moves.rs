@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sockeye::Connector;
 use sockeye::app::client::{ClientOptions, ClientState, EventClient, Happening, Incoming};
-use sockeye::app::{App, Codec, Context, EventError};
+use sockeye::app::{App, Context, EventError};
 use sockeye::auth::{AuthError, Credentials, Identity, authenticate_fn};
 use sockeye::hub::cluster::ClusterConfig;
 use sockeye::hub::{Hub, Shutdown};
@@ -161,9 +161,9 @@ fn tell(sites: &[AppSite], n: u64) {
     for (node, site) in sites.iter().enumerate() {
         let running = &site.running;
         let audiences = [
-            ("room", running.to_room("lobby", Codec::Envelope)),
-            ("user", running.to_user("ann", Codec::Envelope)),
-            ("all", running.to_all(Codec::Envelope)),
+            ("room", running.to_room("lobby")),
+            ("user", running.to_user("ann")),
+            ("all", running.to_all()),
         ];
         for (to, audience) in audiences {
             audience.send("news", &json!({"to": to, "node": node, "n": n})).unwrap();
@@ -452,10 +452,10 @@ async fn by_42_what_cannot_be_reached_stays_whole() {
     drop(client);
     suspended(&sites[0], &ticket).await;
     broker.set(|faults| faults.is_paused = true);
-    sites[0].running.to_room("lobby", Codec::Envelope).send("news", &json!({"n": 1})).unwrap();
+    sites[0].running.to_room("lobby").send("news", &json!({"n": 1})).unwrap();
     let (_lost, restored) = come_back(&sites[1], (&ticket, None), 1, "/ws?resume=1").await;
     assert_eq!(restored, json!({"restored": false, "reason": "unknown"}));
-    sites[0].running.to_room("lobby", Codec::Envelope).send("news", &json!({"n": 2})).unwrap();
+    sites[0].running.to_room("lobby").send("news", &json!({"n": 2})).unwrap();
     let (mut client, restored) = come_back(&sites[0], (&ticket, None), 1, "/ws?resume=1").await;
     assert_eq!(restored["restored"], true);
     for n in 1..=2 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use sockeye::app::{App, Codec, Context, EventError};
+use sockeye::app::{App, Context, EventError};
 use sockeye::auth::{AuthError, Credentials, Identity, authenticate_fn};
 use sockeye::hub::metrics::StoreSnapshot;
 use sockeye::hub::{Hub, Shutdown};
@@ -122,7 +122,7 @@ pub(crate) async fn is_unknown(site: &AppSite, user: Option<&str>, ticket: &Tick
 }
 
 pub(crate) fn say(site: &AppSite, n: u64) {
-    site.running.to_room("lobby", Codec::Envelope).send("news", &json!({"n": n})).unwrap();
+    site.running.to_room("lobby").send("news", &json!({"n": n})).unwrap();
 }
 
 pub(crate) async fn suspended(site: &AppSite, ticket: &Ticket) {
@@ -150,7 +150,7 @@ pub(crate) async fn goes_on(site: &AppSite, ticket: &Ticket, expires_ms: u64) {
     // In its room, of its user, with what was noted, and counting on.
     say(site, 4);
     assert_eq!(client.expect("news").await, json!({"n": 4}));
-    site.running.to_user("ann", Codec::Envelope).send("news", &json!({"n": 5})).unwrap();
+    site.running.to_user("ann").send("news", &json!({"n": 5})).unwrap();
     assert_eq!(client.expect("news").await, json!({"n": 5}));
     client.send("noted?", json!({})).await;
     assert_eq!(client.expect("noted?.ack").await, json!({"is": "salmon"}));

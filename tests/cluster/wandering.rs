@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sockeye::Connector;
 use sockeye::app::client::{EventClient, FirstEvents, Happening, Incoming};
-use sockeye::app::{App, Codec, Context};
+use sockeye::app::{App, Context};
 use sockeye::hub::Hub;
 use sockeye::hub::cluster::ClusterGap;
 use sockeye::pubsub::Memory;
@@ -117,7 +117,7 @@ impl World {
 
     fn tell(&mut self, node: usize) {
         self.said[node] += 1;
-        let audience = self.sites[node].running.to_room("lobby", Codec::Envelope);
+        let audience = self.sites[node].running.to_room("lobby");
         audience.send("news", &json!({"node": node, "n": self.said[node]})).unwrap();
     }
 

@@ -11,5 +11,6 @@ mod examples;
 mod frames;
 mod http2;
 mod hyper;
+mod node;
 mod serving;
 mod tower;

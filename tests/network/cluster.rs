@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sockeye::app::client::{Happening, Incoming};
-use sockeye::app::{App, Codec, Context};
+use sockeye::app::{App, Context};
 use sockeye::hub::cluster::ClusterConfig;
 use sockeye::hub::{Hub, Shutdown};
 use tokio::sync::watch;
@@ -45,7 +45,7 @@ async fn node(name: &'static str, gaps: Gaps, mut restarts: watch::Receiver<u64>
                 _ = ticks.tick() => {
                     said += 1;
                     let payload = json!({"by": name, "n": said});
-                    running.to_room("all", Codec::Envelope).send("said", &payload)?;
+                    running.to_room("all").send("said", &payload)?;
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sockeye::app::client::{ClientOptions, EventClient, Happening, Incoming};
-use sockeye::app::{App, Codec, Context, Running};
+use sockeye::app::{App, Context, Running};
 use sockeye::session::stores::MemoryStore;
 use sockeye::{Acceptor, Config, NetStream, WebSocket};
 use tokio::time::interval;
@@ -77,7 +77,7 @@ pub(crate) async fn say_numbers(running: &Running, numbers: &Numbers, every: Dur
 }
 
 pub(crate) fn say(running: &Running, n: u64) {
-    running.to_room("all", Codec::Envelope).send("number", &json!({"n": n})).unwrap();
+    running.to_room("all").send("number", &json!({"n": n})).unwrap();
 }
 
 /// An application that says numbers for ever, one every so often, and keeps its sessions in this store.

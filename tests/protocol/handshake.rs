@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use sockeye::handshake::{
-    Acceptance, ClientHandshake, Extension, HandshakeError as Error, HeadLimits, HeadReader,
-    Negotiated, Offer, ResponseReader, Upgrade, encode_response, parse_uri,
+    Acceptance, ClientHandshake, ExtendedHandshake, Extension, HandshakeError as Error, HeadLimits,
+    HeadReader, Negotiated, Offer, ResponseReader, Upgrade, encode_response, parse_uri,
 };
 
 /// The header lines of a good request and of the 101 that answers it, from RFC 6455 1.3.
@@ -625,6 +625,17 @@ fn s4_1_another_status_is_told() {
     assert!(matches!(error, Error::UnexpectedStatus(_)), "{error}");
     let old = Response::builder().status(101).version(Version::HTTP_10).body(()).unwrap();
     assert_eq!(start("ws://a", offer()).unwrap().finish(&old).unwrap_err(), Error::HttpVersion);
+}
+
+/// E02: an error says what the status should have been, which is another over HTTP/2.
+#[test]
+fn s4_1_another_status_is_named_beside_the_right_one() {
+    let error = finish(&head_of("HTTP/1.1 200 OK", ANSWER)).unwrap_err();
+    assert_eq!(error.to_string(), "the server answered 200 OK instead of 101");
+    let handshake = ExtendedHandshake::new(&"ws://a".parse().unwrap(), offer()).unwrap();
+    let answer = Response::builder().status(404).body(()).unwrap();
+    let error = handshake.finish(&answer).unwrap_err();
+    assert_eq!(error.to_string(), "the server answered 404 Not Found instead of 200");
 }
 
 /// E02: some interim responses are waited through, a flood is not.

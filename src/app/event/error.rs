@@ -5,13 +5,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::hub::JoinError;
-
 use super::malformed::MalformedEvent;
 
 /// An error that the client is shown, as the event `sys.error`: what a handler or a middleware returns to show
-/// something. Every other error is masked: the client sees [`internal`](Self::internal), the application's
-/// `on_error` the real one.
+/// something. So are the refusals of this crate that it is made of (`From`), whether a handler's errors are of this type
+/// or boxed: `context.join(&room)?` tells a client that the room is full. Every other error is masked: the client sees
+/// [`internal`](Self::internal), the application's `on_error` the real one.
 ///
 /// ```
 /// use sockeye::app::event::{EventError, FieldError};
@@ -129,22 +128,5 @@ impl std::error::Error for EventError {}
 impl From<MalformedEvent> for EventError {
     fn from(error: MalformedEvent) -> Self {
         Self::new(error.code(), error.to_string())
-    }
-}
-
-/// For handlers that join with `?` and show why it did not go: 403 `refused` where the application says no, 422 `room_name`, 429
-/// `too_many_rooms`, 503 `room_full` or `busy` where there may be a place later, and 410 `closed`, which nobody is there
-/// to hear.
-impl From<JoinError> for EventError {
-    fn from(error: JoinError) -> Self {
-        let (code, reason) = match error {
-            JoinError::Refused => (403, "refused"),
-            JoinError::Name { .. } => (422, "room_name"),
-            JoinError::RoomFull { .. } => (503, "room_full"),
-            JoinError::TooManyRooms { .. } => (429, "too_many_rooms"),
-            JoinError::Busy { .. } => (503, "busy"),
-            JoinError::Closed => (410, "closed"),
-        };
-        Self::new(code, error.to_string()).with_reason(reason)
     }
 }

@@ -117,7 +117,7 @@ fn strings(claim: &Value) -> Option<Vec<&str>> {
 
 /// The end of the year 9999 in seconds since 1970. What is later was written in milliseconds, and
 /// would never expire.
-const DATE_SECONDS_MAX: u64 = 253_402_300_799;
+pub(super) const DATE_SECONDS_MAX: u64 = 253_402_300_799;
 
 /// A NumericDate: a JSON number, a fraction allowed, from 1970 to the year 9999. Source: RFC 7519 2.
 fn date(members: &Map<String, Value>, name: &'static str) -> Result<Option<Duration>, JwtError> {
