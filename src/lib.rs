@@ -117,10 +117,10 @@ pub mod testing;
 #[cfg(not(sockeye_loom))]
 pub mod guide;
 
-/// The crate [`http`](https://docs.rs/http), whose types stand in this crate's: requests, headers, statuses.
+/// The crate `http`, whose types stand in this crate's: requests, headers, statuses.
 pub use http;
 
-/// Of the crate [`bytes`](https://docs.rs/bytes): what a binary message is.
+/// Of the crate `bytes`: what a binary message is.
 pub use bytes::Bytes;
 
 #[cfg(not(sockeye_loom))]
