@@ -1,6 +1,6 @@
 //! Masking: what a client does to every payload it sends.
 
-use rand_chacha::ChaCha12Rng;
+use chacha20::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
 /// XORs `payload` with the masking key, which starts at its first byte.
