@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use chacha20::ChaCha8Rng;
+use futures_util::FutureExt;
 use rand_core::{Rng, SeedableRng};
 use sockeye::frame::{Frame, Opcode};
 use sockeye::outbox::Run;
