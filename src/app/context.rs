@@ -319,7 +319,12 @@ impl Context {
     /// An error of a handler: shown, or masked and reported.
     fn fail(&self, error: Box<dyn Error + Send + Sync>) -> Option<Message> {
         let shown = match error.downcast::<EventError>() {
-            Ok(shown) => *shown,
+            Ok(shown) => {
+                if let Some(source) = shown.behind() {
+                    self.report(source);
+                }
+                *shown
+            }
             Err(error) => shown(&*error).unwrap_or_else(|| {
                 self.report(&*error);
                 EventError::internal()

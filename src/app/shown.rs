@@ -113,7 +113,7 @@ impl From<SendError> for EventError {
 /// What a client is told: as of [`SendError`] and [`BroadcastError`], 404 `no_session`, or that it is the server's fault.
 impl From<EventSendError> for EventError {
     fn from(error: EventSendError) -> Self {
-        of_send(&error).unwrap_or_else(Self::internal)
+        of_send(&error).unwrap_or_else(|| Self::internal().with_source(error))
     }
 }
 
@@ -121,6 +121,6 @@ impl From<EventSendError> for EventError {
 /// `too_many_requests`; else as of [`EventSendError`].
 impl From<RequestError> for EventError {
     fn from(error: RequestError) -> Self {
-        of_request(&error).unwrap_or_else(Self::internal)
+        of_request(&error).unwrap_or_else(|| Self::internal().with_source(error))
     }
 }

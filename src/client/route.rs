@@ -15,6 +15,9 @@ use super::race;
 use super::target::{Place, Target};
 use super::tunnel::{asked_for, through};
 
+const WSS_WITHOUT_TLS: &str =
+    "wss needs TLS: enable the features tls-native-roots and ring, or set Connector::tls";
+
 impl Connector {
     /// A stream to the target, up to and with TLS. The caller has a deadline.
     pub(super) async fn open(&self, target: &Target) -> Result<NetStream, Error> {
@@ -27,7 +30,7 @@ impl Connector {
         let tls = match (target.is_secure(), &self.tls) {
             (false, _) => None,
             (true, Some(tls)) => Some(tls),
-            (true, None) => return Err(Error::Url("wss needs TLS, and this connector has none")),
+            (true, None) => return Err(Error::Url(WSS_WITHOUT_TLS)),
         };
         let stream = match self.proxies.find(target.scheme, host, port) {
             Some(proxy) => self.open_through(proxy, host, port).await?,
@@ -62,8 +65,9 @@ impl Connector {
         let addresses = self.addresses(&proxy.host, proxy.port).await?;
         let mut stream = race::connect(&*self.dial, &addresses).await.map_err(Error::Connect)?;
         if proxy.kind == ProxyKind::Https {
-            let unsupported =
-                ProxyError::Unsupported("https needs TLS, and this connector has none");
+            let unsupported = ProxyError::Unsupported(
+                "https needs TLS, and this connector has none: see Connector::tls",
+            );
             let tls = self.tls.as_ref().ok_or(unsupported)?;
             stream = wrap(&**tls, &proxy.host, stream).await.map_err(Error::Tls)?;
         }

@@ -167,7 +167,7 @@ async fn shown(client: &mut AppClient, event: &str, payload: Value) -> (i64, Str
     }
 }
 
-async fn refusals_are_shown(app: App, tells_mistakes: bool) {
+async fn refusals_are_shown(app: App) {
     let (told, mut hook) = mpsc::unbounded_channel();
     let app = app.on_error(move |context, error| {
         let _ = told.send(format!("{} {error}", context.event()));
@@ -196,22 +196,38 @@ async fn refusals_are_shown(app: App, tells_mistakes: bool) {
     assert!(hook.try_recv().is_err(), "the hook hears nothing of what is shown");
     let mistake = shown(&mut client, "list", json!({})).await;
     assert_eq!((mistake.0, mistake.2.as_str()), (500, "Internal server error"));
-    if tells_mistakes {
-        assert_eq!(within(hook.recv()).await.unwrap(), "list a payload is an object");
-    }
+    assert_eq!(within(hook.recv()).await.unwrap(), "list a payload is an object");
 }
 
 /// ER-10: what a room, a door, an outbox or the hub refuses is shown where a handler ends with it by `?`, its errors
 /// boxed; a mistake of the application is masked and told.
 #[tokio::test]
 async fn er_10_refusals_are_shown_boxed() {
-    refusals_are_shown(refusing::<BoxError>(), true).await;
+    refusals_are_shown(refusing::<BoxError>()).await;
 }
 
 /// ER-10: the same where a handler's errors are events.
 #[tokio::test]
 async fn er_10_refusals_are_shown_as_events() {
-    refusals_are_shown(refusing::<EventError>(), false).await;
+    refusals_are_shown(refusing::<EventError>()).await;
+}
+
+/// ER-10: what is behind an error that is shown is for the application alone.
+#[tokio::test]
+async fn er_10_a_source_is_told_and_not_shown() {
+    let (told, mut hook) = mpsc::unbounded_channel();
+    let app = App::new()
+        .on("read", async |_: Context, _: Value| -> Result<(), EventError> {
+            let cause = std::io::Error::other("table users is locked");
+            Err(EventError::new(503, "try again in a minute").with_source(cause))
+        })
+        .on_error(move |_, error| drop(told.send(error.to_string())));
+    let site = AppSite::start(app).await;
+    let mut client = site.connect("/ws").await;
+    let error = refused(&mut client, "read", json!({})).await;
+    assert_eq!((&error["code"], &error["message"]), (&json!(503), &json!("try again in a minute")));
+    assert!(!error.to_string().contains("locked"), "{error}");
+    assert_eq!(within(hook.recv()).await.unwrap(), "table users is locked");
 }
 
 /// ER-10: whoever wraps a refusal has decided that it is another error, which is masked.

@@ -1,7 +1,9 @@
 //! What a client is told that something went wrong.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +12,8 @@ use super::malformed::MalformedEvent;
 /// An error that the client is shown, as the event `sys.error`: what a handler or a middleware returns to show
 /// something. So are the refusals of this crate that it is made of (`From`), whether a handler's errors are of this type
 /// or boxed: `context.join(&room)?` tells a client that the room is full. Every other error is masked: the client sees
-/// [`internal`](Self::internal), the application's `on_error` the real one.
+/// [`internal`](Self::internal), the application's `on_error` the real one. Both at once is
+/// [`with_source`](Self::with_source).
 ///
 /// ```
 /// use sockeye::app::event::{EventError, FieldError};
@@ -33,7 +36,20 @@ pub struct EventError {
     pub reason: Option<String>,
     /// The fields that did not fit.
     pub errors: Vec<FieldError>,
+    source: Source,
 }
+
+/// What the client is not shown: two errors that show the same are equal.
+#[derive(Clone, Debug, Default)]
+struct Source(Option<Arc<dyn Error + Send + Sync>>);
+
+impl PartialEq for Source {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Source {}
 
 /// What is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +80,8 @@ impl EventError {
     #[must_use]
     pub fn new(code: i32, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { code, message, recoverable: true, reason: None, errors: Vec::new() }
+        let source = Source::default();
+        Self { code, message, recoverable: true, reason: None, errors: Vec::new(), source }
     }
 
     /// 422: a field does not fit. More of them with [`with_field`](Self::with_field).
@@ -109,6 +126,26 @@ impl EventError {
         self
     }
 
+    /// With what is behind it, which no client is shown: the application's
+    /// [`on_error`](crate::app::App::on_error) is told.
+    ///
+    /// ```
+    /// use sockeye::app::event::EventError;
+    ///
+    /// let cause = std::io::Error::other("no line to the database");
+    /// let error = EventError::new(503, "try again in a minute").with_source(cause);
+    /// assert!(std::error::Error::source(&error).is_some());
+    /// ```
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Source(Some(source.into().into()));
+        self
+    }
+
+    pub(in crate::app) fn behind(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        self.source.0.as_deref()
+    }
+
     /// Trying again does not help.
     #[must_use]
     pub const fn unrecoverable(mut self) -> Self {
@@ -123,7 +160,11 @@ impl fmt::Display for EventError {
     }
 }
 
-impl std::error::Error for EventError {}
+impl Error for EventError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.0.as_deref().map(|source| source as _)
+    }
+}
 
 impl From<MalformedEvent> for EventError {
     fn from(error: MalformedEvent) -> Self {

@@ -127,7 +127,7 @@ pub struct Failure {
 
 impl From<EventError> for Failure {
     fn from(error: EventError) -> Self {
-        let EventError { code, message, recoverable, reason, errors } = error;
+        let EventError { code, message, recoverable, reason, errors, .. } = error;
         Self { code, message, recoverable, reason, errors }
     }
 }
@@ -135,6 +135,8 @@ impl From<EventError> for Failure {
 impl From<Failure> for EventError {
     fn from(failure: Failure) -> Self {
         let Failure { code, message, recoverable, reason, errors } = failure;
-        Self { code, message, recoverable, reason, errors }
+        let mut error = Self::new(code, message);
+        (error.recoverable, error.reason, error.errors) = (recoverable, reason, errors);
+        error
     }
 }
