@@ -38,7 +38,8 @@ async fn main() {
 }
 
 async fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
-    let secret = std::env::var("SOCKEYE_SECRET").map_err(|_| "SOCKEYE_SECRET is not set")?;
+    let secret = std::env::var("SOCKEYE_SECRET")
+        .map_err(|_| "SOCKEYE_SECRET is not set: export SOCKEYE_SECRET=$(openssl rand -hex 32)")?;
     let secret = Secret::new(secret)?;
     match arguments {
         [verb, rest @ ..] if verb == "serve" => serve(secret, rest).await,

@@ -43,7 +43,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match &words[..] {
         ["serve"] => serve(9002).await,
-        ["serve", "--port", port] => serve(port.parse()?).await,
+        ["serve", "--port", port] => {
+            serve(port.parse().map_err(|_| "--port takes a number")?).await
+        }
         ["watch", url, symbols @ ..] if !symbols.is_empty() => watch(url, symbols).await,
         _ => {
             eprintln!("usage: price_stream serve [--port PORT] | price_stream watch URL SYMBOL...");

@@ -40,7 +40,8 @@
 //! - a stream and handshake of your own: [`WebSocket::from_stream`], or without tokio
 //!   [`protocol::Endpoint`]
 //!
-//! Who is new begins with the tutorial, `guide::tutorial` (features `app`, `testing` and `tls`): from an empty folder to a chat. The
+//! Who is new begins with the tutorial, `guide::tutorial`: from an empty folder to a chat. (It and `guide::how_to` need features that are off by
+//! default: `cargo doc --all-features --no-deps --open`.) The
 //! [`guide`] has all pages by kind: tutorial, how-to (`guide::how_to`, [`guide::deployment`], coming from
 //! [tokio-tungstenite](guide::from_tokio_tungstenite), Socket.IO or axum), explanation and reference ([`guide::attacks`], [`guide::capacity`]).
 //!
@@ -49,7 +50,7 @@
 //!
 //! # Features
 //!
-//! `json`, `auth`, `hub` and `app` (all default) only add; floors 1 to 6 are always there. `schema` adds JSON Schema to `app`.
+//! `json`, `auth`, `hub`, `session` and `app` (all default) only add; floors 1 to 6 are always there. `schema` adds JSON Schema to `app`.
 //! `tls` adds `wss` by rustls,
 //! with roots (`tls-native-roots`, `tls-webpki-roots`) and a crypto provider (`ring`, `aws-lc-rs`) where the program has
 //! none. `pubsub` is the bus between nodes and makes a hub a node of many, `redis` and `nats` bring brokers for it.

@@ -3,11 +3,11 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use http::HeaderValue;
-use http::header::CONTENT_SECURITY_POLICY;
 use serde_json::json;
 use sockeye::app::{App, Running};
 use sockeye::handshake::{ForwardedHeader, Origin, Origins};
+use sockeye::http::HeaderValue;
+use sockeye::http::header::CONTENT_SECURITY_POLICY;
 use sockeye::hub::Shutdown;
 use sockeye::pubsub::BusState;
 use sockeye::{Acceptor, Server};
@@ -92,7 +92,7 @@ fn origin(url: &str) -> String {
 }
 
 /// As pages are sent by default, but they may connect to the other nodes.
-fn policy(urls: &[String]) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
+fn policy(urls: &[String]) -> Result<HeaderValue, sockeye::http::header::InvalidHeaderValue> {
     let policy = format!(
         "default-src 'self'; connect-src 'self' {}; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
          form-action 'none'; frame-ancestors 'none'",

@@ -15,7 +15,7 @@ mod tls;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
-use http::StatusCode;
+use sockeye::http::StatusCode;
 use sockeye::hub::{Hub, Membership};
 use sockeye::{Acceptor, Answer, Connection, Handler, MessageRef, Server};
 

@@ -1,8 +1,8 @@
 //! The page with its script and its style, each served on its own so that the policy can forbid
 //! everything inline. There is nothing of the server in them: they are for everybody.
 
-use http::{HeaderName, HeaderValue, StatusCode, header};
 use sockeye::Answer;
+use sockeye::http::{HeaderName, HeaderValue, StatusCode, header};
 
 /// Nothing runs, loads or connects but what is from here.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \

@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::StatusCode;
 use serde::Deserialize;
 use sockeye::auth::{AuthError, Authenticator as _, CredentialSources};
 use sockeye::handshake::Acceptance;
+use sockeye::http::StatusCode;
 use sockeye::hub::metrics::CONTENT_TYPE;
 use sockeye::hub::{Handlers, Hub, HubError, PeerConnection, Shutdown};
 use sockeye::{Answer, Config, MessageRef, Request, Server};

@@ -51,7 +51,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let secret = || Secret::new(std::env::var("SOCKEYE_SECRET").unwrap_or_default());
     match args[..] {
         ["serve"] => serve(secret()?, 8080).await,
-        ["serve", "--port", port] => serve(secret()?, port.parse()?).await,
+        ["serve", "--port", port] => {
+            serve(secret()?, port.parse().map_err(|_| "--port takes a number")?).await
+        }
         ["token", name] => print_token(secret()?, name, "600"),
         ["token", name, "--seconds", n] => print_token(secret()?, name, n),
         _ => {

@@ -1,8 +1,7 @@
 //! Where a server's certificate comes from: the options of the examples that serve with TLS.
 
 /// What stands in their usage.
-pub(crate) const USAGE: &str = "\
-  --tls                       with a certificate made on the spot for localhost and ADDRESS, whose file is
+pub(crate) const USAGE: &str = "  --tls                       with a certificate made on the spot for localhost and ADDRESS, whose file is
                               printed; takes the features tls and ring
   --cert FILE --key FILE      with this certificate chain and key (PEM)";
 

@@ -15,6 +15,10 @@ where
         let at = known.iter().position(|(option, _)| *option == name);
         let number = args.next().and_then(|value| value.parse().ok());
         let (Some(at), Some(number)) = (at, number) else {
+            match at {
+                None => eprintln!("unknown option {name}"),
+                Some(_) => eprintln!("{name} needs a number"),
+            }
             eprintln!("options:");
             known.iter().for_each(|(name, default)| eprintln!("  {name} N (default {default})"));
             std::process::exit(2);

@@ -35,6 +35,9 @@ impl Options {
         while let Some(name) = args.next() {
             let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
             match name.as_str() {
+                "--to" if !is_address(&value) => {
+                    return Err(format!("{name} takes HOST:PORT, not {value:?}"));
+                }
                 "--to" => target = Some(value),
                 "--url" => url = Some(value),
                 "--addr" => address = parse(&name, &value)?,
@@ -55,6 +58,11 @@ impl Options {
         }
         Ok(Self { end, addr: SocketAddr::new(address, port), connections_max })
     }
+}
+
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 fn parse<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {

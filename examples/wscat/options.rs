@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
 use sockeye::client::{IntoTimeout, Proxies, Proxy};
+use sockeye::http::{HeaderName, HeaderValue};
 use sockeye::{Config, Connector, Deflate};
 
 #[cfg(not(feature = "tls"))]

@@ -332,7 +332,7 @@ impl App {
 
     /// Calls this with every error that a client does not see: those that a handler returned and that neither are nor
     /// become an [`EventError`](super::EventError), what is [behind](super::EventError::with_source) one that is shown, panics,
-    /// handlers that took too long.
+    /// handlers that took too long. Without it, nobody hears of them: an application sets it.
     pub fn on_error<F>(mut self, call: F) -> Self
     where
         F: Fn(&Context, &(dyn Error + Send + Sync + 'static)) + Send + Sync + 'static,

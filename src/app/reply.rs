@@ -50,6 +50,10 @@ impl Serialize for Reply {
 /// A value is the payload of the answer, whose name is the event's and `.ack`; `()` and `None` are no answer. An
 /// [`EventError`](super::EventError) is shown to the client, and so is what becomes one; every other error is masked. `M` tells results from
 /// values and is found by the compiler.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot answer with `{Self}`",
+    note = "it returns `()`, a value that is `Serialize`, an `Option` of one, or a `Result` of these whose error is `Into<Box<dyn Error + Send + Sync>>`"
+)]
 pub trait IntoReply<M> {
     /// What is sent.
     type Value: Serialize;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Uri};
-use url::{Host, Url};
+use url::{Host, ParseError, Url};
 
 use crate::error::Error;
 use crate::handshake::decode_query;
@@ -71,7 +71,7 @@ impl Target {
         let rest = rest.strip_prefix("//").filter(|rest| !rest.starts_with(['/', '?']));
         let rest = rest.ok_or(Error::Url("there is no host"))?;
         let url = Url::parse(&format!("{}://{rest}", scheme.as_str()));
-        let url = url.map_err(|_| Error::Url("not a URL"))?;
+        let url = url.map_err(|error| Error::Url(reason(error)))?;
         Self::of(scheme, &url)
     }
 
@@ -101,7 +101,7 @@ impl Target {
         }
         // For its normal form.
         let url = Url::parse(&format!("ws://localhost{request}"));
-        let url = url.map_err(|_| Error::Url("not a URL"))?;
+        let url = url.map_err(|error| Error::Url(reason(error)))?;
         let request = url[url::Position::BeforePath..].to_owned();
         let place = Place::Unix(path.into());
         Ok(Self { scheme: Scheme::WsUnix, place, request, authorization: None })
@@ -148,6 +148,19 @@ impl Target {
 
     pub(super) fn is_secure(&self) -> bool {
         self.scheme == Scheme::Wss
+    }
+}
+
+const fn reason(error: ParseError) -> &'static str {
+    match error {
+        ParseError::EmptyHost => "there is no host",
+        ParseError::InvalidPort => "the port is not a number from 0 to 65535",
+        ParseError::InvalidIpv4Address => {
+            "the host is not an IPv4 address, though its last part is a number"
+        }
+        ParseError::InvalidIpv6Address => "the host is not an IPv6 address",
+        ParseError::IdnaError | ParseError::InvalidDomainCharacter => "the host is not a name",
+        _ => "not a URL",
     }
 }
 
@@ -251,6 +264,24 @@ mod tests {
     fn a_unix_socket_has_its_path_decoded() {
         let target = Target::parse("ws+unix:///run/a%20b+%3A.sock:/x").unwrap();
         assert!(matches!(target.place, Place::Unix(path) if path.as_os_str() == "/run/a b+:.sock"));
+    }
+
+    /// CL-01: what is wrong with a URL is said.
+    #[test]
+    fn a_refused_url_says_why() {
+        for (text, why) in [
+            ("ws://a:65536/", "url: the port is not a number from 0 to 65535"),
+            (
+                "ws://256.256.256.256/",
+                "url: the host is not an IPv4 address, though its last part is a number",
+            ),
+            ("ws://[::1/", "url: the host is not an IPv6 address"),
+            ("ws://a%00/", "url: the host is not a name"),
+            ("ws://", "url: there is no host"),
+            ("ftp://a/", "url: the scheme must be ws, wss or ws+unix"),
+        ] {
+            assert_eq!(Target::parse(text).unwrap_err().to_string(), why, "{text}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::task::JoinSet;
 
+use crate::error::Error;
 use crate::handshake::HandshakeError;
 use crate::sync::Arc;
 
@@ -56,8 +57,9 @@ impl Server {
     /// Listens on an address; port 0 lets the system choose.
     ///
     /// # Errors
-    /// When the address cannot be had.
+    /// When the address cannot be had; the text says which. [`Error::NoRuntime`] in one of kind `Other` where no tokio runtime is.
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
+        needs_runtime()?;
         let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address");
         for addr in tokio::net::lookup_host(addr).await? {
             match listen(addr, false) {
@@ -99,6 +101,7 @@ impl Server {
     ///
     /// Cancel safety: dropping the future leaves nothing behind.
     pub async fn bind_unix(path: impl AsRef<Path>) -> io::Result<Self> {
+        needs_runtime()?;
         Ok(Self::boxed(unix::listen(path.as_ref(), None).await?))
     }
 
@@ -110,6 +113,7 @@ impl Server {
     ///
     /// Cancel safety: dropping the future leaves nothing behind.
     pub async fn bind_unix_with_mode(path: impl AsRef<Path>, mode: u32) -> io::Result<Self> {
+        needs_runtime()?;
         Ok(Self::boxed(unix::listen(path.as_ref(), Some(mode)).await?))
     }
 
@@ -229,7 +233,18 @@ impl fmt::Debug for Server {
     }
 }
 
+/// An error where tokio would panic.
+fn needs_runtime() -> io::Result<()> {
+    tokio::runtime::Handle::try_current().map(drop).map_err(|_| io::Error::other(Error::NoRuntime))
+}
+
+/// The error says which address cannot be had.
 fn listen(addr: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
+    needs_runtime()?;
+    open(addr, is_shared).map_err(|error| io::Error::new(error.kind(), format!("{addr}: {error}")))
+}
+
+fn open(addr: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     if is_shared {

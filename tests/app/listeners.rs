@@ -60,6 +60,14 @@ async fn sv_02_several_listeners_are_one_application() {
         Err(AppError::Io(error)) => assert_eq!(error.kind(), ErrorKind::AddrInUse),
         other => panic!("{other:?}"),
     }
+    let taken = running.local_addrs()[0];
+    match App::new().host("127.0.0.1").port(taken.port()).start().await {
+        Err(AppError::Io(error)) => {
+            assert_eq!(error.kind(), ErrorKind::AddrInUse);
+            assert!(error.to_string().starts_with(&format!("{taken}: ")), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
     let site = AppSite { running };
     let ended = async {
         for client in &mut clients {

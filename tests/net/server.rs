@@ -51,6 +51,24 @@ async fn site() -> Site {
     Site::with(Face::Recv, Acceptor::new(quiet()).on_request(decide)).await
 }
 
+/// CE-05: without a runtime around a server is an error, no panic.
+#[test]
+fn ce_05_listening_without_a_runtime() {
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    let mut refused =
+        |mut binding: std::pin::Pin<&mut dyn Future<Output = std::io::Result<Server>>>| {
+            match binding.as_mut().poll(&mut context) {
+                Poll::Ready(Err(error)) => error.to_string(),
+                other => panic!("{other:?}"),
+            }
+        };
+    let expected = "there is no tokio runtime here";
+    assert_eq!(refused(std::pin::pin!(Server::bind("localhost:0"))), expected);
+    assert_eq!(refused(std::pin::pin!(Server::bind_unix("/nowhere/a.sock"))), expected);
+    let shared = Server::bind_shared(([127, 0, 0, 1], 0).into());
+    assert_eq!(shared.unwrap_err().to_string(), expected);
+}
+
 fn plain(target: &str) -> Vec<u8> {
     format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }

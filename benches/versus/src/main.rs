@@ -116,7 +116,7 @@ fn build() -> Result<()> {
     }
     for arguments in [
         ["--package", "versus", "--bins"].as_slice(),
-        &["--package", "sockeye", "--example", "echo"],
+        &["--package", "examples", "--example", "echo"],
     ] {
         let status = Command::new("cargo")
             .args(["build", "--release", "--keep-going"])

@@ -74,9 +74,6 @@ pub fn build(
             without.len(),
             constant.len()
         );
-        if let [error] | [error, _] = errors.as_slice() {
-            println!("{}", error.text.lines().take(6).collect::<Vec<_>>().join("\n"));
-        }
         if errors.is_empty() {
             let reached_by: HashMap<u32, u32> =
                 woven.values().flat_map(|one| one.reached_by.clone()).collect();
@@ -93,19 +90,10 @@ pub fn build(
         }
         let before = (without.len(), constant.len());
         for error in &errors {
-            if let Some(name) = error.constant() {
-                constant.insert(name);
-                continue;
+            match error.constant() {
+                Some(name) => drop(constant.insert(name)),
+                None => without.extend(error.mutants(&woven)),
             }
-            let around = error
-                .places
-                .iter()
-                .find_map(|(file, byte)| woven.get(file.as_str())?.around(*byte));
-            let before = || {
-                error.places.iter().find_map(|(file, byte)| woven.get(file.as_str())?.before(*byte))
-            };
-            let ids = around.or_else(before);
-            without.extend(ids.unwrap_or_default());
         }
         if before == (without.len(), constant.len()) {
             return Err(format!(
@@ -134,6 +122,16 @@ impl CompileError {
         let path = behind.split('`').nth(1)?;
         let name = path.rsplit("::").next()?.split('<').next()?;
         (name != "mutant").then(|| name.to_owned())
+    }
+}
+
+impl CompileError {
+    /// The mutants around its place, or those before it.
+    fn mutants<'a>(&self, woven: &'a HashMap<&str, Woven>) -> &'a [u32] {
+        let find = |of: fn(&'a Woven, usize) -> Option<&'a [u32]>| {
+            self.places.iter().find_map(|(file, byte)| of(woven.get(file.as_str())?, *byte))
+        };
+        find(Woven::around).or_else(|| find(Woven::before)).unwrap_or_default()
     }
 }
 
