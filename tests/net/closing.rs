@@ -352,7 +352,8 @@ fn s7_1_1_silent_peer_has_the_close_timeout() {
             end.receive(&to(role, &[Frame::text("still talking")]));
         }
         end.run_until(5_999);
-        assert_eq!(end.state(), State::Closing);
+        end.endpoint.handle_timeout(&mut end.out, 5_999);
+        assert_eq!(end.state(), State::Closing, "who asks too early loses nothing");
         end.run_until(6_000);
         assert_eq!(end.state(), State::Closed);
         assert_eq!(end.outcome().cause, CloseCause::Timeout(TimeoutKind::Close));

@@ -85,6 +85,7 @@ fn s5_6_utf8_bytes_are_a_string() {
     assert!(Utf8Bytes::try_from(Bytes::from_static(b"\xc0\xaf")).is_err());
     assert_eq!(shared, "naïve");
     assert_eq!(&shared, "naïve");
+    assert!(shared != "naive" && &shared != "naive" && shared != *"naive");
     assert_eq!(shared.len(), 6);
     assert!(shared.ends_with("ïve") && shared.as_ref() == "naïve");
     assert_eq!(

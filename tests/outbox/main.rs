@@ -4,6 +4,7 @@
 mod support;
 
 mod control;
+mod observed;
 mod one_way_out;
 mod policies;
 mod waiters;

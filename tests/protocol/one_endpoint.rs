@@ -387,6 +387,7 @@ fn s7_4_1_violations_have_codes_and_sections() {
         (Violation::CloseReason, 1007, "RFC 6455 5.5.1"),
         (Violation::CloseCode(1005), 1002, "RFC 6455 7.4"),
         (Violation::InvalidUtf8, 1007, "RFC 6455 8.1"),
+        (Violation::InvalidDeflate, 1007, "RFC 7692 7.2.2"),
         (big, 1009, "RFC 6455 10.4"),
         (slow, 1008, "RFC 6455 10.4"),
     ] {
