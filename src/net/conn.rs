@@ -283,8 +283,8 @@ impl<S: ByteStream> Conn<S> {
         self.endpoint.resume(now_ms);
     }
 
-    /// A socket whose owner keeps it after the end is ended all the same.
-    pub(super) fn end_stream(&self) {
+    /// A socket whose owner keeps it after the end is closed all the same.
+    pub(super) fn end_stream(&mut self) {
         self.line.end();
     }
 
