@@ -13,7 +13,7 @@ use crate::deflate::{ContextSlot, DeflateParams};
 use crate::error::Error;
 use crate::handshake::{
     Acceptance, HandshakeError, HeadLimits, HeadReader, Negotiated, Origins, ProxyHeader,
-    ProxyHeaderReader, TrustedProxies, Upgrade, encode_response,
+    ProxyHeaderReader, RequestHead, TrustedProxies, Upgrade, encode_response,
 };
 use crate::protocol::{Config, Role};
 use crate::sync::Arc;
@@ -279,10 +279,9 @@ impl Acceptor {
                 Some(taken) => input.split_off(taken),
                 None => read_head::<S, Refusal>(stream, |bytes| reader.receive(bytes)).await?,
             };
-            (reader.request()?, input)
+            (reader.into_request()?, input)
         };
-        let upgrade = Upgrade::from_head(&head);
-        let asked = self.examine(head, upgrade, client)?;
+        let asked = self.examine(head.0, head.1, client)?;
         let acceptance = self.ask(&asked).await?;
         let (bytes, deflate, request) = {
             let (negotiated, request) = self.agree(asked, acceptance)?;
@@ -298,7 +297,7 @@ impl Acceptor {
     /// Whether a request becomes a WebSocket, and what is agreed on.
     pub(super) async fn judge(
         &self,
-        head: http::Request<()>,
+        head: RequestHead,
         upgrade: Result<Upgrade, HandshakeError>,
         client: Option<SocketAddr>,
     ) -> Result<(Negotiated, Request), Refusal> {
@@ -310,13 +309,13 @@ impl Acceptor {
     /// A request that hook and admission may see: it is an upgrade from a good origin, or none at all.
     fn examine(
         &self,
-        head: http::Request<()>,
+        head: RequestHead,
         upgrade: Result<Upgrade, HandshakeError>,
         client: Option<SocketAddr>,
     ) -> Result<Asked, Refusal> {
         let upgrade = match upgrade {
             Ok(upgrade) => {
-                self.settings.origins.check(&head)?;
+                head.check_origin(&upgrade, &self.settings.origins)?;
                 Ok(upgrade)
             }
             Err(error @ HandshakeError::UpgradeMissing) => Err(error),
