@@ -99,11 +99,18 @@ impl Extension {
 
 /// All lines of the header as one list; no line is the empty list.
 pub(super) fn from_headers(headers: &HeaderMap) -> Result<Vec<Extension>, HandshakeError> {
+    from_lines(headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().map(HeaderValue::as_bytes))
+}
+
+/// The same of the lines themselves.
+pub(super) fn from_lines<'a>(
+    lines: impl Iterator<Item = &'a [u8]>,
+) -> Result<Vec<Extension>, HandshakeError> {
     let mut list = Vec::new();
     let mut is_present = false;
-    for line in headers.get_all(SEC_WEBSOCKET_EXTENSIONS) {
+    for line in lines {
         is_present = true;
-        Scanner { rest: line.as_bytes() }.append_to(&mut list)?;
+        Scanner { rest: line }.append_to(&mut list)?;
     }
     if is_present && list.is_empty() { Err(HandshakeError::Extensions) } else { Ok(list) }
 }

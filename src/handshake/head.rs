@@ -12,9 +12,11 @@ use std::fmt;
 
 use http::{Request, Response};
 
-use super::HandshakeError;
 use super::parse::{parse_request, parse_response};
+use super::plain::Plain;
+use super::request_head::RequestHead;
 use super::tokens::{is_text, is_white, text_bytes};
+use super::{HandshakeError, Upgrade};
 
 /// First room for a head: most requests of programs fit, a browser's takes one or two doublings.
 const HEAD_BYTES_MIN: usize = 512;
@@ -165,6 +167,20 @@ impl HeadReader {
         parse_request(line, block, self.header_lines)
     }
 
+    /// What [`request`](Self::request) gives, and what it is as an upgrade; where all is as it nearly always is, no map is
+    /// made before somebody asks for it.
+    pub(crate) fn into_request(
+        self,
+    ) -> Result<(RequestHead, Result<Upgrade, HandshakeError>), HandshakeError> {
+        let (line, block) = self.lines()?;
+        if let Some((plain, upgrade)) = Plain::read(line, block, self.header_lines) {
+            return Ok((RequestHead::plain(plain, self.buffer), Ok(upgrade)));
+        }
+        let request = self.request()?;
+        let upgrade = Upgrade::from_head(&request);
+        Ok((request.into(), upgrade))
+    }
+
     /// Parses the complete head as a response, as the client does.
     ///
     /// Any status from 100 to 599 is fine here; lengths of bodies are not looked at. The reason
@@ -278,11 +294,14 @@ impl HeadReader {
             Scan::Refused(error) => return Err(error.clone()),
             Scan::StartLine | Scan::HeaderLine => return Err(HandshakeError::Closed),
         }
-        let line_bytes =
-            self.buffer.iter().position(|&byte| byte == b'\r').unwrap_or(self.buffer.len());
-        let (line, rest) = self.buffer.split_at(line_bytes);
-        Ok((line, rest.strip_prefix(b"\r\n").unwrap_or_default()))
+        Ok(split(&self.buffer))
     }
+}
+
+/// The start line of a whole head, and the header lines with the empty line.
+pub(super) fn split(head: &[u8]) -> (&[u8], &[u8]) {
+    let (line, rest) = head.split_at(text_bytes(head));
+    (line, rest.strip_prefix(b"\r\n").unwrap_or_default())
 }
 
 /// Shows how far the head came, not what it says: it may hold cookies and tokens.

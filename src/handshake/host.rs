@@ -36,8 +36,13 @@ impl Host {
 
     /// Whether there is exactly one `Host` header, and what is in it is one. Source: RFC 9112 3.2.
     pub(super) fn check(headers: &HeaderMap) -> Result<(), HandshakeError> {
-        let is_host = only(headers, HOST).is_some_and(|value| parts(value.as_bytes()).is_some());
+        let is_host = only(headers, HOST).is_some_and(|value| Self::is_host(value.as_bytes()));
         if is_host { Ok(()) } else { Err(HandshakeError::Host) }
+    }
+
+    /// Whether [`parse`](Self::parse) would take it.
+    pub(super) fn is_host(text: &[u8]) -> bool {
+        parts(text).is_some()
     }
 
     /// The only `Host` header. Source: RFC 9112 3.2.

@@ -68,9 +68,11 @@ impl Answer {
     fn encode(&self, key: ClientKey, out: &mut Vec<u8>) {
         out.reserve(256);
         out.extend_from_slice(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+              Sec-WebSocket-Accept: ",
         );
-        encode_header(&SEC_WEBSOCKET_ACCEPT, &key.accept(), out);
+        out.extend_from_slice(&key.accept());
+        out.extend_from_slice(b"\r\n");
         if let Some(subprotocol) = &self.subprotocol {
             encode_header(&SEC_WEBSOCKET_PROTOCOL, subprotocol.as_bytes(), out);
         }

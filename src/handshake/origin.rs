@@ -56,10 +56,19 @@ impl Origins {
         if values.next().is_some() {
             return Err(HandshakeError::TwoOrigins);
         }
-        let origin = || Origin::parse(value.as_bytes()).ok_or(HandshakeError::OriginRefused);
+        self.judge(value.as_bytes(), || Host::of_request(request))
+    }
+
+    /// Checks the only `Origin` of a request for this host.
+    pub(super) fn judge(
+        &self,
+        origin: &[u8],
+        host: impl FnOnce() -> Result<Host, HandshakeError>,
+    ) -> Result<(), HandshakeError> {
+        let origin = || Origin::parse(origin).ok_or(HandshakeError::OriginRefused);
         let is_allowed = match self {
             Self::Any => true,
-            Self::SameHost => origin()?.is_on(&Host::of_request(request)?),
+            Self::SameHost => origin()?.is_on(&host()?),
             Self::List(list) => list.contains(&origin()?),
         };
         if is_allowed { Ok(()) } else { Err(HandshakeError::OriginRefused) }

@@ -11,10 +11,11 @@ use crate::deflate::{Deflate, DeflateParams};
 
 use super::error::HeaderNames;
 use super::extensions::{self, are_offered};
+use super::fields::Fields;
 use super::headers::{VERSION_13, is_owned, only, refuse_body};
 use super::host::Host;
 use super::negotiated::Answer;
-use super::tokens::{elements, is_token, list_names};
+use super::tokens::{elements_of, is_token, line_names, list_names};
 use super::{ClientKey, Extension, HandshakeError, Negotiated};
 
 /// Bound on one offer, so that looking for repetitions stays cheap.
@@ -90,6 +91,26 @@ impl Upgrade {
         let key = only(headers, SEC_WEBSOCKET_KEY);
         let key = key.and_then(|value| ClientKey::parse(value.as_bytes()));
         Self::with_key(headers, Some(key.ok_or(HandshakeError::Key)?))
+    }
+
+    /// The same for the fields of a request that is an upgrade by all rules; `None`: it is not, or not as plainly.
+    pub(super) fn from_fields(fields: &Fields<'_>) -> Option<Self> {
+        let is_upgrade = line_names(fields.upgrade?, "websocket")
+            && line_names(fields.connection?, "upgrade")
+            && fields.version == Some(VERSION_13.as_bytes());
+        if !is_upgrade {
+            return None;
+        }
+        let origin = match fields.origin {
+            Some(origin) => Some(visible(origin)?.to_owned()),
+            None => None,
+        };
+        Some(Self {
+            key: Some(ClientKey::parse(fields.key?)?),
+            subprotocols: subprotocols(fields.protocol.into_iter()).ok()?,
+            extensions: extensions::from_lines(fields.extensions.into_iter()).ok()?,
+            origin,
+        })
     }
 
     /// Checks an extended CONNECT of HTTP/2 or HTTP/3, where an HTTP library took it apart.
@@ -198,7 +219,9 @@ impl Upgrade {
     fn with_key(headers: &HeaderMap, key: Option<ClientKey>) -> Result<Self, HandshakeError> {
         Ok(Self {
             key,
-            subprotocols: subprotocols(headers)?,
+            subprotocols: subprotocols(
+                headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().map(HeaderValue::as_bytes),
+            )?,
             extensions: extensions::from_headers(headers)?,
             origin: origin(headers)?,
         })
@@ -276,12 +299,13 @@ impl fmt::Debug for Acceptance {
 }
 
 /// `1#token`, all different, over all lines; no line is no offer (RFC 6455 4.1 item 10).
-fn subprotocols(headers: &HeaderMap) -> Result<Vec<String>, HandshakeError> {
-    if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+fn subprotocols<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Result<Vec<String>, HandshakeError> {
+    let mut lines = lines.peekable();
+    if lines.peek().is_none() {
         return Ok(Vec::new());
     }
     let mut offers: Vec<String> = Vec::new();
-    for element in elements(headers, SEC_WEBSOCKET_PROTOCOL) {
+    for element in elements_of(lines) {
         let offer = std::str::from_utf8(element).map_err(|_| HandshakeError::Subprotocols)?;
         if !is_token(element)
             || offers.len() == SUBPROTOCOLS_MAX
@@ -303,4 +327,10 @@ fn origin(headers: &HeaderMap) -> Result<Option<String>, HandshakeError> {
         (_, Some(_)) => Err(HandshakeError::TwoOrigins),
         (first, None) => Ok(first.and_then(|value| value.to_str().ok()).map(str::to_owned)),
     }
+}
+
+/// What `HeaderValue::to_str` takes.
+fn visible(value: &[u8]) -> Option<&str> {
+    let is_visible = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
+    std::str::from_utf8(value).ok().filter(|_| value.iter().all(is_visible))
 }

@@ -1,7 +1,9 @@
 //! Tokens and comma-separated lists of RFC 9110 5.6, in one pass and without regular expressions.
 
+use std::iter::once;
+
 use http::header::AsHeaderName;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Whether the text is one RFC 9110 5.6.2 token: at least one byte, and none that delimits.
 pub(super) fn is_token(text: &[u8]) -> bool {
@@ -90,10 +92,15 @@ pub(crate) fn elements<K: AsHeaderName>(
     headers: &HeaderMap,
     name: K,
 ) -> impl Iterator<Item = &[u8]> {
-    headers
-        .get_all(name)
-        .into_iter()
-        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
+    elements_of(headers.get_all(name).into_iter().map(HeaderValue::as_bytes))
+}
+
+/// The same of the lines themselves.
+pub(super) fn elements_of<'a>(
+    lines: impl Iterator<Item = &'a [u8]>,
+) -> impl Iterator<Item = &'a [u8]> {
+    lines
+        .flat_map(|line| line.split(|&byte| byte == b','))
         .map(trim)
         .filter(|element| !element.is_empty())
 }
@@ -103,13 +110,20 @@ pub(crate) fn elements<K: AsHeaderName>(
 /// cannot be trusted to be cut where its sender meant.
 pub(super) fn list_names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let mut lines = headers.get_all(name).iter();
-    if let (Some(line), None) = (lines.next(), lines.next())
-        && line.as_bytes().eq_ignore_ascii_case(token.as_bytes())
-    {
-        return true;
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => line_names(line.as_bytes(), token),
+        _ => names(elements(headers, name), token),
     }
+}
+
+/// The same of the only line.
+pub(super) fn line_names(line: &[u8], token: &str) -> bool {
+    line.eq_ignore_ascii_case(token.as_bytes()) || names(elements_of(once(line)), token)
+}
+
+fn names<'a>(elements: impl Iterator<Item = &'a [u8]>, token: &str) -> bool {
     let mut found = false;
-    for element in elements(headers, name) {
+    for element in elements {
         if !element.splitn(2, |&byte| byte == b'/').all(is_token) {
             return false;
         }
@@ -121,7 +135,6 @@ pub(super) fn list_names(headers: &HeaderMap, name: &HeaderName, token: &str) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
     use http::header::CONNECTION;
     use proptest::prelude::*;
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::deflate::{ContextSlot, DeflateParams};
 use crate::error::Error;
 use crate::handshake::{
     Acceptance, HandshakeError, HeadLimits, HeadReader, Negotiated, Origins, ProxyHeader,
-    ProxyHeaderReader, TrustedProxies, Upgrade, encode_response,
+    ProxyHeaderReader, RequestHead, TrustedProxies, Upgrade, encode_response,
 };
 use crate::protocol::{Config, Role};
 use crate::sync::Arc;
@@ -41,7 +41,10 @@ pub(super) const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 const PROXY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The client's address, and what it has written behind a proxy's header.
-type Client = (Option<SocketAddr>, Vec<u8>);
+pub(super) type Client = (Option<SocketAddr>, Box<[u8]>);
+
+/// The request, compression where there is any, and what the client has written behind the request.
+pub(super) type Agreed = (Request, Option<DeflateParams>, Vec<u8>);
 
 type Hook = dyn Fn(Request) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync;
 
@@ -179,35 +182,42 @@ impl Acceptor {
         peer_addr: Option<SocketAddr>,
     ) -> Result<(WebSocket<S>, Request), Error> {
         let deadline = self.deadline();
-        let client = self.client(&mut stream, peer_addr, |_| true, deadline).await;
-        self.finish(stream, client, deadline).await
+        let client = match self.client(&mut stream, peer_addr, |_| true, deadline).await {
+            Ok(client) => client,
+            Err(refusal) => return Err(self.answer_refusal(&mut stream, refusal).await),
+        };
+        let agreed = self.settle(&mut stream, client, deadline).await?;
+        Ok(self.open(stream, agreed))
     }
 
-    /// The same in a server: whom a proxy speaks for may have too many handshakes under way, and TLS, which
-    /// is inside of the same deadline, begins behind what the proxy says.
-    pub(super) async fn accept_in(
+    /// What comes before HTTP in a server: whom a proxy speaks for, who may have too many handshakes under way, and TLS,
+    /// which is inside of the same deadline and begins behind what the proxy says.
+    pub(super) async fn begin(
         &self,
         mut stream: NetStream,
         peer_addr: Option<SocketAddr>,
         tls: Option<&dyn AcceptTls>,
         has_place: impl FnMut(IpAddr) -> bool + Send,
-    ) -> Result<(WebSocket<NetStream>, Request), Error> {
-        let deadline = self.deadline();
-        let mut client = self.client(&mut stream, peer_addr, has_place, deadline).await;
-        if let Some(tls) = tls {
-            let wrapped = match client {
-                Ok((client, input)) => {
-                    let wrapping =
-                        async { through_tls(tls, stream, input).await.map_err(Refusal::Tls) };
-                    within(deadline, Box::pin(wrapping)).await.map(|stream| (stream, client))
-                }
-                Err(refusal) => Err(refusal),
+        deadline: Instant,
+    ) -> Result<(NetStream, Client), Error> {
+        let client = self.client(&mut stream, peer_addr, has_place, deadline).await;
+        let Some(tls) = tls else {
+            return match client {
+                Ok(client) => Ok((stream, client)),
+                Err(refusal) => Err(self.answer_refusal(&mut stream, refusal).await),
             };
-            // Without TLS nothing can be said.
-            let (wrapped, address) = wrapped.map_err(|refusal| self.note_refusal(refusal).0)?;
-            (stream, client) = (wrapped, Ok((address, Vec::new())));
-        }
-        self.finish(stream, client, deadline).await
+        };
+        let wrapped = match client {
+            Ok((client, input)) => {
+                let wrapping =
+                    async { through_tls(tls, stream, input.into()).await.map_err(Refusal::Tls) };
+                within(deadline, Box::pin(wrapping)).await.map(|stream| (stream, client))
+            }
+            Err(refusal) => Err(refusal),
+        };
+        // Without TLS nothing can be said.
+        let (stream, address) = wrapped.map_err(|refusal| self.note_refusal(refusal).0)?;
+        Ok((stream, (address, Box::default())))
     }
 
     /// Who the client is. In a place of its own: only what comes from a proxy waits here.
@@ -219,7 +229,7 @@ impl Acceptor {
         deadline: Instant,
     ) -> Result<Client, Refusal> {
         if !self.is_proxy(peer_addr) {
-            return Ok((peer_addr, Vec::new()));
+            return Ok((peer_addr, Box::default()));
         }
         within(deadline, Box::pin(self.read_client(stream, peer_addr, has_place))).await
     }
@@ -230,34 +240,41 @@ impl Acceptor {
         Instant::now() + self.settings.handshake_timeout
     }
 
-    /// What follows when it is known who the client is, up to the answer.
-    async fn finish<S: ByteStream>(
+    /// What follows when it is known who the client is, up to the answer, which has been written in any case.
+    pub(super) async fn settle<S: ByteStream>(
         &self,
-        mut stream: S,
-        client: Result<Client, Refusal>,
+        stream: &mut S,
+        client: Client,
         deadline: Instant,
-    ) -> Result<(WebSocket<S>, Request), Error> {
-        let negotiated = match client {
-            Ok(client) => within(deadline, pin!(self.negotiate(&mut stream, client))).await,
-            Err(refusal) => Err(refusal),
-        };
-        match negotiated {
-            Ok((request, deflate, input)) => {
-                let config = &self.settings.config;
-                let mut socket = WebSocket::with_input(stream, Role::Server, config, input);
-                if let Some(params) = &deflate {
-                    socket = socket.with_deflate(params);
-                }
-                Ok((socket.with_trace(request.trace()), request))
-            }
-            Err(refusal) => {
-                let (error, response) = self.note_refusal(refusal);
-                if let Some(response) = response {
-                    Box::pin(refuse(&mut stream, &response)).await;
-                }
-                Err(error)
-            }
+    ) -> Result<Agreed, Error> {
+        let negotiated = timeout_at(deadline, pin!(self.negotiate(stream, client))).await;
+        match negotiated.unwrap_or(Err(HandshakeError::Timeout.into())) {
+            Ok(agreed) => Ok(agreed),
+            Err(refusal) => Err(Box::pin(self.answer_refusal(stream, refusal)).await),
         }
+    }
+
+    /// The WebSocket behind the answer.
+    pub(super) fn open<S: ByteStream>(
+        &self,
+        stream: S,
+        (request, deflate, input): Agreed,
+    ) -> (WebSocket<S>, Request) {
+        let config = &self.settings.config;
+        let mut socket = WebSocket::with_input(stream, Role::Server, config, input);
+        if let Some(params) = &deflate {
+            socket = socket.with_deflate(params);
+        }
+        (socket.with_trace(request.trace()), request)
+    }
+
+    /// What the caller is told, when the client has been.
+    async fn answer_refusal<S: ByteStream>(&self, stream: &mut S, refusal: Refusal) -> Error {
+        let (error, response) = self.note_refusal(refusal);
+        if let Some(response) = response {
+            refuse(stream, &response).await;
+        }
+        error
     }
 
     /// Tells the admission, which counts, of a handshake that came to nothing.
@@ -271,18 +288,17 @@ impl Acceptor {
     async fn negotiate<S: ByteStream>(
         &self,
         stream: &mut S,
-        (client, mut input): Client,
-    ) -> Result<(Request, Option<DeflateParams>, Vec<u8>), Refusal> {
-        let (head, input) = {
+        (client, input): Client,
+    ) -> Result<Agreed, Refusal> {
+        let (asked, input) = {
             let mut reader = HeadReader::new(self.settings.head_limits);
             let input = match reader.receive(&input)? {
-                Some(taken) => input.split_off(taken),
+                Some(taken) => input[taken..].to_vec(),
                 None => read_head::<S, Refusal>(stream, |bytes| reader.receive(bytes)).await?,
             };
-            (reader.request()?, input)
+            let (head, upgrade) = reader.into_request()?;
+            (self.examine(head, upgrade, client)?, input)
         };
-        let upgrade = Upgrade::from_head(&head);
-        let asked = self.examine(head, upgrade, client)?;
         let acceptance = self.ask(&asked).await?;
         let (bytes, deflate, request) = {
             let (negotiated, request) = self.agree(asked, acceptance)?;
@@ -298,7 +314,7 @@ impl Acceptor {
     /// Whether a request becomes a WebSocket, and what is agreed on.
     pub(super) async fn judge(
         &self,
-        head: http::Request<()>,
+        head: RequestHead,
         upgrade: Result<Upgrade, HandshakeError>,
         client: Option<SocketAddr>,
     ) -> Result<(Negotiated, Request), Refusal> {
@@ -310,13 +326,13 @@ impl Acceptor {
     /// A request that hook and admission may see: it is an upgrade from a good origin, or none at all.
     fn examine(
         &self,
-        head: http::Request<()>,
+        head: RequestHead,
         upgrade: Result<Upgrade, HandshakeError>,
         client: Option<SocketAddr>,
     ) -> Result<Asked, Refusal> {
         let upgrade = match upgrade {
             Ok(upgrade) => {
-                self.settings.origins.check(&head)?;
+                head.check_origin(&upgrade, &self.settings.origins)?;
                 Ok(upgrade)
             }
             Err(error @ HandshakeError::UpgradeMissing) => Err(error),
@@ -333,7 +349,7 @@ impl Acceptor {
 
     async fn ask_both(&self, Asked { request, upgrade }: &Asked) -> Result<Acceptance, Refusal> {
         if let (Some(admission), Ok(_)) = (&self.settings.admission, upgrade) {
-            let admitted = caught(async { admission.admit(request).await }).await;
+            let admitted = caught(|| admission.admit(request)).await;
             let admitted = admitted.ok_or(Refusal::Panicked)?;
             request.set_pass(
                 admitted.map_err(|answer| Refusal::NotAdmitted(final_only(answer).into()))?,
@@ -341,7 +357,7 @@ impl Acceptor {
         }
         let answer = match &self.settings.hook {
             Some(hook) => {
-                let answer = caught(async { hook(request.clone()).await }).await;
+                let answer = caught(|| hook(request.clone())).await;
                 answer.ok_or(Refusal::Panicked)?
             }
             None => Answer::accept(),
@@ -395,7 +411,7 @@ impl Acceptor {
         if client != peer_addr && !client.is_none_or(|client| has_place(client.ip())) {
             return Err(HandshakeError::Busy { retry_after: BUSY_RETRY_AFTER }.into());
         }
-        Ok((client, input))
+        Ok((client, input.into()))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -449,7 +465,7 @@ pub(super) async fn within<T>(
     deadline: Instant,
     step: impl Future<Output = Result<T, Refusal>>,
 ) -> Result<T, Refusal> {
-    let done = tokio::time::timeout_at(deadline, step).await;
+    let done = timeout_at(deadline, step).await;
     done.unwrap_or(Err(HandshakeError::Timeout.into()))
 }
 

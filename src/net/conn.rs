@@ -59,8 +59,12 @@ enum Ending {
     Running,
     Flushing,
     ShuttingDown,
-    Draining { drained: u32 },
+    Draining {
+        drained: u32,
+    },
     Done,
+    /// Done, and the outbox let go.
+    Detached,
 }
 
 /// Whether reading goes on while writing is blocked: two ends that write and wait for each other to read
@@ -283,8 +287,8 @@ impl<S: ByteStream> Conn<S> {
         self.endpoint.resume(now_ms);
     }
 
-    /// A socket whose owner keeps it after the end is ended all the same.
-    pub(super) fn end_stream(&self) {
+    /// A socket whose owner keeps it after the end is closed all the same.
+    pub(super) fn end_stream(&mut self) {
         self.line.end();
     }
 
@@ -420,8 +424,10 @@ impl<S: ByteStream> Conn<S> {
                 Ending::Draining { drained } => ready!(self.poll_drain(cx, block, drained)),
                 Ending::Done => {
                     self.detach();
+                    self.ending = Ending::Detached;
                     return Poll::Ready(());
                 }
+                Ending::Detached => return Poll::Ready(()),
             }
         }
     }
@@ -517,7 +523,9 @@ impl<S> Drop for Conn<S> {
         if self.ending == Ending::Running {
             self.outbox.say_goodbye(std::thread::panicking());
         }
-        self.detach();
+        if self.ending != Ending::Detached {
+            self.detach();
+        }
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) enum Line<S> {
     #[cfg(unix)]
     Unix(Arc<UnixStream>),
     Own(Box<S>),
+    /// A socket that was closed.
+    Gone,
 }
 
 impl<S: ByteStream> Line<S> {
@@ -67,7 +69,7 @@ impl<S: ByteStream> Line<S> {
             Self::Tcp(tcp) => Some(tcp.clone()),
             #[cfg(unix)]
             Self::Unix(unix) => Some(unix.clone()),
-            Self::Own(_) => None,
+            Self::Own(_) | Self::Gone => None,
         }
     }
 
@@ -107,6 +109,7 @@ impl<S: ByteStream> Line<S> {
                 ready!(Pin::new(stream).poll_read(cx, &mut buf))?;
                 Poll::Ready(Ok(buf.filled().len()))
             }
+            Self::Gone => Poll::Ready(Ok(0)),
         }
     }
 
@@ -137,6 +140,7 @@ impl<S: ByteStream> Line<S> {
                 }
             },
             Self::Own(stream) => pin!(stream.read_buf(&mut room)).poll(cx),
+            Self::Gone => Poll::Ready(Ok(0)),
         }
     }
 
@@ -154,6 +158,7 @@ impl<S: ByteStream> Line<S> {
                 Poll::Ready(result) => result,
                 Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
             },
+            Self::Gone => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -164,6 +169,7 @@ impl<S: ByteStream> Line<S> {
             #[cfg(unix)]
             Self::Unix(unix) => unix.poll_write_ready(cx),
             Self::Own(_) => Poll::Pending,
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -175,15 +181,11 @@ impl<S: ByteStream> Line<S> {
         }
     }
 
-    /// Ends a socket at once; a stream of its own was shut down before.
-    pub(super) fn end(&self) {
-        // A socket that is gone already is ended, too.
-        let _ = match self {
-            Self::Tcp(tcp) => SockRef::from(&**tcp).shutdown(Shutdown::Write),
-            #[cfg(unix)]
-            Self::Unix(unix) => SockRef::from(&**unix).shutdown(Shutdown::Write),
-            Self::Own(_) => Ok(()),
-        };
+    /// Closes a socket at once; a stream of its own was shut down before.
+    pub(super) fn end(&mut self) {
+        if self.is_direct() {
+            *self = Self::Gone;
+        }
     }
 
     /// Nothing more is written: FIN, or close_notify.
@@ -193,6 +195,7 @@ impl<S: ByteStream> Line<S> {
             #[cfg(unix)]
             Self::Unix(unix) => Poll::Ready(SockRef::from(&**unix).shutdown(Shutdown::Write)),
             Self::Own(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Gone => Poll::Ready(Ok(())),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
-use crate::handshake::{Acceptance, TraceContext, Upgrade, decode_query};
+use crate::handshake::{Acceptance, RequestHead, TraceContext, Upgrade, decode_query};
 use crate::sync::{Arc, Mutex};
 use crate::trace::Trace;
 
@@ -18,7 +18,7 @@ use super::admission::Pass;
 pub struct Request(Arc<Inner>);
 
 struct Inner {
-    head: http::Request<()>,
+    head: RequestHead,
     subprotocols: Vec<String>,
     is_upgrade: bool,
     peer_addr: Option<SocketAddr>,
@@ -28,7 +28,7 @@ struct Inner {
 
 impl Request {
     pub(super) fn new(
-        head: http::Request<()>,
+        head: RequestHead,
         upgrade: Option<&Upgrade>,
         peer_addr: Option<SocketAddr>,
     ) -> Self {
@@ -37,8 +37,8 @@ impl Request {
         let (is_upgrade, pass) = (upgrade.is_some(), Mutex::default());
         // Who wants a page is no connection.
         let trace = match is_upgrade {
-            true => Trace::server(head.uri().path(), peer_addr, || {
-                TraceContext::from_headers(head.headers())
+            true => Trace::server(head.path(), peer_addr, || {
+                TraceContext::from_headers(head.request().headers())
             }),
             false => Trace::default(),
         };
@@ -54,14 +54,14 @@ impl Request {
     /// The path, percent-encoded as it came.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.0.head.uri().path()
+        self.0.head.path()
     }
 
     /// The first query parameter of this name, decoded (`%XX` and `+`). `None` when it is absent or
     /// not utf-8.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<String> {
-        let query = self.0.head.uri().query()?;
+        let query = self.0.head.query()?;
         query.split('&').find_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             (decode_query(key)? == name).then(|| decode_query(value).map(Cow::into_owned))?
@@ -71,7 +71,7 @@ impl Request {
     /// The first header of this name, when it is visible ASCII.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.0.head.headers().get(name)?.to_str().ok()
+        self.http().headers().get(name)?.to_str().ok()
     }
 
     /// The token of `Authorization: Bearer TOKEN`.
@@ -96,7 +96,7 @@ impl Request {
     /// Which trace it belongs to, where it says so properly (`traceparent`, `tracestate`). It is read anew each time.
     #[must_use]
     pub fn trace_context(&self) -> Option<TraceContext> {
-        TraceContext::from_headers(self.0.head.headers())
+        TraceContext::from_headers(self.http().headers())
     }
 
     /// What its [admission](super::Admission) gave for it, when it is of this type; once.
@@ -114,10 +114,11 @@ impl Request {
         *self.0.pass.lock() = pass;
     }
 
-    /// The request with all its headers.
+    /// The request with all its headers. Cost: they are parsed into a map when somebody asks first, for this or for a
+    /// header.
     #[must_use]
     pub fn http(&self) -> &http::Request<()> {
-        &self.0.head
+        self.0.head.request()
     }
 }
 
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn query_parameters_are_decoded() {
         let head = http::Request::builder().uri("/c?room=a%20b+c&name=%C3%A9&bad=%zz&cut=%4&flag");
-        let request = Request::new(head.body(()).unwrap(), None, None);
+        let request = Request::new(head.body(()).unwrap().into(), None, None);
         assert_eq!(request.query("room").as_deref(), Some("a b c"));
         assert_eq!(request.query("name").as_deref(), Some("é"));
         assert_eq!(request.query("bad"), None);

@@ -11,16 +11,17 @@ use std::time::Duration;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::handshake::HandshakeError;
 use crate::sync::Arc;
 
-use super::acceptor::{Acceptor, BUSY_RETRY_AFTER, refuse};
+use super::acceptor::{Acceptor, BUSY_RETRY_AFTER, Client, refuse};
 use super::listener::{BACKLOG, Listen, Tcp};
 use super::request::Request;
 use super::stream::NetStream;
-use super::tasks::{HalfOpen, Owner, Served, Tasks};
+use super::tasks::{HalfOpen, Handshake, Owner, Served, Tasks};
 use super::through_tls::AcceptTls;
 use super::unix;
 use super::websocket::WebSocket;
@@ -306,39 +307,72 @@ where
     F: Fn(WebSocket<NetStream>, Request) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
 {
-    let address = peer.filter(|_| !serving.acceptor.is_proxy(peer)).map(|peer| peer.ip());
-    let half_open = HalfOpen::enter(&serving.tasks, address);
-    let handshake = handshake(serving.clone(), stream, peer, half_open);
-    Tasks::spawn(&serving.tasks, Box::pin(handshake));
+    let is_proxy = serving.acceptor.is_proxy(peer);
+    let address = peer.filter(|_| !is_proxy).map(|peer| peer.ip());
+    let deadline = serving.acceptor.deadline();
+    let (own, is_tls) = (serving.clone(), serving.tls.is_some());
+    // Each on the heap as large as it must be: what is rare takes no room where nearly all are.
+    let handshake: Handshake<Fut> = match HalfOpen::enter(&serving.tasks, address) {
+        None => Box::pin(refuse_busy(own, stream)),
+        Some(half_open) if is_proxy || is_tls => {
+            Box::pin(handshake_behind(own, stream, peer, half_open, deadline))
+        }
+        Some(half_open) => {
+            Box::pin(handshake(own, stream, (peer, Box::default()), half_open, deadline))
+        }
+    };
+    Tasks::spawn(&serving.tasks, handshake);
 }
 
 /// The connection, ready to be served. `None`: whoever was refused has been answered.
 async fn handshake<F, Fut>(
     serving: Arc<Serving<F>>,
     mut stream: NetStream,
-    peer: Option<SocketAddr>,
-    half_open: Option<HalfOpen>,
+    client: Client,
+    half_open: HalfOpen,
+    deadline: Instant,
 ) -> Option<Served<Fut>>
 where
     F: Fn(WebSocket<NetStream>, Request) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
 {
-    let Some(mut half_open) = half_open else {
-        let busy = HandshakeError::Busy { retry_after: BUSY_RETRY_AFTER };
-        let response = busy.to_response();
-        serving.acceptor.tell_refused(&busy.into());
-        if serving.tls.is_none() {
-            refuse(&mut stream, &response).await;
-        }
-        return None;
-    };
-    let has_place = |client| half_open.pass_to(client);
-    let tls = serving.tls.as_deref();
-    let accepted = serving.acceptor.accept_in(stream, peer, tls, has_place).await;
+    let agreed = serving.acceptor.settle(&mut stream, client, deadline).await;
     drop(half_open);
-    let (socket, request) = accepted.ok()?;
+    let (socket, request) = serving.acceptor.open(stream, agreed.ok()?);
     let outbox = Arc::downgrade(socket.outbox());
     Some(Served { future: (serving.on_socket)(socket, request), outbox })
+}
+
+/// The same where something comes before HTTP.
+async fn handshake_behind<F, Fut>(
+    serving: Arc<Serving<F>>,
+    stream: NetStream,
+    peer: Option<SocketAddr>,
+    mut half_open: HalfOpen,
+    deadline: Instant,
+) -> Option<Served<Fut>>
+where
+    F: Fn(WebSocket<NetStream>, Request) -> Fut + Send + Sync + 'static,
+    Fut: Future + Send + 'static,
+{
+    let (tls, has_place) = (serving.tls.as_deref(), |client| half_open.pass_to(client));
+    let begun = serving.acceptor.begin(stream, peer, tls, has_place, deadline).await;
+    let (stream, client) = begun.ok()?;
+    handshake(serving, stream, client, half_open, deadline).await
+}
+
+/// Where TLS comes first nothing can be said.
+async fn refuse_busy<F, Fut>(
+    serving: Arc<Serving<F>>,
+    mut stream: NetStream,
+) -> Option<Served<Fut>> {
+    let busy = HandshakeError::Busy { retry_after: BUSY_RETRY_AFTER };
+    let response = busy.to_response();
+    serving.acceptor.tell_refused(&busy.into());
+    if serving.tls.is_none() {
+        refuse(&mut stream, &response).await;
+    }
+    None
 }
 
 /// One connection was gone before it was accepted.

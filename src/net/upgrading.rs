@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::{Method, Response, Version, header};
 
-use crate::handshake::{Acceptance, HandshakeError, Negotiated, Upgrade};
+use crate::handshake::{Acceptance, HandshakeError, Negotiated, RequestHead, Upgrade};
 use crate::protocol::{Config, Role};
 use crate::sync::Arc;
 
@@ -180,11 +180,11 @@ impl Upgrading {
     }
 }
 
-fn head_of<B>(request: &http::Request<B>) -> http::Request<()> {
+fn head_of<B>(request: &http::Request<B>) -> RequestHead {
     let mut head = http::Request::new(());
     head.method_mut().clone_from(request.method());
     head.uri_mut().clone_from(request.uri());
     *head.version_mut() = request.version();
     head.headers_mut().clone_from(request.headers());
-    head
+    head.into()
 }

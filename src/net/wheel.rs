@@ -150,7 +150,8 @@ struct Ticking {
 impl Ticking {
     async fn run(mut self) {
         let mut due = Vec::new();
-        let mut ticks = tokio::time::interval(TICK);
+        // Not at once: nothing is due yet, and a timer nearer than the runtime's next costs a system call.
+        let mut ticks = tokio::time::interval_at(Instant::now() + TICK, TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
