@@ -4,22 +4,31 @@
 //! `cargo run --release --example client -- ws://127.0.0.1:9001/echo [--deflate MODE]`
 
 use std::io::BufRead;
+use std::process::ExitCode;
 
-use sockeye::{Config, Connector, Deflate, Message, Sender};
+use sockeye::{Config, Connector, Deflate, Error, Message, Sender};
 use tokio::sync::mpsc;
 
 /// Lines that are read ahead of the connection.
 const LINES_AHEAD_MAX: usize = 16;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
     let Some((url, deflate)) = arguments() else {
         eprintln!("usage: client URL [--deflate takeover|no-context|off]");
-        std::process::exit(2);
+        return ExitCode::from(2);
     };
+    if let Err(error) = talk(&url, deflate).await {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+async fn talk(url: &str, deflate: Deflate) -> Result<(), Error> {
     let mut config = Config::default();
     config.deflate = deflate;
-    let (sender, mut receiver) = Connector::new(config).connect(&url).await?.split();
+    let (sender, mut receiver) = Connector::new(config).connect(url).await?.split();
     tokio::spawn(send_lines(sender));
     while let Some(message) = receiver.recv().await? {
         print(&message);

@@ -123,6 +123,31 @@ async fn prepared_messages_choose() {
     assert!(!frames[0].rsv1, "nothing was agreed on");
 }
 
+/// CP-04, BY-06: the same of a client's, which shares no frames.
+#[tokio::test]
+async fn prepared_messages_choose_at_a_client() {
+    let settings = Deflate::no_context();
+    let (ours, theirs) = duplex(1 << 20);
+    let (_unused, stub) = duplex(1);
+    let (mut client, _) = ends((ours, stub), &settings, &settings);
+    for compress in [Compress::Auto, Compress::Never, Compress::Always] {
+        for len in [100, 5000] {
+            let message = PreparedMessage::new(&*"x".repeat(len)).compress(compress);
+            client.feed_prepared(&message).unwrap();
+            client.sender().try_send_prepared(&message).unwrap();
+        }
+    }
+    client.flush().await.unwrap();
+    drop(client);
+    let mut peer = RawPeer::server(theirs);
+    let mut bits = Vec::new();
+    while let Some(frame) = peer.frame().await {
+        bits.push(u8::from(frame.rsv1));
+    }
+    // What was fed leaves before what its sender has queued.
+    assert_eq!(bits, [[0, 1, 0, 0, 1, 1]; 2].concat());
+}
+
 /// CP-02: with a window that is kept, what was said before costs little.
 #[test]
 fn takeover_pays() {

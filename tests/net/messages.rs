@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use sockeye::frame::{CloseFrame, Frame, MaskingKeys, Opcode};
 use sockeye::protocol::{
-    ConnectionClosed, Encoder, Endpoint, Message, MessageRef, PreparedMessage, Role, State,
-    Utf8Bytes, WriteBuffer,
+    Compress, ConnectionClosed, Encoder, Endpoint, Message, MessageRef, PreparedMessage, Role,
+    State, Utf8Bytes, WriteBuffer,
 };
 
 use crate::support::pair::{End, Pair, ROLES, Seen, fragment, frames, quiet, text, to};
@@ -73,6 +73,17 @@ fn s8_1_message_by_opcode() {
     for opcode in [Opcode::Continuation, Opcode::Close, Opcode::Ping, Opcode::Pong] {
         assert_eq!(Message::from_opcode(opcode, bytes.clone()), Err(bytes.clone()));
     }
+}
+
+/// BY-06: prepared messages are equal when they say the same, and are compressed under the same conditions.
+#[test]
+fn prepared_messages_compare() {
+    let prepared = |text: &'static str| PreparedMessage::new(text);
+    assert_eq!(prepared("a"), prepared("a"));
+    assert_ne!(prepared("a"), prepared("b"));
+    assert_ne!(prepared("a"), PreparedMessage::new(&b"a"[..]));
+    assert_ne!(prepared("a"), prepared("a").compress(Compress::Never));
+    assert_eq!(prepared("a").compress(Compress::Never).compression(), Compress::Never);
 }
 
 /// MS-08: shared text behaves as a string and is not copied.

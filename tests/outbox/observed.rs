@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use sockeye::frame::Frame;
-use sockeye::protocol::{Observer, Overflow, SharedObserver};
+use sockeye::protocol::{Observer, Overflow, Rate, SharedObserver};
 use sockeye::{Config, Role, WebSocket};
-use tokio::io::duplex;
+use tokio::io::{AsyncReadExt, duplex};
 
 use crate::support::io::RawPeer;
 use crate::support::server::within;
@@ -128,4 +128,39 @@ async fn mt_01_an_observer_hears_what_is_dropped_and_lost() {
     let lost: u64 =
         ears.heard().iter().map(|told| if let Told::Lost(n) = told { *n } else { 0 }).sum();
     assert_eq!(lost, 3);
+}
+
+/// MT-01, MS-06, BY-23: a message that is read as it comes counts as any other, for who listens and for the rate of bytes.
+#[tokio::test]
+async fn mt_01_what_is_read_by_pieces_counts() {
+    let ears = Arc::new(Ears::default());
+    let mut config = heard_by(&ears);
+    config.byte_rate = Some(Rate::per_minute(250_000).burst(250_000));
+    let (stream, peer) = duplex(4096);
+    let mut socket = WebSocket::from_stream(stream, Role::Server, &Arc::new(config));
+    let mut peer = RawPeer::client(peer);
+    let sending = tokio::spawn(async move {
+        for _ in 0..3 {
+            peer.send(Frame::binary(noise(100_000))).await;
+        }
+        peer.close_code().await
+    });
+    for _ in 0..2 {
+        let mut bytes = Vec::new();
+        let mut reader = within(socket.recv_stream()).await.unwrap().unwrap();
+        within(reader.read_to_end(&mut bytes)).await.unwrap();
+        let (mut messages, mut counted) = (0, 0);
+        for told in ears.heard() {
+            if let Told::Received(some, bytes) = told {
+                (messages, counted) = (messages + some, counted + bytes);
+            }
+        }
+        assert_eq!((messages, counted, bytes.len()), (1, 100_000, 100_000));
+    }
+    let failed = match within(socket.recv_stream()).await {
+        Ok(reader) => within(reader.unwrap().read_to_end(&mut Vec::new())).await.is_err(),
+        Err(_) => true,
+    };
+    assert!(failed, "the third is too much in a minute");
+    assert_eq!(within(sending).await.unwrap(), Some(1008));
 }

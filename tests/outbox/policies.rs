@@ -404,3 +404,11 @@ proptest! {
         comparison.finish();
     }
 }
+
+/// CE-05: what was full may be tried again, what is closed may not.
+#[test]
+fn ce_05_which_errors_of_sending_pass() {
+    let full = SendError::Full { messages: 1, bytes: 2 };
+    assert!(full.retryable() && SendError::Timeout { timeout_ms: 1 }.retryable());
+    assert!(!SendError::Closed.retryable());
+}

@@ -7,3 +7,4 @@ mod forwarded;
 mod frame;
 mod handshake;
 mod one_endpoint;
+mod write_buffer;

@@ -38,14 +38,14 @@ impl Handler for Ending {
 }
 
 /// One connection of a client, read by hand.
-struct Client {
-    peer: RawPeer<DuplexStream>,
+pub(super) struct Client {
+    pub(super) peer: RawPeer<DuplexStream>,
     connection: u64,
-    token: String,
+    pub(super) token: String,
 }
 
 impl Client {
-    async fn text(&mut self) -> Option<String> {
+    pub(super) async fn text(&mut self) -> Option<String> {
         let frame = self.peer.data().await?;
         assert_eq!(frame.opcode, Opcode::Text);
         Some(String::from_utf8(frame.payload.to_vec()).unwrap())
@@ -75,7 +75,7 @@ fn run(sessions: &Sessions, session: &Session, socket: WebSocket<DuplexStream>) 
     tokio::spawn(socket.run(Ending { sessions, session, connection }));
 }
 
-async fn begin(sessions: &Sessions, user: Option<&str>) -> (Session, Client) {
+pub(super) async fn begin(sessions: &Sessions, user: Option<&str>) -> (Session, Client) {
     let (socket, peer) = socket(&quiet());
     let connection = socket.id();
     let session = sessions.create(&socket.sender(), user, opening).unwrap();
@@ -85,12 +85,12 @@ async fn begin(sessions: &Sessions, user: Option<&str>) -> (Session, Client) {
     (session, client)
 }
 
-fn ask<'a>(session: &'a Session, token: &'a str, received: u64) -> Resume<'a> {
+pub(super) fn ask<'a>(session: &'a Session, token: &'a str, received: u64) -> Resume<'a> {
     let (id, user) = (session.id().as_str(), session.user());
     Resume { id, token, user, received, acknowledged: 0, instead_of: None }
 }
 
-async fn resume(sessions: &Sessions, what: &Resume<'_>) -> Result<Client, ResumeError> {
+pub(super) async fn resume(sessions: &Sessions, what: &Resume<'_>) -> Result<Client, ResumeError> {
     let (socket, peer) = socket(&quiet());
     let connection = socket.id();
     let session = sessions.resume(&socket.sender(), what, opening)?;
@@ -101,7 +101,7 @@ async fn resume(sessions: &Sessions, what: &Resume<'_>) -> Result<Client, Resume
 }
 
 /// So many messages have left.
-async fn left(session: &Session, count: u64) {
+pub(super) async fn left(session: &Session, count: u64) {
     while session.sent() < count {
         tokio::task::yield_now().await;
     }
@@ -109,7 +109,7 @@ async fn left(session: &Session, count: u64) {
 }
 
 /// The connection is gone, and the server has noticed.
-async fn fall(session: &Session, client: Client) {
+pub(super) async fn fall(session: &Session, client: Client) {
     drop(client);
     while !session.is_suspended() {
         tokio::task::yield_now().await;
@@ -379,54 +379,6 @@ async fn a_session_expires() {
     assert_eq!(resumed.err(), Some(ResumeError::Expired));
     let resumed = resume(&sessions, &ask(&session, "guessed", 0)).await;
     assert_eq!(resumed.err(), Some(ResumeError::Unknown));
-}
-
-/// BY-31: more than may be kept goes at the old end; who needs it is told, and the session ends.
-#[tokio::test]
-async fn more_than_may_be_kept_is_told() {
-    let bounds: [fn(&mut SessionConfig); 3] = [
-        |config| config.kept_messages_max = 4,
-        |config| config.kept_bytes_max = 4 * (1000 + 64),
-        |config| config.kept_bytes_total_max = 4 * (1000 + 64),
-    ];
-    for set in bounds {
-        let mut config = SessionConfig::default();
-        set(&mut config);
-        let sessions = Sessions::new(config);
-        for (count, is_lost) in [(4, false), (5, true)] {
-            let (session, client) = begin(&sessions, None).await;
-            let token = client.token.clone();
-            fall(&session, client).await;
-            for _ in 0..count {
-                session.sender().try_send("x".repeat(1000)).unwrap();
-            }
-            let resumed = resume(&sessions, &ask(&session, &token, 0)).await;
-            assert_eq!(resumed.is_err(), is_lost);
-            if let Err(error) = resumed {
-                assert_eq!(error, ResumeError::HistoryLost);
-                assert_eq!(sessions.sweep().len(), 1);
-            } else {
-                sessions.end(&session, 1000, "");
-            }
-            assert_eq!((sessions.len(), sessions.kept_bytes()), (0, 0));
-        }
-    }
-}
-
-/// What is old is not kept, whoever does not acknowledge.
-#[tokio::test(start_paused = true)]
-async fn what_is_old_is_not_kept() {
-    let sessions = Sessions::new(SessionConfig::default());
-    let (session, _client) = begin(&sessions, None).await;
-    sessions.sweep();
-    session.sender().try_send("old").unwrap();
-    left(&session, 1).await;
-    for _ in 0..2 {
-        assert!(sessions.kept_bytes() > 0);
-        tokio::time::advance(Duration::from_secs(300)).await;
-        sessions.sweep();
-    }
-    assert_eq!(sessions.kept_bytes(), 0);
 }
 
 /// Where there is no place the one that has waited for longest goes; where all are connected there is none.
