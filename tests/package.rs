@@ -90,6 +90,19 @@ fn every_example_is_shown_and_run() {
     assert_eq!(examples.matches("\n| `").count(), count, "the table has what is no example");
 }
 
+/// BY-64: there is a way from the crates people use today, name by name; its programs are doc tests.
+#[test]
+fn guides_lead_from_the_crates_of_today() {
+    for (page, theirs, ours) in [
+        ("FROM_TOKIO_TUNGSTENITE.md", "accept_async", "Server"),
+        ("FROM_AXUM.md", "axum::extract::ws", "sockeye::axum"),
+        ("FROM_SOCKET_IO.md", "emit", "App"),
+    ] {
+        let text = read(&format!("src/guide/{page}"));
+        assert!(text.contains(theirs) && text.contains(ours), "{page}");
+    }
+}
+
 /// PK-07: both licences are there in full, and named.
 #[test]
 fn both_licences_are_there() {

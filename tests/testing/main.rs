@@ -1,4 +1,4 @@
-//! The kit for tests: what it promises to those who test with it.
+//! BY-61: The kit for tests: what it promises to those who test with it.
 
 mod broken;
 mod clients;
