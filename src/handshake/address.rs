@@ -25,6 +25,17 @@ enum Repr {
     V6(u64),
 }
 
+impl AddressKey {
+    /// Another for each: what has the numbers of IPv4 addresses in IPv6 is reserved, but for the loopback, which is 0 as is the
+    /// address of nobody (RFC 4291 2.4, 2.5.3; RFC 1122 3.2.1.3).
+    pub(crate) const fn number(self) -> u64 {
+        match self.0 {
+            Repr::V4(bits) => bits as u64,
+            Repr::V6(half) => half,
+        }
+    }
+}
+
 impl From<IpAddr> for AddressKey {
     fn from(address: IpAddr) -> Self {
         Self(match address.to_canonical() {

@@ -1,6 +1,6 @@
 //! The headers that a server's handshake has rules for, found in one pass over the lines of a request.
 
-use super::tokens::{is_token_byte, text_bytes, trim};
+use super::tokens::{is_token_byte, line_bytes, trim};
 
 const CRLF: &[u8] = b"\r\n";
 
@@ -26,7 +26,7 @@ impl<'a> Fields<'a> {
     pub(super) fn read(mut block: &'a [u8]) -> Option<Self> {
         let mut fields = Self::default();
         loop {
-            let (line, rest) = block.split_at(text_bytes(block));
+            let (line, rest) = block.split_at(line_bytes(block));
             if line.is_empty() {
                 return Some(fields);
             }

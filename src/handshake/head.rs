@@ -15,7 +15,7 @@ use http::{Request, Response};
 use super::parse::{parse_request, parse_response};
 use super::plain::Plain;
 use super::request_head::RequestHead;
-use super::tokens::{is_text, is_white, text_bytes};
+use super::tokens::{is_white, text_bytes};
 use super::{HandshakeError, Upgrade};
 
 /// First room for a head: most requests of programs fit, a browser's takes one or two doublings.
@@ -70,6 +70,8 @@ pub struct HeadReader {
     buffer: Vec<u8>,
     /// Bytes of the line that is being read, its CR and LF not counted. At most that line's limit.
     line_bytes: usize,
+    /// Bytes of the first line, when it is whole, its CRLF not counted.
+    start_line_bytes: usize,
     /// Header lines begun.
     header_lines: usize,
     /// The last byte was a CR, so the next must be a LF.
@@ -92,6 +94,7 @@ impl HeadReader {
             limits,
             buffer: Vec::new(),
             line_bytes: 0,
+            start_line_bytes: 0,
             header_lines: 0,
             after_cr: false,
             scan: Scan::StartLine,
@@ -202,17 +205,24 @@ impl HeadReader {
         let room = (limit_bytes - self.buffer.len()).min(bytes.len());
         let mut taken = 0;
         while taken < room {
-            let rest = &bytes[taken..room];
-            if is_text(rest[0]) {
-                let text = &rest[..text_bytes(rest)];
+            let text = &bytes[taken..taken + text_bytes(&bytes[taken..room])];
+            if !text.is_empty() {
                 self.add_to_line(text)?;
                 taken += text.len();
-            } else {
-                self.scan_control(rest[0])?;
-                taken += 1;
-                if self.is_complete() {
-                    return Ok(taken);
+            }
+            match &bytes[taken..room] {
+                [] => break,
+                [b'\r', b'\n', ..] if !self.after_cr => {
+                    self.end_line()?;
+                    taken += 2;
                 }
+                [byte, ..] => {
+                    self.scan_control(*byte)?;
+                    taken += 1;
+                }
+            }
+            if self.is_complete() {
+                return Ok(taken);
             }
         }
         if room < bytes.len() {
@@ -241,6 +251,10 @@ impl HeadReader {
     fn end_line(&mut self) -> Result<(), HandshakeError> {
         self.scan = match (&self.scan, self.line_bytes) {
             (Scan::StartLine, 0) => return Err(HandshakeError::Malformed("an empty start line")),
+            (Scan::StartLine, len) => {
+                self.start_line_bytes = len;
+                Scan::HeaderLine
+            }
             (_, 0) => Scan::Complete,
             _ => Scan::HeaderLine,
         };
@@ -294,13 +308,13 @@ impl HeadReader {
             Scan::Refused(error) => return Err(error.clone()),
             Scan::StartLine | Scan::HeaderLine => return Err(HandshakeError::Closed),
         }
-        Ok(split(&self.buffer))
+        Ok(split(&self.buffer, self.start_line_bytes))
     }
 }
 
 /// The start line of a whole head, and the header lines with the empty line.
-pub(super) fn split(head: &[u8]) -> (&[u8], &[u8]) {
-    let (line, rest) = head.split_at(text_bytes(head));
+pub(super) fn split(head: &[u8], start_line_bytes: usize) -> (&[u8], &[u8]) {
+    let (line, rest) = head.split_at(start_line_bytes);
     (line, rest.strip_prefix(b"\r\n").unwrap_or_default())
 }
 

@@ -28,7 +28,7 @@ impl Host {
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let (name, port) = parts(text)?;
         let name = match name {
-            Name::Registered(name) => name.to_ascii_lowercase(),
+            Name::Registered(name) => String::from_utf8(name.to_ascii_lowercase()).ok()?,
             Name::Address(address) => format!("[{address}]"),
         };
         Some(Self { name, port })
@@ -89,29 +89,29 @@ pub(super) fn default_port(scheme: &str) -> Option<u16> {
 }
 
 enum Name<'a> {
-    Registered(&'a str),
+    /// ASCII.
+    Registered(&'a [u8]),
     Address(Ipv6Addr),
 }
 
 /// Name and port.
 fn parts(text: &[u8]) -> Option<(Name<'_>, Option<u16>)> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (name, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (address, port) = rest.split_once(']')?;
-        let port = if port.is_empty() { None } else { Some(port.strip_prefix(':')?) };
+    let (name, port) = if let Some(rest) = text.strip_prefix(b"[") {
+        let (address, port) = std::str::from_utf8(rest).ok()?.split_once(']')?;
+        let port = if port.is_empty() { None } else { Some(port.strip_prefix(':')?.as_bytes()) };
         (Name::Address(address.parse().ok()?), port)
     } else {
-        let (name, port) = match text.split_once(':') {
-            Some((name, port)) => (name, Some(port)),
+        let (name, port) = match text.iter().position(|&byte| byte == b':') {
+            Some(len) => (&text[..len], Some(&text[len + 1..])),
             None => (text, None),
         };
         (is_registered_name(name).then_some(Name::Registered(name))?, port)
     };
     // RFC 3986 3.2.3: a port may be written with no digits, which is none.
     let port = match port {
-        None | Some("") => None,
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Some(digits.parse().ok()?)
+        None | Some([]) => None,
+        Some(digits) if digits.iter().all(u8::is_ascii_digit) => {
+            Some(std::str::from_utf8(digits).ok()?.parse().ok()?)
         }
         Some(_) => return None,
     };
@@ -119,14 +119,13 @@ fn parts(text: &[u8]) -> Option<(Name<'_>, Option<u16>)> {
 }
 
 /// `1*( unreserved / pct-encoded / sub-delims )`; an IPv4 address is one as well.
-fn is_registered_name(name: &str) -> bool {
+fn is_registered_name(name: &[u8]) -> bool {
     const IS_NAME: [bool; 256] = table(b"-._~!$&'()*+,;=");
-    let mut bytes = name.bytes();
-    while let Some(byte) = bytes.next() {
+    let mut bytes = name.iter();
+    while let Some(&byte) = bytes.next() {
         let is_valid = match byte {
             b'%' => {
-                let mut is_hex_digit =
-                    || bytes.next().is_some_and(|digit| digit.is_ascii_hexdigit());
+                let mut is_hex_digit = || bytes.next().is_some_and(u8::is_ascii_hexdigit);
                 is_hex_digit() && is_hex_digit()
             }
             _ => IS_NAME[usize::from(byte)],

@@ -10,6 +10,7 @@ use super::head::split;
 use super::host::Host;
 use super::parse::parse_request;
 use super::plain::Plain;
+use super::tokens::line_bytes;
 use super::{HandshakeError, Origins, Upgrade};
 
 /// Either way it was good, by all rules of a request.
@@ -82,7 +83,7 @@ impl Text {
     }
 
     fn parse(&self) -> Request<()> {
-        let (line, block) = split(&self.bytes);
+        let (line, block) = split(&self.bytes, line_bytes(&self.bytes));
         let request = parse_request(line, block, self.parts.header_lines as usize);
         // What was read plainly is good for the parser, which a test sees to.
         request.unwrap_or_default()

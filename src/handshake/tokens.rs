@@ -64,6 +64,22 @@ pub(super) fn text_bytes(bytes: &[u8]) -> usize {
     len + rest.iter().position(|&byte| !is_text(byte)).unwrap_or(rest.len())
 }
 
+/// How many bytes there are before the first CR, of lines that were looked at before. Eight at a time, as above.
+pub(super) fn line_bytes(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let mut len = 0;
+    while let Some(eight) = bytes.get(len..).and_then(<[u8]>::first_chunk::<8>) {
+        let returns = u64::from_le_bytes(*eight) ^ (b'\r' as u64 * ONES);
+        let found = returns.wrapping_sub(ONES) & !returns & (0x80 * ONES);
+        if found != 0 {
+            return len + found.trailing_zeros() as usize / 8;
+        }
+        len += 8;
+    }
+    let rest = &bytes[len..];
+    len + rest.iter().position(|&byte| byte == b'\r').unwrap_or(rest.len())
+}
+
 /// What may stand in a line: no control but the tab (RFC 9110 5.5).
 pub(super) const fn is_text(byte: u8) -> bool {
     (byte >= b' ' && byte != 0x7f) || byte == b'\t'
@@ -200,6 +216,8 @@ mod tests {
         ) {
             let len = bytes.iter().take_while(|byte| is_text(**byte)).count();
             prop_assert_eq!(text_bytes(&bytes), len);
+            let len = bytes.iter().take_while(|byte| **byte != b'\r').count();
+            prop_assert_eq!(line_bytes(&bytes), len);
         }
     }
 }

@@ -35,7 +35,7 @@ impl<S: ByteStream> WebSocket<S> {
     /// What was fed before goes out before the first byte; what is left of a message whose reader is
     /// gone is passed over.
     pub fn into_byte_stream(mut self) -> BinaryStream<S> {
-        self.conn.always_read();
+        self.0.conn.always_read();
         let tasks = Arc::<Tasks>::default();
         BinaryStream {
             socket: self,
@@ -193,7 +193,7 @@ impl<S: ByteStream> BinaryStream<S> {
         self.ask_to_close(frame);
         (self.token, self.at) = (NO_PIECE, 0);
         poll_fn(|cx| self.drive(cx, Half::Writer, Self::poll_rest)).await;
-        Ok(self.socket.conn.outcome())
+        Ok(self.socket.0.conn.outcome())
     }
 
     /// Polls for one of the halves. What the connection waits for from now on wakes both.
@@ -286,7 +286,7 @@ impl<S: ByteStream> BinaryStream<S> {
     /// Once: asking wakes the connection.
     fn ask_to_close(&mut self, frame: CloseFrame) {
         if !std::mem::replace(&mut self.is_close_asked, true) {
-            self.socket.conn.outbox.request_close(frame);
+            self.socket.0.conn.outbox.request_close(frame);
         }
     }
 
@@ -432,8 +432,8 @@ impl<S: ByteStream> AsyncRead for BinaryStream<S> {
         if this.at == this.token.end && !ready!(this.drive(cx, Half::Reader, Self::poll_filled))? {
             return Poll::Ready(Ok(()));
         }
-        let block = &this.socket.block[..this.socket.end];
-        let piece = this.socket.conn.endpoint.payload(block, this.token);
+        let block = &this.socket.0.block[..this.socket.0.end];
+        let piece = this.socket.0.conn.endpoint.payload(block, this.token);
         let rest = &piece[this.at - this.token.start..];
         let len = rest.len().min(buf.remaining());
         buf.put_slice(&rest[..len]);
@@ -479,7 +479,7 @@ impl<S: ByteStream> Drop for BinaryStream<S> {
             && !self.is_close_asked
             && let Ok(frame) = CloseFrame::new(1011, "bytes abandoned")
         {
-            self.socket.conn.outbox.request_close(frame);
+            self.socket.0.conn.outbox.request_close(frame);
         }
     }
 }

@@ -50,10 +50,10 @@ impl<S: ByteStream> WebSocket<S> {
         is_new: bool,
     ) -> Poll<Result<Option<Token>, Error>> {
         loop {
-            self.conn.endpoint.set_streaming(true);
+            self.0.conn.endpoint.set_streaming(true);
             let polled = self.poll_token(cx);
             // A `recv` after this one was dropped wants whole messages.
-            self.conn.endpoint.set_streaming(false);
+            self.0.conn.endpoint.set_streaming(false);
             let Some(token) = ready!(polled)? else {
                 return Poll::Ready(Ok(None));
             };
@@ -61,21 +61,22 @@ impl<S: ByteStream> WebSocket<S> {
             if !is_last && !matches!(token.step, Step::TextPiece | Step::BinaryPiece) {
                 continue;
             }
-            let was_midway = std::mem::replace(&mut self.conn.is_midway, !is_last);
+            let was_midway = std::mem::replace(&mut self.0.conn.is_midway, !is_last);
             if is_new && was_midway {
                 // Of a message whose reader is gone.
-                self.conn.is_midway = !is_last;
+                self.0.conn.is_midway = !is_last;
                 continue;
             }
             if is_last
                 && !was_midway
-                && let Err(violation) = self.conn.endpoint.message(&self.block[..self.end], token)
+                && let Err(violation) =
+                    self.0.conn.endpoint.message(&self.0.block[..self.0.end], token)
             {
-                self.conn.endpoint.fail(violation, &mut self.out);
+                self.0.conn.endpoint.fail(violation, &mut self.0.out);
                 continue;
             }
             // While the application works on the piece, the peer's silence is not its fault.
-            self.conn.pause();
+            self.0.conn.pause();
             return Poll::Ready(Ok(Some(token)));
         }
     }
@@ -133,7 +134,7 @@ impl<S: ByteStream> MessageReader<'_, S> {
     }
 
     fn piece(&self) -> &[u8] {
-        self.socket.conn.endpoint.payload(&self.socket.block[..self.socket.end], self.token)
+        self.socket.0.conn.endpoint.payload(&self.socket.0.block[..self.socket.0.end], self.token)
     }
 
     /// Whether there is something to read; false at the end of the message.

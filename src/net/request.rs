@@ -37,9 +37,7 @@ impl Request {
         let (is_upgrade, pass) = (upgrade.is_some(), Mutex::default());
         // Who wants a page is no connection.
         let trace = match is_upgrade {
-            true => Trace::server(head.path(), peer_addr, || {
-                TraceContext::from_headers(head.request().headers())
-            }),
+            true => Trace::server(&head, peer_addr),
             false => Trace::default(),
         };
         Self(Arc::new(Inner { head, subprotocols, is_upgrade, peer_addr, pass, trace }))

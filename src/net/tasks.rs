@@ -1,6 +1,5 @@
 //! The tasks of a server: handshakes and connections, and who owns them.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -38,7 +37,8 @@ struct Members {
     /// Nobody joins any more.
     is_closing: bool,
     half_open: usize,
-    half_open_of: HashMap<AddressKey, usize>,
+    /// By number of address. Whoever chose addresses that fall together would have at most [`HALF_OPEN_MAX`] of them here.
+    half_open_of: IdMap<usize>,
 }
 
 /// One task of a server.
@@ -216,7 +216,7 @@ impl Drop for HalfOpen {
         let mut members = self.tasks.members.lock();
         members.half_open -= 1;
         if let Some(address) = self.address
-            && let Entry::Occupied(mut count) = members.half_open_of.entry(address)
+            && let Entry::Occupied(mut count) = members.half_open_of.entry(address.number())
         {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
@@ -231,7 +231,7 @@ impl Members {
     fn enter(&mut self, address: IpAddr) -> Option<AddressKey> {
         let is_exempt = address.to_canonical().is_loopback();
         let key = AddressKey::from(address);
-        let under_way = self.half_open_of.entry(key).or_default();
+        let under_way = self.half_open_of.entry(key.number()).or_default();
         if !is_exempt && *under_way >= HALF_OPEN_PER_ADDRESS_MAX {
             return None;
         }

@@ -39,8 +39,11 @@ use super::pool;
 /// # Ok(()) }
 /// ```
 ///
-/// Memory: while it waits it holds neither a read nor a write buffer.
-pub struct WebSocket<S: ByteStream> {
+/// Memory: it is a pointer, so that futures that it is moved through stay small. While it waits it holds neither a read nor a
+/// write buffer.
+pub struct WebSocket<S: ByteStream>(pub(super) Box<Inner<S>>);
+
+pub(super) struct Inner<S: ByteStream> {
     pub(super) conn: Conn<S>,
     /// The rest of the last read; `at <= end <= block.len()`. Empty while nothing is left.
     pub(super) block: Vec<u8>,
@@ -66,7 +69,7 @@ impl<S: ByteStream> WebSocket<S> {
     /// As [`from_stream`](Self::from_stream).
     pub fn with_input(stream: S, role: Role, config: &Arc<Config>, input: Vec<u8>) -> Self {
         let end = input.len();
-        Self {
+        Self(Box::new(Inner {
             conn: Conn::new(stream, role, config),
             block: input,
             at: 0,
@@ -74,31 +77,31 @@ impl<S: ByteStream> WebSocket<S> {
             out: WriteBuffer::new(),
             response: None,
             is_ended: false,
-        }
+        }))
     }
 
     pub(super) const fn outbox(&self) -> &Arc<crate::outbox::Outbox> {
-        &self.conn.outbox
+        &self.0.conn.outbox
     }
 
     /// Compresses and inflates from now on as was agreed in an opening handshake that was done
     /// elsewhere; how, is in the config's [`deflate`](Config::deflate). Before the first message only.
     #[must_use]
     pub fn with_deflate(mut self, params: &DeflateParams) -> Self {
-        self.conn.endpoint.set_deflate(params);
-        self.conn.outbox.set_deflate(params);
+        self.0.conn.endpoint.set_deflate(params);
+        self.0.conn.outbox.set_deflate(params);
         self
     }
 
     /// What happens is told in this span.
     pub(crate) fn with_trace(self, trace: &Trace) -> Self {
         trace.opened(self.id());
-        self.conn.outbox.set_trace(trace.clone());
+        self.0.conn.outbox.set_trace(trace.clone());
         self
     }
 
     pub(crate) fn with_response(mut self, response: Response<()>) -> Self {
-        self.response = Some(Box::new(response));
+        self.0.response = Some(Box::new(response));
         self
     }
 
@@ -130,8 +133,8 @@ impl<S: ByteStream> WebSocket<S> {
         let Some(token) = token else { return Ok(None) };
         // Text in the block was checked by poll_data_token, so neither fails nor is checked twice
         // at a cost that matters.
-        let block = &self.block[..self.end];
-        self.conn.endpoint.message(block, token).map(Some).map_err(Error::Violation)
+        let block = &self.0.block[..self.0.end];
+        self.0.conn.endpoint.message(block, token).map(Some).map_err(Error::Violation)
     }
 
     /// Sends a message and writes it out. A close message begins the closing handshake.
@@ -160,20 +163,21 @@ impl<S: ByteStream> WebSocket<S> {
         let message = message.into();
         self.borrow_storage();
         if let Message::Close(frame) = &message
-            && self.conn.outbox.queued().0 > 0
+            && self.0.conn.outbox.queued().0 > 0
         {
             // Behind what was fed before and is not encoded.
-            self.conn.endpoint.check_open().map_err(|_| Error::Closed)?;
-            self.conn.outbox.append(&mut self.out);
+            self.0.conn.endpoint.check_open().map_err(|_| Error::Closed)?;
+            self.0.conn.outbox.append(&mut self.0.out);
             let frame = frame.clone().unwrap_or_else(CloseFrame::normal);
-            self.conn.outbox.request_close(frame);
+            self.0.conn.outbox.request_close(frame);
             return Ok(());
         }
         if matches!(message, Message::Close(_)) {
             return self
+                .0
                 .conn
                 .endpoint
-                .send_owned(&message, &mut self.out)
+                .send_owned(&message, &mut self.0.out)
                 .map_err(|_| Error::Closed);
         }
         self.connection().send_owned(&message).map_err(|_| Error::Closed)
@@ -200,16 +204,16 @@ impl<S: ByteStream> WebSocket<S> {
     /// What a handler would see: the same rules for what is sent.
     fn connection(&mut self) -> Connection<'_> {
         Connection {
-            endpoint: &mut self.conn.endpoint,
-            out: &mut self.out,
-            outbox: &self.conn.outbox,
+            endpoint: &mut self.0.conn.endpoint,
+            out: &mut self.0.out,
+            outbox: &self.0.conn.outbox,
         }
     }
 
     /// Bytes that were fed and are not written yet.
     #[must_use]
     pub fn unflushed(&self) -> usize {
-        self.out.len() + self.conn.outbox.unwritten() + self.conn.outbox.queued().1
+        self.0.out.len() + self.0.conn.outbox.unwritten() + self.0.conn.outbox.queued().1
     }
 
     /// Sends a ping of the keepalive now; its pong is waited for as always. For the time there and back:
@@ -220,9 +224,9 @@ impl<S: ByteStream> WebSocket<S> {
     ///
     /// Cancel safety: as [`send`](Self::send).
     pub async fn ping(&mut self) -> Result<(), Error> {
-        let now_ms = self.conn.now_ms();
+        let now_ms = self.0.conn.now_ms();
         self.borrow_storage();
-        self.conn.endpoint.ping(&mut self.out, now_ms);
+        self.0.conn.endpoint.ping(&mut self.0.out, now_ms);
         self.flush().await
     }
 
@@ -246,33 +250,33 @@ impl<S: ByteStream> WebSocket<S> {
     /// Cancel safety: once polled the closing has begun; `recv` or `close` carry it on.
     pub async fn close(&mut self, code: u16, reason: &str) -> Result<CloseOutcome, Error> {
         let frame = CloseFrame::new(code, reason)?;
-        self.conn.outbox.request_close(frame);
+        self.0.conn.outbox.request_close(frame);
         poll_fn(|cx| self.poll_closed(cx)).await;
-        Ok(self.conn.outcome())
+        Ok(self.0.conn.outcome())
     }
 
     /// Where the connection is.
     #[must_use]
     pub const fn state(&self) -> State {
-        self.conn.endpoint.state()
+        self.0.conn.endpoint.state()
     }
 
     /// How the connection ended, or is about to.
     #[must_use]
     pub fn outcome(&self) -> Option<&CloseOutcome> {
-        self.conn.endpoint.outcome()
+        self.0.conn.endpoint.outcome()
     }
 
     /// The connection's number, unique in this process.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.conn.outbox.id()
+        self.0.conn.outbox.id()
     }
 
     /// The server's answer to our handshake; `None` on a server.
     #[must_use]
     pub fn response(&self) -> Option<&Response<()>> {
-        self.response.as_deref()
+        self.0.response.as_deref()
     }
 
     /// The subprotocol the server chose; `None` on a server, which chose it itself.
@@ -288,18 +292,19 @@ impl<S: ByteStream> WebSocket<S> {
     /// [feeds](Sender::feed), leaves while this connection is polled.
     #[must_use]
     pub fn sender(&self) -> Sender {
-        Sender::new(self.conn.outbox.clone())
+        Sender::new(self.0.conn.outbox.clone())
     }
 
     /// Runs the connection with a handler: the fastest face. The future is the whole connection;
     /// spawn it.
-    pub fn run<H: Handler>(mut self, handler: H) -> Driver<S, H> {
-        let input = self.block.get(self.at..self.end).unwrap_or_default().to_vec();
-        if !self.out.is_empty() {
+    pub fn run<H: Handler>(self, handler: H) -> Driver<S, H> {
+        let Inner { conn, block, at, end, mut out, .. } = *self.0;
+        let input = block.get(at..end).unwrap_or_default().to_vec();
+        if !out.is_empty() {
             // What was fed before goes out first.
-            self.conn.outbox.append(&mut self.out);
+            conn.outbox.append(&mut out);
         }
-        Driver::new(self.conn, handler, input)
+        Driver::new(conn, handler, input)
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
@@ -307,15 +312,15 @@ impl<S: ByteStream> WebSocket<S> {
             let Some(token) = ready!(self.poll_token(cx))? else {
                 return Poll::Ready(Ok(None));
             };
-            let block = &self.block[..self.end];
-            let endpoint = &mut self.conn.endpoint;
+            let block = &self.0.block[..self.0.end];
+            let endpoint = &mut self.0.conn.endpoint;
             match token.step {
                 Step::TextPiece | Step::BinaryPiece => {}
-                Step::Text | Step::Binary if self.conn.is_midway => self.conn.is_midway = false,
+                Step::Text | Step::Binary if self.0.conn.is_midway => self.0.conn.is_midway = false,
                 Step::Text | Step::Binary => match endpoint.take_message(block, token) {
                     Ok(message) => return Poll::Ready(Ok(Some(message))),
                     Err(violation) => {
-                        endpoint.fail(violation, &mut self.out);
+                        endpoint.fail(violation, &mut self.0.out);
                     }
                 },
                 step if endpoint.config().control_messages => {
@@ -340,13 +345,13 @@ impl<S: ByteStream> WebSocket<S> {
             if !matches!(token.step, Step::Text | Step::Binary) {
                 continue;
             }
-            if std::mem::take(&mut self.conn.is_midway) {
+            if std::mem::take(&mut self.0.conn.is_midway) {
                 // The end of a message whose reader is gone.
                 continue;
             }
-            match self.conn.endpoint.message(&self.block[..self.end], token) {
+            match self.0.conn.endpoint.message(&self.0.block[..self.0.end], token) {
                 Ok(_) => return Poll::Ready(Ok(Some(token))),
-                Err(violation) => self.conn.endpoint.fail(violation, &mut self.out),
+                Err(violation) => self.0.conn.endpoint.fail(violation, &mut self.0.out),
             };
         }
     }
@@ -357,21 +362,22 @@ impl<S: ByteStream> WebSocket<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Token>, Error>> {
         loop {
-            if !self.block.is_empty() {
+            if !self.0.block.is_empty() {
                 ready!(self.poll_relief(cx));
                 self.borrow_storage_for_answers();
-                let now_ms = self.conn.now_ms();
-                let input = &mut self.block[..self.end];
-                let token = self.conn.endpoint.advance(input, &mut self.at, &mut self.out, now_ms);
+                let now_ms = self.0.conn.now_ms();
+                let input = &mut self.0.block[..self.0.end];
+                let token =
+                    self.0.conn.endpoint.advance(input, &mut self.0.at, &mut self.0.out, now_ms);
                 if token.step == Step::Pong {
-                    self.conn.handle_pong(&self.block[..self.end], token);
+                    self.0.conn.handle_pong(&self.0.block[..self.0.end], token);
                 }
                 if token.step != Step::More {
                     return Poll::Ready(Ok(Some(token)));
                 }
                 self.give_block_back();
             }
-            if self.conn.is_over() {
+            if self.0.conn.is_over() {
                 return self.poll_over(cx);
             }
             if ready!(self.poll_more(cx)) == Fill::End {
@@ -384,16 +390,16 @@ impl<S: ByteStream> WebSocket<S> {
     /// what the peer takes.
     #[inline]
     fn poll_relief(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.out.len() < HIGH_WATER_BYTES && !self.conn.is_pressed() {
+        if self.0.out.len() < HIGH_WATER_BYTES && !self.0.conn.is_pressed() {
             return Poll::Ready(());
         }
         loop {
-            let _ = self.conn.poll_flush(cx, &mut self.out);
-            if self.conn.is_over() || self.conn.may_read() {
+            let _ = self.0.conn.poll_flush(cx, &mut self.0.out);
+            if self.0.conn.is_over() || self.0.conn.may_read() {
                 return Poll::Ready(());
             }
-            self.conn.pause();
-            if !self.conn.handle_timers(cx, &mut self.out) {
+            self.0.conn.pause();
+            if !self.0.conn.handle_timers(cx, &mut self.0.out) {
                 return Poll::Pending;
             }
         }
@@ -402,17 +408,17 @@ impl<S: ByteStream> WebSocket<S> {
     /// Flushes, then reads.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Fill> {
         loop {
-            let _ = self.conn.poll_flush(cx, &mut self.out);
-            pool::put_storage(&mut self.out);
-            if self.conn.is_over() {
+            let _ = self.0.conn.poll_flush(cx, &mut self.0.out);
+            pool::put_storage(&mut self.0.out);
+            if self.0.conn.is_over() {
                 return Poll::Ready(Fill::End);
             }
-            if self.conn.may_read() {
-                self.conn.resume();
+            if self.0.conn.may_read() {
+                self.0.conn.resume();
                 let mut block = pool::take_block();
-                let fill = self.conn.poll_fill(cx, &mut block, &mut self.out);
+                let fill = self.0.conn.poll_fill(cx, &mut block, &mut self.0.out);
                 if let Poll::Ready(Fill::Bytes(len)) = fill {
-                    (self.block, self.at, self.end) = (block, 0, len);
+                    (self.0.block, self.0.at, self.0.end) = (block, 0, len);
                     return fill;
                 }
                 pool::put_block(block);
@@ -420,9 +426,9 @@ impl<S: ByteStream> WebSocket<S> {
                     return fill;
                 }
             } else {
-                self.conn.pause();
+                self.0.conn.pause();
             }
-            if !self.conn.handle_timers(cx, &mut self.out) {
+            if !self.0.conn.handle_timers(cx, &mut self.0.out) {
                 return Poll::Pending;
             }
         }
@@ -430,17 +436,17 @@ impl<S: ByteStream> WebSocket<S> {
 
     /// The end of the stream, then its reason, once.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Token>, Error>> {
-        if self.is_ended {
+        if self.0.is_ended {
             return Poll::Ready(Ok(None));
         }
         let mut block = pool::take_block();
-        let ended = self.conn.poll_end(cx, &mut self.out, &mut block);
+        let ended = self.0.conn.poll_end(cx, &mut self.0.out, &mut block);
         pool::put_block(block);
         ready!(ended);
-        pool::put_storage(&mut self.out);
-        self.conn.end_stream();
-        self.is_ended = true;
-        Poll::Ready(match Error::of_cause(self.conn.outcome().cause) {
+        pool::put_storage(&mut self.0.out);
+        self.0.conn.end_stream();
+        self.0.is_ended = true;
+        Poll::Ready(match Error::of_cause(self.0.conn.outcome().cause) {
             Some(error) => Err(error),
             None => Ok(None),
         })
@@ -448,7 +454,7 @@ impl<S: ByteStream> WebSocket<S> {
 
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Messages and errors on the way to the end are passed over; the outcome has the reason.
-        while !self.is_ended {
+        while !self.0.is_ended {
             let _ = ready!(self.poll_token(cx));
         }
         Poll::Ready(())
@@ -456,18 +462,18 @@ impl<S: ByteStream> WebSocket<S> {
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            let is_blocked = self.conn.poll_flush(cx, &mut self.out).is_pending();
-            pool::put_storage(&mut self.out);
-            if self.conn.is_over() {
-                let cause = self.conn.outcome().cause;
+            let is_blocked = self.0.conn.poll_flush(cx, &mut self.0.out).is_pending();
+            pool::put_storage(&mut self.0.out);
+            if self.0.conn.is_over() {
+                let cause = self.0.conn.outcome().cause;
                 return Poll::Ready(Error::of_cause(cause).map_or(Ok(()), Err));
             }
             if !is_blocked {
                 return Poll::Ready(Ok(()));
             }
             // Whoever only writes does not see the pong that lies unread: not the peer's fault.
-            self.conn.pause();
-            if !self.conn.handle_timers(cx, &mut self.out) {
+            self.0.conn.pause();
+            if !self.0.conn.handle_timers(cx, &mut self.0.out) {
                 return Poll::Pending;
             }
         }
@@ -475,22 +481,22 @@ impl<S: ByteStream> WebSocket<S> {
 
     #[inline]
     fn borrow_storage(&mut self) {
-        if self.out.capacity() == 0 && self.out.is_empty() {
-            self.out = pool::take_storage();
+        if self.0.out.capacity() == 0 && self.0.out.is_empty() {
+            self.0.out = pool::take_storage();
         }
     }
 
     /// Answers to pings are written into `out` too, but most reads bring none.
     #[inline]
     fn borrow_storage_for_answers(&mut self) {
-        if self.at == 0 {
+        if self.0.at == 0 {
             self.borrow_storage();
         }
     }
 
     fn give_block_back(&mut self) {
-        (self.at, self.end) = (0, 0);
-        pool::put_block(std::mem::take(&mut self.block));
+        (self.0.at, self.0.end) = (0, 0);
+        pool::put_block(std::mem::take(&mut self.0.block));
     }
 }
 
@@ -523,8 +529,8 @@ impl<S: ByteStream> Sink<Message> for WebSocket<S> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.state() == State::Open && !self.conn.outbox.is_closed() {
-            self.conn.outbox.request_close(CloseFrame::normal());
+        if self.state() == State::Open && !self.0.conn.outbox.is_closed() {
+            self.0.conn.outbox.request_close(CloseFrame::normal());
         }
         ready!(self.poll_closed(cx));
         Poll::Ready(Ok(()))
@@ -534,6 +540,6 @@ impl<S: ByteStream> Sink<Message> for WebSocket<S> {
 /// Nothing of what was sent or received.
 impl<S: ByteStream> std::fmt::Debug for WebSocket<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WebSocket").field("conn", &self.conn).finish_non_exhaustive()
+        f.debug_struct("WebSocket").field("conn", &self.0.conn).finish_non_exhaustive()
     }
 }

@@ -279,10 +279,10 @@ impl<S: ByteStream> WebSocket<S> {
     /// [`Error::Closed`] when the closing handshake has begun; [`Error::Send`] when the outbox is full
     /// of what senders have queued.
     pub fn send_stream(&mut self, kind: MessageKind) -> Result<SocketWriter<'_, S>, Error> {
-        self.conn.endpoint.check_open().map_err(|_| Error::Closed)?;
-        self.conn.outbox.append(&mut self.out);
-        let id = self.conn.outbox.open_stream(None)?;
-        let message = MessageWriter::new(self.conn.outbox.clone(), id, kind);
+        self.0.conn.endpoint.check_open().map_err(|_| Error::Closed)?;
+        self.0.conn.outbox.append(&mut self.0.out);
+        let id = self.0.conn.outbox.open_stream(None)?;
+        let message = MessageWriter::new(self.0.conn.outbox.clone(), id, kind);
         Ok(SocketWriter { message, socket: self })
     }
 }

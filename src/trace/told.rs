@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use tracing::field::{Empty, display};
 use tracing::{Level, Span, event, info_span};
 
-use crate::handshake::TraceContext;
+use crate::handshake::{RequestHead, TraceContext};
 use crate::protocol::{CloseCause, CloseOutcome, Initiator, Overflow};
 
 /// As much of a path, a user or a session as is told, in bytes: they come from outside.
@@ -18,17 +18,12 @@ pub(crate) struct Trace(Option<Box<Span>>);
 
 impl Trace {
     /// The span of a server's connection, from the handshake on.
-    pub(crate) fn server(
-        path: &str,
-        peer: Option<SocketAddr>,
-        context: impl FnOnce() -> Option<TraceContext>,
-    ) -> Self {
-        let path = beginning(path);
+    pub(crate) fn server(head: &RequestHead, peer: Option<SocketAddr>) -> Self {
         let span = info_span!(
             target: "sockeye",
             "websocket",
             role = "server",
-            path,
+            path = beginning(head.path()),
             peer = Empty,
             id = Empty,
             user = Empty,
@@ -41,7 +36,7 @@ impl Trace {
         if let Some(peer) = peer {
             span.record("peer", display(peer));
         }
-        if let Some(context) = context() {
+        if let Some(context) = TraceContext::from_headers(head.request().headers()) {
             span.record("trace_id", display(format_args!("{:032x}", context.trace_id())));
             span.record("parent_id", display(format_args!("{:016x}", context.parent_id())));
         }

@@ -6,18 +6,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::handshake::TraceContext;
+use crate::handshake::RequestHead;
 use crate::protocol::{CloseOutcome, Overflow};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trace(());
 
 impl Trace {
-    pub(crate) fn server(
-        _: &str,
-        _: Option<SocketAddr>,
-        _: impl FnOnce() -> Option<TraceContext>,
-    ) -> Self {
+    pub(crate) const fn server(_: &RequestHead, _: Option<SocketAddr>) -> Self {
         Self(())
     }
 
