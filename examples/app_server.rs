@@ -58,10 +58,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .on_error(|context, error| eprintln!("{}: {error}", context.event()));
 
     let running = app.start().await?;
+    let stopped = stop::asked();
     for address in running.local_addrs() {
         println!("listening on ws://{address}/ws");
     }
-    stop::asked().await;
+    stopped.await;
     running.stop(Shutdown::new(Duration::from_secs(10))).await?;
     Ok(())
 }

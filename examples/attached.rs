@@ -39,11 +39,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = App::new().on("echo", async |_: Context, payload: Value| payload);
     let running = app.attach().await?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let stopped = stop::asked();
     println!("listening on ws://{}/ws", listener.local_addr()?);
     let mut serving = pin!(serve(listener, running.door()));
     tokio::select! {
         served = &mut serving => served?,
-        () = stop::asked() => {}
+        () = stopped => {}
     }
     // Over HTTP/2 goodbyes go out by the connections that are served, so they are served to the end.
     tokio::select! {

@@ -47,8 +47,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .route("/chat/{name}", any(chat))
         .with_state(Chat { said: broadcast::Sender::new(BEHIND_MAX) });
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let stopped = stop::asked();
     println!("listening on ws://{}", listener.local_addr()?);
-    axum::serve(listener, router).with_graceful_shutdown(stop::asked()).await?;
+    axum::serve(listener, router).with_graceful_shutdown(stopped).await?;
     Ok(())
 }
 

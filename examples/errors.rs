@@ -59,8 +59,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
             }
         });
     let running = app.port(port).start().await?;
+    let stopped = stop::asked();
     println!("listening on ws://{}/ws/errors", running.local_addrs()[0]);
-    stop::asked().await;
+    stopped.await;
     running.stop(Shutdown::new(Duration::from_secs(5))).await?;
     Ok(())
 }

@@ -86,8 +86,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = App::new().route("/ws/game/{session_id}", game).authenticator(believing);
     let app = app.hub(Hub::builder().limits(limits).on_presence(come_or_go));
     let running = app.port(port).start().await?;
+    let stopped = stop::asked();
     println!("listening on ws://{}/ws/game/", running.local_addrs()[0]);
-    stop::asked().await;
+    stopped.await;
     running.stop(Shutdown::new(Duration::from_secs(5))).await?;
     Ok(())
 }

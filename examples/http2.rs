@@ -62,11 +62,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         echo(socket, format!("{method} over {version:?} from port {peer}")).await;
     });
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let stopped = stop::asked();
     println!("listening on https://localhost:{}", listener.local_addr()?.port());
     let mut serving = pin!(serve(listener, tls, server.door()));
     tokio::select! {
         served = &mut serving => served?,
-        () = stop::asked() => {}
+        () = stopped => {}
     }
     // What is said at the end goes out by the connections that are served, so they are served to the end.
     tokio::select! {

@@ -72,13 +72,14 @@ async fn serve(secret: Secret, options: &[String]) -> Result<(), Box<dyn Error>>
         }
     }
     let server = Server::bind(("127.0.0.1", port)).await?;
+    let stopped = stop::asked();
     println!("listening on {}", server.local_addr()?);
     let hub = Hub::builder().on_expiring(WARNING, |peer, left| {
         // Whoever does not read is closed soon.
         let _ = peer.sender().try_send(format!("your token ends in {} s", left.as_secs()));
     });
     let stopped = async {
-        stop::asked().await;
+        stopped.await;
         Shutdown::new(Duration::from_secs(10))
     };
     let report = hub.build()?.serve_with_auth(server, auth, handlers(verifier), stopped).await?;

@@ -34,9 +34,10 @@ struct Announcement {
 async fn main() -> Result<(), Box<dyn Error>> {
     let [port, stats_ms] = numbers::numbers([("--port", 8080_u32), ("--stats-ms", 30_000)]);
     let running = app().port(port.try_into()?).start().await?;
+    let stopped = stop::asked();
     println!("listening on ws://{}/ws/managed", running.local_addrs()[0]);
     tokio::select! {
-        () = stop::asked() => {}
+        () = stopped => {}
         () = tell_stats(&running, Duration::from_millis(stats_ms.max(1).into())) => {}
     }
     running.stop(Shutdown::new(Duration::from_secs(5))).await?;

@@ -62,9 +62,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .on("unsubscribe", unsubscribe)
         .on("get-history", get_history);
     let running = app.port(port.try_into()?).start().await?;
+    let stopped = stop::asked();
     println!("listening on ws://{}/ws/data", running.local_addrs()[0]);
     tokio::select! {
-        () = stop::asked() => {}
+        () = stopped => {}
         never = measure(&running, Duration::from_millis(every_ms.max(1).into())) => match never {},
     }
     running.stop(Shutdown::new(Duration::from_secs(5))).await?;

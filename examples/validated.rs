@@ -82,8 +82,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     #[cfg(feature = "schema")]
     let app = app.message_schema(&message_schema());
     let running = app.start().await?;
+    let stopped = stop::asked();
     println!("listening on ws://{}/ws/validated", running.local_addrs()[0]);
-    stop::asked().await;
+    stopped.await;
     running.stop(Shutdown::new(Duration::from_secs(5))).await?;
     Ok(())
 }

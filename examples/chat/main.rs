@@ -60,9 +60,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         app = app.metrics("/metrics", |_| true);
     }
     let running = app.start().await?;
+    let stopped = stop::asked();
     println!("chat is at {scheme}://{}/", running.local_addrs()[0]);
     tokio::select! {
-        () = stop::asked() => {}
+        () = stopped => {}
         never = panel::run(running.hub()) => match never {},
     }
     // Whoever is here is told, and has a second to go.

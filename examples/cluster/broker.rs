@@ -167,10 +167,11 @@ async fn run_on(program: Program, port: u16, data: &Path) -> Ended {
         listening = timeout(STARTS_WITHIN, listens(address)) => listening?,
         status = child.wait() => return Err(format!("{} ended: {}", program.name(), status?).into()),
     }
+    let stopped = stop::asked();
     println!("{} is at {}://{address}", program.name(), program.scheme());
     tokio::select! {
         _ = parent_is_gone() => {}
-        () = stop::asked() => {}
+        () = stopped => {}
         status = child.wait() => return Err(format!("{} ended: {}", program.name(), status?).into()),
     }
     child.kill().await?;

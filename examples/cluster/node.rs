@@ -25,12 +25,13 @@ pub(crate) async fn run(node: Node) -> Ended {
     let server = Server::bind(node.addr).await?;
     let addr = server.local_addr()?;
     let running = node.broker.join(build(&node)?)?.listen(server).start().await?;
+    let stopped = stop::asked();
     println!("node {} is at http://{addr}/", node.number);
     let is_child = node.is_child;
     let parent =
         async || if is_child { parent_is_gone().await } else { std::future::pending().await };
     let drains = tokio::select! {
-        () = stop::asked() => true,
+        () = stopped => true,
         drains = parent() => drains,
         never = tell_of_broker(&running, node.number) => match never {},
         never = panel::run(running.hub()) => match never {},

@@ -45,6 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let watched = watched::listen()?;
     let watched_addr = watched.local_addr()?;
     let server = Server::bind(options.addr).await?;
+    let [watched_stop, site_stop, load_stop] = [(); 3].map(|()| interrupted());
     println!(
         "monitor is at http://{}/#{}",
         server.local_addr()?,
@@ -58,10 +59,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let site = Site::new(samples.clone(), load.clone(), Arc::new(Admins::new(options.secret)))?;
     let serving = async {
         tokio::try_join!(
-            watched::serve(&hub, watched, interrupted()),
-            site.serve(server, interrupted()),
+            watched::serve(&hub, watched, watched_stop),
+            site.serve(server, site_stop),
             async {
-                load.run_until(interrupted()).await;
+                load.run_until(load_stop).await;
                 Ok(())
             },
         )
@@ -75,7 +76,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Ready on Ctrl-C and SIGTERM: whoever is here is told, and has a second to go.
-async fn interrupted() -> Shutdown {
-    stop::asked().await;
-    Shutdown::new(Duration::from_secs(1))
+fn interrupted() -> impl Future<Output = Shutdown> {
+    let stopped = stop::asked();
+    async {
+        stopped.await;
+        Shutdown::new(Duration::from_secs(1))
+    }
 }

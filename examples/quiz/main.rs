@@ -78,8 +78,9 @@ async fn serve(secret: Secret, port: u16) -> Result<(), Box<dyn Error>> {
         .browser_client("/sockeye.js")
         .on("play", play);
     let running = app.start().await?;
+    let stopped = stop::asked();
     println!("the quiz is at http://{}/", running.local_addrs()[0]);
-    stop::asked().await;
+    stopped.await;
     running.stop(Shutdown::new(Duration::from_secs(1))).await?;
     Ok(())
 }

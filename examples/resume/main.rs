@@ -36,9 +36,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         std::process::exit(2);
     };
     let running = app().port(port).start().await?;
+    let stopped = stop::asked();
     println!("cut the network at http://{}/", running.local_addrs()[0]);
     tokio::select! {
-        () = stop::asked() => {}
+        () = stopped => {}
         never = count(&running) => match never {},
     }
     running.stop(Shutdown::new(Duration::from_secs(1))).await?;

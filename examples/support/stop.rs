@@ -1,39 +1,60 @@
 //! When a program is to end.
 
+use std::future::pending;
+use std::io;
+
 /// Ready when the program is asked to end, by Ctrl-C or SIGTERM: then it has time to say goodbye.
 /// Whoever asks a second time does not want to wait, and it ends at once.
 ///
-/// Without signals it runs until it is killed.
-#[cfg(unix)]
-pub(crate) async fn asked() {
-    use tokio::signal::unix::{SignalKind, signal};
-    // Both listen from the beginning, so that a second signal is not missed.
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
-        return std::future::pending().await;
-    };
-    let mut once = async move || {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
-    once().await;
-    tokio::spawn(async move {
-        once().await;
-        std::process::exit(1);
-    });
+/// It listens from this call on: call it before the program says that it is there. Without signals
+/// it runs until it is killed.
+pub(crate) fn asked() -> impl Future<Output = ()> {
+    let signals = Signals::new();
+    async {
+        let Ok(mut signals) = signals else {
+            return pending().await;
+        };
+        signals.recv().await;
+        tokio::spawn(async move {
+            signals.recv().await;
+            std::process::exit(1);
+        });
+    }
 }
 
-/// The same for Ctrl-C, where there is no SIGTERM.
-#[cfg(not(unix))]
-pub(crate) async fn asked() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        return std::future::pending().await;
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
     }
-    tokio::spawn(async {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(1);
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    });
+    }
+}
+
+/// Where there is no SIGTERM.
+#[cfg(not(unix))]
+struct Signals(tokio::signal::windows::CtrlC);
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        tokio::signal::windows::ctrl_c().map(Self)
+    }
+
+    async fn recv(&mut self) {
+        self.0.recv().await;
+    }
 }

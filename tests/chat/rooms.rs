@@ -304,8 +304,9 @@ async fn an_interrupted_chat_says_goodbye() {
         let mut chat = Chat::start();
         let ann = chat.join("lobby", "Ann", 1).await;
         signal(&chat, name);
-        assert_eq!(ann.closed().await.0, 1001);
-        assert_eq!(chat.process.wait().unwrap().code(), Some(0), "{name}");
+        let code = ann.closed().await.0;
+        let status = chat.process.wait().unwrap();
+        assert_eq!((code, status.code()), (1001, Some(0)), "{name}: {status}");
     }
 }
 
