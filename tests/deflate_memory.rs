@@ -165,6 +165,54 @@ fn begun_messages() {
     assert!(held(&region) <= MIB, "{} bytes are left", held(&region));
 }
 
+/// Row 32, BY-01: a short message that somebody keeps is as long as itself, whatever the buffer was that it came out of.
+async fn kept_messages() {
+    let mut pair = ends(tcp().await, &Deflate::no_context(), &Deflate::no_context());
+    let long = json(120 * KIB, 1);
+    let mut kept = Vec::with_capacity(100);
+    let region = Region::new(ALLOCATOR);
+    for number in 0..100 {
+        for text in [&long, &json(5000, number)] {
+            pair.0.send(text.as_str()).await.unwrap();
+            let message = pair.1.recv().await.unwrap().unwrap();
+            assert_eq!(message.as_text(), Some(text.as_str()));
+            kept.push(message);
+        }
+        kept.swap_remove(number);
+    }
+    let each = held(&region) / 100;
+    println!("kept: {each} bytes each");
+    assert!(each <= 12 * KIB, "{each} bytes for a message of 5,000");
+}
+
+/// A ping and its pong, with a word each way behind them that is too short to be compressed.
+async fn ping(pair: &mut Pair) {
+    pair.0.ping().await.unwrap();
+    pair.0.send("ping").await.unwrap();
+    assert_eq!(pair.1.recv().await.unwrap().unwrap().as_text(), Some("ping"));
+    pair.1.send("pong").await.unwrap();
+    assert_eq!(pair.0.recv().await.unwrap().unwrap().as_text(), Some("pong"));
+}
+
+/// BY-01: a context that was not used from one ping to the next is given back, and earned again.
+async fn unused_contexts() {
+    let settings = Deflate::context_takeover();
+    let mut pair = ends(tcp().await, &settings, &settings);
+    let region = Region::new(ALLOCATOR);
+    talk(&mut pair, 20).await;
+    for _ in 0..3 {
+        let used = held(&region);
+        ping(&mut pair).await;
+        assert!(held(&region) + KIB > used, "it was used since the ping before");
+        ping(&mut pair).await;
+        let rest = held(&region);
+        println!("used: {used} bytes, after two pings: {rest}");
+        assert!(used > rest + 200 * KIB, "{used} bytes when it is used, {rest} after two pings");
+        talk(&mut pair, 20).await;
+        assert!(held(&region) + KIB > used);
+    }
+}
+
 /// Row 30, BY-01: no message leaves memory behind.
 fn messages_leave_nothing() {
     for settings in [Deflate::no_context(), Deflate::context_takeover()] {
@@ -210,6 +258,8 @@ async fn memory_of_compression() {
     presets().await;
     bombs();
     begun_messages();
+    kept_messages().await;
+    unused_contexts().await;
     messages_leave_nothing();
     shared_messages().await;
 }

@@ -292,9 +292,6 @@ fn parse_value(value: &[u8]) -> Option<IpAddr> {
 
 /// An address, with a port or not; IPv6 in brackets or, without a port, bare. Source: RFC 7239 6.
 fn parse_node(node: &[u8]) -> Option<IpAddr> {
-    if node.len() > NODE_BYTES_MAX {
-        return None;
-    }
     let text = std::str::from_utf8(node).ok()?;
     if let Some(rest) = text.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;

@@ -223,6 +223,79 @@ mod tests {
         }
     }
 
+    /// HS-01: a header whose name is as long as a known one is another header.
+    #[test]
+    fn names_of_the_same_length_are_others() {
+        let lines = [
+            ("Host", "a"),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Sec-WebSocket-Version", "13"),
+        ];
+        let head = |lines: &[(&str, &str)]| {
+            let lines = lines.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+            format!("GET / HTTP/1.1\r\n{}\r\n", lines.collect::<String>())
+        };
+        for at in 0..lines.len() {
+            let (known, value) = lines[at];
+            let other = "x".repeat(known.len());
+            let mut instead = lines;
+            instead[at] = (&other, value);
+            assert!(!is_plain(&head(&instead)), "{known}");
+            check(&head(&instead));
+        }
+        for known in [
+            "Origin",
+            "Content-Length",
+            "Transfer-Encoding",
+            "Sec-WebSocket-Protocol",
+            "Sec-WebSocket-Extensions",
+        ] {
+            let other = "x".repeat(known.len());
+            let head = head(&[&lines[..], &[(&other, "a")]].concat());
+            assert!(is_plain(&head), "{known}");
+            check(&head);
+        }
+    }
+
+    /// HS-01: the short way has bounds of its own, and beyond them the map judges.
+    #[test]
+    fn long_lines_are_not_plain() {
+        let block = format!(
+            "Host: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{KEY}Sec-WebSocket-Version: 13\r\n"
+        );
+        let is_plain = |line: &str, more: &str, lines| {
+            Plain::read(line.as_bytes(), format!("{block}{more}\r\n").as_bytes(), lines).is_some()
+        };
+        assert!(is_plain("GET / HTTP/1.1", "", 1024));
+        assert!(!is_plain("GET / HTTP/1.1", "", 1025));
+        let target = |len: usize| format!("GET /{} HTTP/1.1", "a".repeat(len - 1));
+        assert!(is_plain(&target(8192), "", 5));
+        assert!(!is_plain(&target(8193), "", 5));
+        let name = |len: usize| format!("{}: a\r\n", "x".repeat(len));
+        assert!(is_plain("GET / HTTP/1.1", &name(1024), 6));
+        assert!(!is_plain("GET / HTTP/1.1", &name(1025), 6));
+    }
+
+    /// HS-01: a query may hold a `?`, and nothing that a path may not hold.
+    #[test]
+    fn queries_are_plain() {
+        let head = |target: &str| {
+            format!(
+                "GET {target} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{KEY}Sec-WebSocket-Version: 13\r\n\r\n"
+            )
+        };
+        for target in ["/?", "/?a=b", "/?a?b", "/a?/b", "//?a"] {
+            assert!(is_plain(&head(target)), "{target}");
+            check(&head(target));
+        }
+        for target in ["/?\"", "/?a\"", "/?a#b", "/?{"] {
+            assert!(!is_plain(&head(target)), "{target}");
+            check(&head(target));
+        }
+    }
+
     proptest! {
         #[test]
         fn both_ways_say_the_same(

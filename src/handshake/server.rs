@@ -285,6 +285,12 @@ impl Acceptance {
         self.deflate.get_or_insert(settings);
         self
     }
+
+    /// The same, and every message of the peer is by itself.
+    pub(crate) fn without_peer_context(mut self) -> Self {
+        self.deflate = self.deflate.map(|settings| settings.peer_context(false));
+        self
+    }
 }
 
 impl fmt::Debug for Acceptance {

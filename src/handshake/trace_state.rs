@@ -98,6 +98,7 @@ mod tests {
             "a@1=1",
             "a@b@c=1",
             "a=1,a=2",
+            "a=x\ty",
             "a@abcdefghijklmno=1",
         ];
         for text in refused {
@@ -114,6 +115,11 @@ mod tests {
         let long = |bytes| format!("a={},b={}", "x".repeat(250), "y".repeat(bytes));
         assert_eq!(read(&long(257)), None);
         assert_eq!(read(&long(256)).unwrap().len(), 511);
+        let whole = format!("{},c=", long(250));
+        assert_eq!(read(&format!("{whole}{}", "z".repeat(512 - whole.len()))).unwrap().len(), 512);
+        let spaces = |bytes: usize| format!("a=1{}", " ".repeat(bytes - 3));
+        assert_eq!(read(&spaces(512)).as_deref(), Some("a=1"));
+        assert_eq!(read(&spaces(513)), None);
         let two = [
             HeaderValue::from_str(&long(200)).unwrap(),
             HeaderValue::from_str(&format!("c={}", "z".repeat(60))).unwrap(),

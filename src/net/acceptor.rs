@@ -437,11 +437,11 @@ pub(super) fn agree(
     acceptance: Acceptance,
     config: &Config,
 ) -> Result<Negotiated, HandshakeError> {
-    let mut deflate = config.deflate;
+    let mut acceptance = acceptance.or_deflate(config.deflate);
     if !ContextSlot::may_promise() {
-        deflate = deflate.peer_context(false);
+        acceptance = acceptance.without_peer_context();
     }
-    upgrade.accept(acceptance.or_deflate(deflate))
+    upgrade.accept(acceptance)
 }
 
 /// An answer that is no final one (101, say) would leave the client waiting for what never comes: the

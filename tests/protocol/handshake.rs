@@ -392,6 +392,14 @@ fn rfc_8441_s5_an_extended_connect_is_accepted() {
     let hostless = hostless.uri("/chat").header("sec-websocket-version", "13").body(()).unwrap();
     let error = Upgrade::from_extended_connect(&hostless, "websocket").unwrap_err();
     assert_eq!(error, Error::Host);
+    // A Host beside the authority says the same (RFC 9113 8.3.1).
+    for (host, error) in [("a", None), ("b", Some(Error::Host))] {
+        let request =
+            Request::builder().method("CONNECT").version(Version::HTTP_2).uri("https://a/");
+        let request = request.header("sec-websocket-version", "13").header("host", host);
+        let upgrade = Upgrade::from_extended_connect(&request.body(()).unwrap(), "websocket");
+        assert_eq!(upgrade.err(), error, "{host}");
+    }
     for (method, version, protocol, error) in [
         ("CONNECT", Version::HTTP_2, "connect-udp", Error::ExtendedProtocol),
         ("GET", Version::HTTP_2, "websocket", Error::Method),
@@ -428,6 +436,7 @@ fn refusals_are_complete_responses() {
         assert!(connection.unwrap().ends_with("close"), "{head}");
         assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}");
         assert!(!body.is_empty() && body.len() < 100);
+        assert_eq!(error.retry_after().is_some(), header.starts_with("Retry-After"), "{error}");
     }
 }
 

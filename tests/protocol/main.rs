@@ -7,4 +7,5 @@ mod forwarded;
 mod frame;
 mod handshake;
 mod one_endpoint;
+mod values;
 mod write_buffer;

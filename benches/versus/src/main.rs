@@ -19,8 +19,26 @@ use versus::runner::servers::Server;
 use versus::runner::settings::Settings;
 use versus::runner::table::markdown;
 
+const USAGE: &str = "\
+versus: the servers of this comparison under the loads of its table. benches/versus/README.md says more.
+
+  --build                     builds all servers first, for this processor
+  --list                      loads and servers
+  --only echo16x64,connect    these loads
+  --servers raw,sockeye       these servers
+  --server NAME=PATH          one more, with arguments after the path; may be repeated
+  --rounds 5 --seconds 2      how often, how long
+  --idle-connections 5000     for the two idle rows
+  --server-core 0 --load-core 1
+  --priority -10              the nice value of server and load
+  --json FILE                 every single figure
+  --svg FOLDER                pictures of the results
+  --from FILE                 measures nothing: the table and the pictures of what --json has written
+  --scale [PARTS]             how cost grows instead: idle,members,rooms,handshakes, or those of them
+  --connections-max 100000    for --scale";
+
 fn main() -> Result<()> {
-    let options = Options::from_env();
+    let options = Options::from_env_or(USAGE);
     if options.flag("build") {
         build()?;
     }

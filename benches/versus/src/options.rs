@@ -15,6 +15,28 @@ impl Options {
         Self::parse(std::env::args().skip(1))
     }
 
+    /// The same. Ends the process with `usage` where a name stands there that is not in it, or `--help`.
+    pub fn from_env_or(usage: &str) -> Self {
+        let options = Self::from_env();
+        let unknown = options.unknown(usage);
+        if options.flag("help") {
+            println!("{usage}");
+            std::process::exit(0);
+        }
+        if let Some(name) = unknown {
+            eprintln!("--{name} is unknown\n\n{usage}");
+            std::process::exit(2);
+        }
+        options
+    }
+
+    fn unknown(&self, usage: &str) -> Option<&str> {
+        let mut words =
+            usage.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-');
+        let known: Vec<&str> = words.by_ref().filter_map(|word| word.strip_prefix("--")).collect();
+        self.values.keys().map(String::as_str).find(|name| !known.contains(name))
+    }
+
     fn parse(arguments: impl Iterator<Item = String>) -> Self {
         let mut options = Self { words: Vec::new(), values: HashMap::new() };
         let mut arguments = arguments.peekable();
@@ -77,5 +99,17 @@ mod tests {
         assert_eq!(options.value("connections", 7), 7);
         assert!(options.flag("text") && !options.flag("json"));
         assert_eq!(options.all("server"), ["a=b", "c=d"]);
+    }
+
+    #[test]
+    fn what_the_usage_does_not_name_is_unknown() {
+        let usage = "load echo [--size BYTES] [--in-flight 1|--text]";
+        let unknown = |line: &str| {
+            let options = Options::parse(line.split(' ').map(str::to_owned));
+            options.unknown(usage).map(str::to_owned)
+        };
+        assert_eq!(unknown("echo --size 16 --in-flight 4 --text"), None);
+        assert_eq!(unknown("echo --in 4").as_deref(), Some("in"));
+        assert_eq!(unknown("--help").as_deref(), Some("help"));
     }
 }
