@@ -255,7 +255,10 @@ impl<S: ByteStream> Conn<S> {
                 Err(error) => return self.lose_line(&error, out),
             };
             self.is_new_task |= flushed.is_new_task;
-            self.note_progress(&flushed, out);
+            let is_waiting = flushed.is_blocked || self.is_blocked;
+            if is_waiting || !self.is_open() || !self.line.is_direct() {
+                self.note_progress(&flushed, out);
+            }
             if flushed.is_blocked {
                 match ready!(self.line.poll_write_ready(cx)) {
                     Ok(()) => continue,

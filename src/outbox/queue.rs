@@ -403,7 +403,13 @@ impl Outbox {
         let mut state = self.state.lock();
         self.is_pressed.store(false, Ordering::Relaxed);
         let mut flushed = Flushed::default();
+        let is_at_rest = state.is_at_rest();
         let result = state.flush(own, &mut write, &mut flushed.progress);
+        if is_at_rest && result.is_ok() {
+            // And is again: nobody waits for anything.
+            flushed.is_new_task = waker.is_some_and(|waker| state.register(waker));
+            return Ok(flushed);
+        }
         let space = state.grant(&self.config);
         state.give_back();
         let writer = state.take_writer();

@@ -63,6 +63,16 @@ impl State {
         self.waiting.as_ref().is_none_or(|waiting| waiting.is_empty())
     }
 
+    /// Whether there is nothing to write, nobody waits for room, and no close has been asked for.
+    #[inline]
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.waiting.is_none()
+            && self.tail.is_empty()
+            && self.close_request.is_none()
+            && !self.is_own_queued
+            && !self.is_broken
+    }
+
     /// Whether a message has begun to leave and its end is not encoded.
     pub(super) fn is_mid_message(&self) -> bool {
         self.is_broken || self.waiting.as_ref().is_some_and(|waiting| waiting.active.is_some())
@@ -188,8 +198,10 @@ impl State {
                 return Ok(());
             }
             let result = drain(own, write, progress, &self.ledger);
-            self.tail.append(own);
-            self.is_blocked = !self.tail.is_empty();
+            self.is_blocked = !own.is_empty();
+            if self.is_blocked {
+                self.tail.append(own);
+            }
             return result;
         }
         self.take_own(own);
