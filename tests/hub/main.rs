@@ -5,6 +5,7 @@ mod support;
 
 mod auth;
 mod counters;
+mod cut_runs;
 mod grafana;
 mod history;
 mod ledger;

@@ -146,6 +146,24 @@ pub(crate) async fn tcp() -> (TcpStream, TcpStream) {
     (client.unwrap(), server.unwrap().0)
 }
 
+/// A client and a server with the same config.
+pub(crate) fn ends_of(
+    streams: (TcpStream, TcpStream),
+    config: Config,
+) -> (WebSocket<TcpStream>, WebSocket<TcpStream>) {
+    let agreed = agree(&config.deflate, &config.deflate);
+    let (at_client, at_server) = agreed.as_ref().map(|(a, b)| (a, b)).unzip();
+    let config = Arc::new(config);
+    let socket = |stream, role, params: Option<&DeflateParams>| {
+        let socket = WebSocket::from_stream(stream, role, &config);
+        match params {
+            Some(params) => socket.with_deflate(params),
+            None => socket,
+        }
+    };
+    (socket(streams.0, Role::Client, at_client), socket(streams.1, Role::Server, at_server))
+}
+
 /// An endpoint that compresses and whose peer, with the other settings, does.
 pub(crate) fn end(role: Role, own: &Deflate, peer: &Deflate) -> End {
     let (client, server) = if role == Role::Client { (own, peer) } else { (peer, own) };
