@@ -72,10 +72,14 @@ impl Tasks {
 
     fn enlist(&self, key: u64, task: AbortHandle) {
         let mut members = self.members.lock();
+        let is_closing = members.is_closing;
         match members.live.get_mut(&key) {
-            Some(live) => live.task = Some(task),
-            // It has ended already, or the server has.
-            None => task.abort(),
+            Some(live) if !is_closing || live.outbox.is_some() => live.task = Some(task),
+            // It has ended already, or the server has, or ends handshakes and could not see this one.
+            _ => {
+                drop(members);
+                task.abort();
+            }
         }
     }
 
