@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 
 use crate::frame::CloseFrame;
 use crate::handshake::AddressKey;
 use crate::outbox::Outbox;
 use crate::sync::{Arc, IdMap, Mutex};
+
+use super::runtime::{AbortHandle, spawn, timeout};
 
 /// Handshakes that may be under way at a time, and those of one address.
 const HALF_OPEN_MAX: usize = 1024;
@@ -66,7 +67,7 @@ impl Tasks {
         drop(members);
         let member = Member { tasks: tasks.clone(), key };
         let stage = Stage::Handshake { handshake };
-        let task = tokio::spawn(Owned { stage, member }).abort_handle();
+        let task = spawn(Owned { stage, member });
         tasks.enlist(key, task);
     }
 
@@ -133,7 +134,7 @@ impl Owner {
         self.0.close_all();
         let most = close_timeout.saturating_add(SHUTDOWN_GRACE);
         // What has not ended by then is dropped with the owner.
-        let _ = tokio::time::timeout(most, self.0.ended()).await;
+        let _ = timeout(most, self.0.ended()).await;
     }
 }
 
