@@ -49,6 +49,13 @@ fn bounded(overflow: Overflow, told: &Arc<Told>) -> Arc<Config> {
     })
 }
 
+/// Until all has left. Nothing else wakes the connection meanwhile, so one that was not woken stays behind.
+fn wait_until_drained(outbox: &Outbox) {
+    while outbox.undelivered() != (0, 0) {
+        thread::yield_now();
+    }
+}
+
 fn close(code: u16) -> CloseFrame {
     CloseFrame::new(code, "").expect("a code that may be sent")
 }
@@ -176,6 +183,7 @@ fn broadcasts_and_messages_share_one_queue() {
         })
     });
     senders.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    wait_until_drained(&outbox);
     outbox.request_close(close(1000));
     block_on(driver).expect("no abort");
     let came = line.texts();
@@ -204,6 +212,7 @@ fn of_each_key_the_latest_comes() {
     });
     senders.into_iter().for_each(|thread| thread.join().expect("no panic"));
     assert!(outbox.queued().0 <= SENDERS.len());
+    wait_until_drained(&outbox);
     outbox.request_close(close(1000));
     block_on(driver).expect("no abort");
     let came = line.texts();
@@ -279,6 +288,7 @@ fn nothing_comes_between_two_pieces() {
         })
     }));
     threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    wait_until_drained(&outbox);
     outbox.request_close(close(1000));
     block_on(driver).expect("no abort");
     assert_eq!(whole_messages(&line), (2 * EACH, 2 * WRITTEN));
