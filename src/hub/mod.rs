@@ -66,6 +66,9 @@ mod registry;
 mod remote;
 mod report;
 mod room;
+#[cfg(sockeye_shuttle)]
+#[doc(hidden)]
+pub mod schedules;
 mod serve;
 mod shared;
 mod shutdown;

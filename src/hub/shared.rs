@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 
+use crate::net::runtime::spawn_on;
 use crate::outbox::Sender;
 use crate::protocol::{PreparedMessage, SharedObserver};
 use crate::sync::{Arc, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering};
@@ -152,7 +153,7 @@ impl Shared {
             let jobs = Arc::new(Jobs::new(self.bounds()));
             workers.push((runtime, jobs.clone()));
             // It ends with the hub, whose last handle stops it.
-            handle.spawn(Worker::new(jobs, self.metrics.clone()));
+            spawn_on(&handle, Worker::new(jobs, self.metrics.clone()));
         }
         let mut of_runtime = workers.iter().filter(|(known, _)| *known == runtime);
         let known = of_runtime.nth(index).map(|(_, jobs)| jobs.clone());

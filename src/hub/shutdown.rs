@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::Instant;
 
 use crate::frame::{CloseFrame, CloseFrameError};
+use crate::net::runtime::{sleep_until, timeout_at};
 
 use super::hub::Hub;
 use super::peer::Peer;

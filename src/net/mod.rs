@@ -25,6 +25,10 @@ mod ping;
 mod pool;
 mod reader;
 mod request;
+pub(crate) mod runtime;
+#[cfg(sockeye_shuttle)]
+#[doc(hidden)]
+pub mod schedules;
 mod send;
 mod server;
 mod socket_owner;

@@ -7,6 +7,8 @@ use crate::outbox::{Front, Outbox, Relay, SendError, Sender, Sent};
 use crate::protocol::{Message, Overflow, millis};
 use crate::sync::Arc;
 
+use super::runtime;
+
 impl Sender {
     /// Sends a message. When the outbox is full and its policy is to wait, waits for room up to the
     /// policy's timeout; who waits longest is next.
@@ -76,7 +78,7 @@ pub(super) async fn when_room<T>(
         }
     });
     let timeout_ms = millis(timeout);
-    match tokio::time::timeout(timeout, trying).await {
+    match runtime::timeout(timeout, trying).await {
         Ok(result) => result,
         Err(_) if timeout_ms == 0 => Err(full),
         Err(_) => Err(SendError::Timeout { timeout_ms }),

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 
 use crate::frame::CloseFrame;
 use crate::handshake::AddressKey;
 use crate::outbox::Outbox;
 use crate::sync::{Arc, IdMap, Mutex};
+
+use super::runtime::{AbortHandle, spawn, timeout};
 
 /// Handshakes that may be under way at a time, and those of one address.
 const HALF_OPEN_MAX: usize = 1024;
@@ -66,16 +67,20 @@ impl Tasks {
         drop(members);
         let member = Member { tasks: tasks.clone(), key };
         let stage = Stage::Handshake { handshake };
-        let task = tokio::spawn(Owned { stage, member }).abort_handle();
+        let task = spawn(Owned { stage, member });
         tasks.enlist(key, task);
     }
 
     fn enlist(&self, key: u64, task: AbortHandle) {
         let mut members = self.members.lock();
+        let is_closing = members.is_closing;
         match members.live.get_mut(&key) {
-            Some(live) => live.task = Some(task),
-            // It has ended already, or the server has.
-            None => task.abort(),
+            Some(live) if !is_closing || live.outbox.is_some() => live.task = Some(task),
+            // It has ended already, or the server has, or ends handshakes and could not see this one.
+            _ => {
+                drop(members);
+                task.abort();
+            }
         }
     }
 
@@ -129,7 +134,7 @@ impl Owner {
         self.0.close_all();
         let most = close_timeout.saturating_add(SHUTDOWN_GRACE);
         // What has not ended by then is dropped with the owner.
-        let _ = tokio::time::timeout(most, self.0.ended()).await;
+        let _ = timeout(most, self.0.ended()).await;
     }
 }
 

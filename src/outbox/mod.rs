@@ -8,12 +8,19 @@
 //! It knows no runtime: what waits is a [`Waker`](std::task::Waker), what writes is a small trait on
 //! std types.
 
+#[cfg(sockeye_shuttle)]
+pub(crate) mod driven;
 mod error;
 mod item;
 mod keeping;
-#[cfg_attr(not(any(feature = "session", sockeye_loom)), expect(dead_code, reason = "for sessions"))]
+#[cfg_attr(
+    not(any(feature = "session", sockeye_loom, sockeye_shuttle)),
+    expect(dead_code, reason = "for sessions")
+)]
 mod kept;
 mod ledger;
+#[cfg(any(sockeye_loom, sockeye_shuttle))]
+pub(crate) mod modelled;
 #[cfg(sockeye_loom)]
 #[doc(hidden)]
 pub mod models;
@@ -21,9 +28,15 @@ mod pings;
 mod policy;
 mod queue;
 mod rare;
-#[cfg_attr(not(any(feature = "session", sockeye_loom)), expect(dead_code, reason = "for sessions"))]
+#[cfg_attr(
+    not(any(feature = "session", sockeye_loom, sockeye_shuttle)),
+    expect(dead_code, reason = "for sessions")
+)]
 mod relay;
 mod run;
+#[cfg(sockeye_shuttle)]
+#[doc(hidden)]
+pub mod schedules;
 mod sender;
 mod sent;
 mod spare;

@@ -7,18 +7,19 @@
 // One that is not in the list would never run.
 #![deny(dead_code)]
 
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
 use loom::sync::Notify;
 use loom::thread;
 
-use crate::frame::{CloseFrame, Frame, Opcode};
+use crate::frame::{CloseFrame, Opcode};
 use crate::protocol::{Config, Message, Overflow, Role, WriteBuffer};
 use crate::sync::Arc;
 
 use super::kept::{Budget, Kept, KeptBounds};
+use super::modelled::{Line, of, texts};
 use super::queue::WriteNow;
 use super::{Outbox, Piece, Relay, SendError, Sent};
 
@@ -62,50 +63,6 @@ fn block_on<T>(mut poll: impl FnMut(&Waker) -> Poll<T>) -> T {
         }
         wakes.0.wait();
     }
-}
-
-/// A socket that takes so many bytes, then refuses until it is allowed more. The outbox's lock owns it, so
-/// its own is never waited for.
-#[derive(Default)]
-struct Line(std::sync::Mutex<Wire>);
-
-#[derive(Default)]
-struct Wire {
-    allowed: usize,
-    taken: Vec<u8>,
-}
-
-impl Line {
-    fn allow(&self, bytes: usize) {
-        self.0.lock().expect("no panic").allowed += bytes;
-    }
-
-    fn texts(&self) -> Vec<String> {
-        texts(&self.0.lock().expect("no panic").taken)
-    }
-}
-
-impl WriteNow for Line {
-    fn write_now(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut wire = self.0.lock().expect("no panic");
-        let first = slices.first().map_or(&[][..], |slice| slice);
-        let len = first.len().min(wire.allowed);
-        if len == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        wire.allowed -= len;
-        wire.taken.extend_from_slice(&first[..len]);
-        Ok(len)
-    }
-}
-
-fn texts(mut bytes: &[u8]) -> Vec<String> {
-    let mut texts = Vec::new();
-    while let Ok(Some((frame, len))) = Frame::decode(bytes) {
-        texts.push(String::from_utf8_lossy(&frame.payload).into_owned());
-        bytes = &bytes[len..];
-    }
-    texts
 }
 
 fn outbox(messages_max: usize) -> Arc<Outbox> {
@@ -161,11 +118,6 @@ fn spawn<T: 'static>(
 ) -> thread::JoinHandle<T> {
     let outbox = outbox.clone();
     thread::spawn(move || run(&outbox))
-}
-
-/// Of one sender, in its order.
-fn of<'a>(texts: &'a [String], sender: &str) -> Vec<&'a str> {
-    texts.iter().filter(|text| text.starts_with(sender)).map(String::as_str).collect()
 }
 
 fn two_senders_are_drained_once_and_in_order() {

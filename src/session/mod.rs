@@ -30,6 +30,9 @@ mod id;
 mod moving;
 #[cfg(all(feature = "app", feature = "pubsub"))]
 mod recorded;
+#[cfg(sockeye_shuttle)]
+#[doc(hidden)]
+pub mod schedules;
 #[expect(clippy::module_inception, reason = "a file is one noun, and this floor is named after it")]
 mod session;
 mod store;

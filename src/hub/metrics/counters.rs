@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::frame::CloseCode;
 use crate::protocol::Overflow;
-use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering, thread_local};
 
 use super::histogram::Histogram;
 use super::labels::{CloseClass, DropPolicy, JoinRefusal, Rejection};
