@@ -373,6 +373,7 @@ impl std::fmt::Debug for WriteBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::Opcode;
     use proptest::prelude::*;
 
     #[derive(Clone, Debug)]
@@ -435,5 +436,77 @@ mod tests {
             }
             prop_assert_eq!(buffer.into_vec(), model);
         }
+
+        /// A message counts until its last byte is written, wherever its payload lies, in however many fragments, with pings
+        /// between them or not.
+        #[test]
+        fn messages_count_until_their_last_byte(
+            messages in prop::collection::vec(prop::collection::vec(fragment(), 1..4), 1..12),
+            cuts in prop::collection::vec(1..400_usize, 1..20),
+        ) {
+            let mut buffer = WriteBuffer::new();
+            let mut cuts = cuts.into_iter().cycle();
+            let (mut ends, mut pushed, mut written) = (Vec::new(), 0, 0);
+            for fragments in messages {
+                push_message(&mut buffer, &fragments);
+                pushed = written + buffer.len();
+                ends.push(pushed);
+                let cut = cuts.next().unwrap();
+                if cut % 2 == 0 {
+                    let cut = cut.min(buffer.len());
+                    buffer.advance(cut);
+                    written += cut;
+                }
+                let waiting = ends.iter().filter(|end| **end > written).count();
+                prop_assert_eq!(buffer.messages(), waiting);
+            }
+            while written < pushed {
+                let cut = cuts.next().unwrap().min(buffer.len());
+                buffer.advance(cut);
+                written += cut;
+                let waiting = ends.iter().filter(|end| **end > written).count();
+                prop_assert_eq!(buffer.messages(), waiting);
+            }
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    struct Fragment {
+        len: usize,
+        is_chunk: bool,
+        has_ping: bool,
+    }
+
+    fn fragment() -> impl Strategy<Value = Fragment> {
+        let len = prop_oneof![4 => 0..130_usize, 1 => 130..400_usize];
+        (len, any::<bool>(), any::<bool>()).prop_map(|(len, is_chunk, has_ping)| Fragment {
+            len,
+            is_chunk,
+            has_ping,
+        })
+    }
+
+    fn push_message(buffer: &mut WriteBuffer, fragments: &[Fragment]) {
+        let mut header = [0; FrameHeader::BYTES_MAX];
+        let mut opcode = Opcode::Binary;
+        for (number, fragment) in (1..).zip(fragments) {
+            if fragment.has_ping {
+                let len = FrameHeader::new(Opcode::Ping, 4).encode(&mut header);
+                buffer.extend_from_slice(&header[..len]);
+                buffer.extend_from_slice(b"ping");
+            }
+            let mut frame = FrameHeader::new(opcode, fragment.len as u64);
+            frame.fin = number == fragments.len();
+            let len = frame.encode(&mut header);
+            buffer.extend_from_slice(&header[..len]);
+            let payload = vec![0xff; fragment.len];
+            if fragment.is_chunk {
+                buffer.push_chunk(payload.into());
+            } else {
+                buffer.extend_from_slice(&payload);
+            }
+            opcode = Opcode::Continuation;
+        }
+        buffer.note_last_frame();
     }
 }

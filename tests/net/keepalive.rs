@@ -161,6 +161,53 @@ fn s5_5_2_ping_by_hand() {
     }
 }
 
+/// CN-11: the pong of an earlier ping proves that the peer is there: the wait for that of the last begins again, if it
+/// has begun.
+#[test]
+fn s5_5_3_an_earlier_pong_renews_the_wait() {
+    for role in ROLES {
+        let mut end = End::new(role);
+        end.endpoint.ping(&mut end.out, 0);
+        let first = end.flush_frames()[0].payload.to_vec();
+        end.run_until(5_000);
+        end.endpoint.ping(&mut end.out, 5_000);
+        end.flush();
+        assert_eq!(end.due_ms(), Some(PONG));
+        end.run_until(9_000);
+        end.receive(&pong(role, first));
+        assert_eq!(end.due_ms(), Some(9_000 + PONG));
+
+        let mut end = End::new(role);
+        end.endpoint.ping(&mut end.out, 0);
+        end.endpoint.ping(&mut end.out, 0);
+        let bytes = std::mem::take(&mut end.out).into_vec();
+        let first = crate::support::pair::frames(&bytes, role)[0].payload.to_vec();
+        end.now_ms = 1_000;
+        end.receive(&pong(role, first));
+        assert_eq!(end.due_ms(), None, "nobody said that the second has left");
+        end.endpoint.pause(1_500);
+        end.endpoint.resume(2_000);
+        assert_eq!(end.due_ms(), None, "nor is it said by a pause");
+        end.now_ms = 3_000;
+        end.flush();
+        assert_eq!(end.due_ms(), Some(3_000 + PONG));
+    }
+}
+
+/// CN-11: who waits for pongs for ever is answered and goes on with pings.
+#[test]
+fn a_wait_without_end_is_a_wait() {
+    for role in ROLES {
+        let mut config = pinging();
+        config.pong_timeout = std::time::Duration::MAX;
+        let mut end = End::with(role, config);
+        for _ in 0..3 {
+            let payload = next_ping(&mut end);
+            end.receive(&pong(role, payload));
+        }
+    }
+}
+
 /// CN-11: the pong may be stuck behind a long frame: its time then runs from the last byte that
 /// came.
 #[test]

@@ -221,6 +221,28 @@ async fn what_is_acknowledged_is_not_kept() {
     assert_eq!(resumed.err(), Some(ResumeError::HistoryLost));
 }
 
+/// BY-31: what was said while there was no connection cannot have been received: who says so has lost nothing by it.
+#[tokio::test]
+async fn what_never_left_is_not_acknowledged() {
+    let sessions = Sessions::new(SessionConfig::default());
+    let (session, client) = begin(&sessions, None).await;
+    session.sender().try_send("here").unwrap();
+    left(&session, 1).await;
+    let (token, connection) = (client.token.clone(), client.connection);
+    fall(&session, client).await;
+    for part in ["away 1", "away 2"] {
+        assert_eq!(session.sender().try_send(part), Ok(Sent::Kept));
+    }
+    for ahead in [2, 3, 4] {
+        let resumed = resume(&sessions, &ask(&session, &token, ahead)).await;
+        assert_eq!(resumed.err(), Some(ResumeError::Ahead), "{ahead}");
+        let _ = session.acknowledge(connection, ahead);
+    }
+    let mut client = resume(&sessions, &ask(&session, &token, 1)).await.unwrap();
+    assert_eq!(client.text().await.unwrap(), "away 1");
+    assert_eq!(client.text().await.unwrap(), "away 2");
+}
+
 /// BY-30: whoever resumes takes the session over; the connection that had it is closed with 4001, and what
 /// comes over it does not count.
 #[tokio::test]

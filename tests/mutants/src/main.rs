@@ -22,6 +22,9 @@ use std::time::Duration;
 use list::Mutant;
 use tests::{Test, Verdict};
 
+/// The verdict on a mutant that passed the tests for which there was time, which is none: it is tried again.
+const UNFINISHED: &str = "unfinished";
+
 struct Arguments {
     tree: PathBuf,
     work: PathBuf,
@@ -99,9 +102,10 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     println!("{} tests", tests.len());
 
     let known = known(&arguments.results);
-    let left: Vec<&Mutant> =
-        mutants.iter().filter(|mutant| !known.contains_key(&mutant.name)).collect();
-    println!("{} are known already", known.len());
+    let is_left =
+        |mutant: &&Mutant| known.get(&mutant.name).is_none_or(|verdict| verdict == UNFINISHED);
+    let left: Vec<&Mutant> = mutants.iter().filter(is_left).collect();
+    println!("{} are known already", mutants.len() - left.len());
     try_all(&left, &built, &tests, arguments)?;
 
     let known = self::known(&arguments.results);
@@ -111,7 +115,10 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     for mutant in &mutants {
         let mut verdict =
             known.get(&mutant.name).ok_or(format!("no result: {}", mutant.name))?.as_str();
-        if matches!(verdict, "survived" | "unreached") {
+        if verdict == UNFINISHED {
+            println!("{verdict}: {}", mutant.name);
+            all_found = false;
+        } else if matches!(verdict, "survived" | "unreached") {
             if take(&mut accepted, &mutant.key()) {
                 verdict = "accepted";
             } else {
@@ -182,6 +189,7 @@ fn one(
         Verdict::Passed => "survived",
         Verdict::Failed => "missed",
         Verdict::Hung => "hung",
+        Verdict::Unfinished => UNFINISHED,
     })
 }
 
