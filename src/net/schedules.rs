@@ -6,7 +6,9 @@
 // One that is not in the list would never run.
 #![deny(dead_code)]
 
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
 use std::time::Duration;
 
 use shuttle::future::{block_on, spawn, yield_now};
@@ -36,6 +38,9 @@ const SENDERS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 /// Messages of each sender.
 const EACH: usize = 40;
 
+/// How likely a sender looks again without anybody having woken it, each time it looks.
+const WOKEN_FOR_NOTHING: f64 = 0.3;
+
 fn config(told: &Arc<Told>) -> Arc<Config> {
     Arc::new(Config {
         outbox_messages_max: 4,
@@ -50,10 +55,17 @@ fn close(code: u16) -> CloseFrame {
     CloseFrame::new(code, "").expect("a code that may be sent")
 }
 
-/// Sends its messages one after the other; `taken` is how many were taken.
+/// Sends its messages one after the other; `taken` is how many were taken. Now and then it is woken for nothing.
 async fn send_all(sender: Sender, name: &str, taken: Arc<AtomicUsize>) -> Result<(), SendError> {
     for number in 0..EACH {
-        sender.send(text(name, number)).await?;
+        let mut sending = pin!(sender.send(text(name, number)));
+        poll_fn(|cx| {
+            if thread_rng().gen_bool(WOKEN_FOR_NOTHING) {
+                cx.waker().wake_by_ref();
+            }
+            sending.as_mut().poll(cx)
+        })
+        .await?;
         taken.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())

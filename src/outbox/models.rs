@@ -15,19 +15,20 @@ use loom::sync::Notify;
 use loom::thread;
 
 use crate::frame::{CloseFrame, Opcode};
-use crate::protocol::{Config, Message, Overflow, Role, WriteBuffer};
+use crate::protocol::{Config, Message, Overflow, PreparedMessage, Role, WriteBuffer};
 use crate::sync::Arc;
 
 use super::kept::{Budget, Kept, KeptBounds};
 use super::modelled::{Line, of, texts};
 use super::queue::WriteNow;
-use super::{Outbox, Piece, Relay, SendError, Sent};
+use super::{Outbox, Piece, Relay, Run, SendError, Sent};
 
 /// Every model. Each panics where it finds something.
-pub const MODELS: [fn(); 9] = [
+pub const MODELS: [fn(); 10] = [
     two_senders_are_drained_once_and_in_order,
     senders_that_write_themselves_keep_their_order,
     senders_that_wait_for_room_are_woken,
+    who_finds_its_room_taken_keeps_its_place,
     who_gives_up_waiting_passes_its_room_on,
     a_close_and_a_send_do_not_miss_each_other,
     nothing_is_accepted_behind_a_broken_message,
@@ -178,6 +179,39 @@ fn senders_that_wait_for_room_are_woken() {
         }
         assert_eq!(came.len(), 3);
         assert_eq!((of(&came, "a").len(), of(&came, "b").len()), (1, 1));
+    });
+}
+
+/// Room was granted to it, and a broadcast took it: it is the next all the same, and nobody else has its ticket.
+fn who_finds_its_room_taken_keeps_its_place() {
+    explore(|| {
+        let outbox = outbox(1);
+        let full = |text, ticket| {
+            matches!(outbox.send(Message::text(text), ticket), Err(SendError::Full { .. }))
+        };
+        outbox.send(Message::text("0"), None).expect("room");
+        let mut early = outbox.turn();
+        assert!(early.wait(1, Waker::noop()));
+        let mut taken = Vec::new();
+        flush(&outbox, None, &mut taken);
+        // Before it looks.
+        let mut broadcast = Run::default();
+        broadcast.push(PreparedMessage::new("1"));
+        outbox.send_run(&broadcast).expect("room for a broadcast");
+        assert!(full("a", early.ticket()));
+        flush(&outbox, None, &mut taken);
+        assert!(full("b", None), "room is kept for who came first");
+        let mut late = outbox.turn();
+        assert!(late.wait(1, Waker::noop()));
+        assert_ne!(early.ticket(), late.ticket());
+        assert!(!early.wait(1, Waker::noop()));
+        outbox.send(Message::text("a"), early.ticket()).expect("its turn");
+        early.end();
+        flush(&outbox, None, &mut taken);
+        outbox.send(Message::text("b"), late.ticket()).expect("its turn");
+        late.end();
+        flush(&outbox, None, &mut taken);
+        assert_eq!(texts(&taken), ["0", "1", "a", "b"]);
     });
 }
 

@@ -14,13 +14,15 @@ use super::waiting::{Bounds, Waiting};
 ///
 /// ```text
 ///   new ─► waiting ──room, in turn──► granted ─► message in the queue
+///             │ ◄──the room is gone──────┤
 ///             └──────────dropped─────────┴─► gone: what it had goes to the next
 /// ```
+/// Who has a ticket is in one of the two, until its message is in the queue or it leaves: tickets begin anew when nobody has one.
 /// Cost: logarithmic in how many wait, for each.
 #[derive(Default)]
 pub(super) struct Waiters {
     waiting: BTreeMap<u64, Waiter>,
-    granted: BTreeMap<u64, usize>,
+    granted: BTreeMap<u64, Waiter>,
     /// Of the granted.
     granted_bytes: usize,
     next: u64,
@@ -40,19 +42,28 @@ impl Waiters {
     }
 
     fn grant_first(&mut self) -> Option<Waker> {
-        let (ticket, Waiter { bytes, waker }) = self.waiting.pop_first()?;
-        self.granted.insert(ticket, bytes);
-        self.granted_bytes += bytes;
+        let (ticket, waiter) = self.waiting.pop_first()?;
+        let waker = waiter.waker.clone();
+        self.granted_bytes += waiter.bytes;
+        self.granted.insert(ticket, waiter);
         Some(waker)
     }
 
-    fn give_up_grant(&mut self, ticket: u64) {
-        self.granted_bytes -= self.granted.remove(&ticket).unwrap_or(0);
+    /// Its owner waits as before.
+    fn take_back_grant(&mut self, ticket: u64) {
+        if let Some(waiter) = self.granted.remove(&ticket) {
+            self.granted_bytes -= waiter.bytes;
+            self.waiting.insert(ticket, waiter);
+        }
     }
 
     fn leave(&mut self, ticket: u64) {
+        self.take_back_grant(ticket);
         self.waiting.remove(&ticket);
-        self.give_up_grant(ticket);
+    }
+
+    fn is_granted(&self, ticket: Option<u64>) -> bool {
+        ticket.is_some_and(|ticket| self.granted.contains_key(&ticket))
     }
 
     /// All of them, for there is nothing to wait for any more.
@@ -87,11 +98,11 @@ impl Waiting {
     }
 
     /// The same, for the owner of a ticket as for somebody new. The room that was kept for it is
-    /// taken, or given up: others may have gone beyond their bounds meanwhile.
+    /// taken, or given up: others may have gone beyond their bounds meanwhile, and then it waits on.
     #[inline]
     pub(super) fn take_turn(&mut self, ticket: Option<u64>, bytes: usize, bounds: Bounds) -> bool {
         if let Some(ticket) = ticket {
-            self.waiters.give_up_grant(ticket);
+            self.waiters.take_back_grant(ticket);
         }
         let is_turn = self.is_turn(ticket, bytes, bounds);
         if let Some(ticket) = ticket.filter(|_| is_turn) {
@@ -151,7 +162,7 @@ impl Turn<'_> {
         }
         let bounds = Bounds::of(self.outbox.config());
         let waiting = state.waiting.get_or_insert_default();
-        if waiting.is_turn(self.ticket, bytes, bounds) {
+        if waiting.waiters.is_granted(self.ticket) || waiting.is_turn(self.ticket, bytes, bounds) {
             return false;
         }
         self.ticket = Some(waiting.waiters.wait(self.ticket, bytes, waker));
