@@ -14,11 +14,11 @@ use sockeye::auth::{AuthError, Credentials, Identity, authenticate_fn};
 use sockeye::hub::cluster::ClusterConfig;
 use sockeye::hub::{Hub, Shutdown};
 use sockeye::pubsub::{Broker, Memory};
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
 
 use crate::support::app::{AppClient, AppSite};
 use crate::support::cluster::config;
+use crate::support::front::Front;
 use crate::support::pair::quiet;
 use crate::support::pubsub::SOON;
 use crate::support::server::within;
@@ -248,37 +248,6 @@ async fn goes_on<B: Broker + Clone>(broker: B) {
 #[tokio::test]
 async fn by_42_a_session_goes_on_on_any_node() {
     goes_on(Memory::new()).await;
-}
-
-/// A way to the nodes that a client takes: whenever it is set to another, its connections are cut.
-pub(crate) struct Front {
-    pub(crate) address: std::net::SocketAddr,
-    pub(crate) to: watch::Sender<std::net::SocketAddr>,
-    _tasks: JoinSet<()>,
-}
-
-impl Front {
-    pub(crate) async fn start(to: std::net::SocketAddr) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, to) = (listener.local_addr().unwrap(), watch::Sender::new(to));
-        let watched = to.clone();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut lines = JoinSet::new();
-            while let Ok((mut client, _)) = listener.accept().await {
-                let mut changes = watched.subscribe();
-                let to = *changes.borrow_and_update();
-                lines.spawn(async move {
-                    let mut server = tokio::net::TcpStream::connect(to).await.unwrap();
-                    tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
-                        _ = changes.changed() => {}
-                    }
-                });
-            }
-        });
-        Self { address, to, _tasks: tasks }
-    }
 }
 
 pub(crate) fn options() -> ClientOptions {

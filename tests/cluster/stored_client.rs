@@ -11,9 +11,10 @@ use sockeye::app::Context;
 use sockeye::app::client::{ClientState, EventClient, Happening};
 use sockeye::session::stores::MemoryStore;
 
-use crate::moves::{Front, options};
+use crate::moves::options;
 use crate::stored::app;
 use crate::support::app::AppSite;
+use crate::support::front::Front;
 use crate::support::pair::quiet;
 use crate::support::pubsub::SOON;
 use crate::support::server::within;

@@ -19,9 +19,10 @@ use sockeye::hub::Hub;
 use sockeye::hub::cluster::ClusterGap;
 use sockeye::pubsub::Memory;
 
-use crate::moves::{Front, meet, options, until};
+use crate::moves::{meet, options, until};
 use crate::support::app::AppSite;
 use crate::support::cluster::config;
+use crate::support::front::Front;
 use crate::support::pair::quiet;
 use crate::support::pubsub::SOON;
 use crate::support::server::within;

@@ -9,9 +9,10 @@
 #![cfg(feature = "hub")]
 
 mod clients;
+#[path = "../support/held.rs"]
+mod held;
 mod who;
 
-use std::alloc::System;
 use std::collections::HashMap;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,17 +24,14 @@ use sockeye::hub::metrics::{DropPolicy, Snapshot};
 use sockeye::hub::{Except, Handlers, Hub, Registration, Shutdown};
 use sockeye::protocol::Overflow;
 use sockeye::{Acceptor, Config, MessageRef, NetStream, Request, Sender, Server, WebSocket};
-use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::process::Command;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use clients::Clients;
+use held::Held;
 use who::{BIG_ROOM, SEVENTHS, SMALL_ROOM, channels_of, is_healthy, is_stalled};
-
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Longer than anything takes on a machine that moves at all.
 const LONG: Duration = Duration::from_secs(900);
@@ -56,15 +54,6 @@ const ROUNDS_MIN: u64 = 12;
 
 /// What is said to those that do not read, each time, in bytes.
 const STALLED_BYTES: usize = 64 * 1024;
-
-/// How long tasks that were told to end may take.
-const ENDING: Duration = Duration::from_secs(30);
-
-/// What may be left of a whole life: storage that grew with a burst and is kept, within its bounds.
-const KEPT_BYTES_MAX: usize = 512 * 1024;
-
-/// The same for the memory of the process, which the allocator holds back as it likes.
-const KEPT_RSS_MAX: usize = 64 * 1024 * 1024;
 
 /// Descriptors beside the connections'.
 const OTHER_DESCRIPTORS: u64 = 200;
@@ -309,38 +298,6 @@ impl Random {
     }
 }
 
-/// What the process holds.
-#[derive(Debug)]
-struct Held {
-    bytes: usize,
-    rss: usize,
-    descriptors: usize,
-    tasks: usize,
-}
-
-impl Held {
-    async fn now() -> Self {
-        let tasks = || Handle::current().metrics().num_alive_tasks();
-        let ended = async {
-            while tasks() > 0 {
-                tokio::task::yield_now().await;
-            }
-        };
-        // Who has been told to end does so; who has not is seen below.
-        let _ = tokio::time::timeout(ENDING, ended).await;
-        let stats = ALLOCATOR.stats();
-        let pages = std::fs::read_to_string("/proc/self/statm").ok();
-        let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<usize>().ok());
-        let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-        Self {
-            bytes: stats.bytes_allocated - stats.bytes_deallocated,
-            rss: pages.unwrap_or(0) * 4096,
-            descriptors,
-            tasks: tasks(),
-        }
-    }
-}
-
 /// A whole life: everybody comes, is told things until it is enough, and goes.
 async fn live(count: usize, is_enough: impl Fn(u64) -> bool) -> (Snapshot, u64) {
     let site = Site::new(count);
@@ -422,9 +379,7 @@ fn soak() {
         println!("soak: dropped {dropped:?}");
         println!("soak: before {before:?}");
         println!("soak: after {after:?}");
-        assert!(after.bytes <= before.bytes + KEPT_BYTES_MAX, "{before:?} {after:?}");
-        assert!(after.rss <= before.rss + KEPT_RSS_MAX, "{before:?} {after:?}");
-        assert_eq!((after.descriptors, after.tasks), (before.descriptors, before.tasks));
+        after.assert_as(&before);
         if count >= 400 {
             // There was somebody who does not read under each of them.
             assert!(dropped.values().all(|messages| *messages > 0), "{dropped:?}");

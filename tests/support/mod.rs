@@ -8,6 +8,8 @@ pub(crate) mod client;
 #[cfg(all(feature = "pubsub", feature = "hub"))]
 pub(crate) mod cluster;
 pub(crate) mod deflate;
+#[cfg(any(feature = "app", feature = "pubsub"))]
+pub(crate) mod front;
 pub(crate) mod gate;
 #[cfg(feature = "hub")]
 pub(crate) mod hub;

@@ -24,10 +24,16 @@ pub(crate) enum Mode {
     Cut,
 }
 
+struct State {
+    mode: Mode,
+    /// How often connections were cut: each of them ends that began before, however short it was.
+    cuts: usize,
+}
+
 /// Stands between a client and a server until it is dropped.
 pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
-    mode: watch::Sender<Mode>,
+    state: watch::Sender<State>,
     /// Bytes of the client that were swallowed.
     swallowed: watch::Sender<usize>,
     /// All that the server said.
@@ -39,29 +45,41 @@ pub(crate) struct Relay {
 
 #[derive(Clone)]
 struct Place {
-    mode: watch::Receiver<Mode>,
+    state: watch::Receiver<State>,
     swallowed: watch::Sender<usize>,
     said: Arc<Mutex<Vec<u8>>>,
     heard: Arc<Mutex<Vec<u8>>>,
+    /// What is said and heard is remembered.
+    remembers: bool,
 }
 
 impl Relay {
     /// Cuts the first connections, each after the next of these numbers of bytes in either direction.
     pub(crate) async fn start(server: SocketAddr, cuts: Vec<(usize, usize)>) -> Self {
+        Self::begin(server, cuts, true).await
+    }
+
+    /// One that remembers nothing, for as long as it may be.
+    pub(crate) async fn forgetful(server: SocketAddr) -> Self {
+        Self::begin(server, Vec::new(), false).await
+    }
+
+    async fn begin(server: SocketAddr, cuts: Vec<(usize, usize)>, remembers: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (mode, watched) = watch::channel(Mode::Forward);
+        let (state, watched) = watch::channel(State { mode: Mode::Forward, cuts: 0 });
         let (swallowed, _) = watch::channel(0);
         let (said, heard) = (Arc::default(), Arc::default());
         let place = Place {
-            mode: watched,
+            state: watched,
             swallowed: swallowed.clone(),
             said: Arc::clone(&said),
             heard: Arc::clone(&heard),
+            remembers,
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listener, server, cuts, place));
-        Self { address, mode, swallowed, said, heard, _tasks: tasks }
+        Self { address, state, swallowed, said, heard, _tasks: tasks }
     }
 
     pub(crate) fn url(&self, target: &str) -> String {
@@ -69,7 +87,14 @@ impl Relay {
     }
 
     pub(crate) fn set(&self, mode: Mode) {
-        self.mode.send_replace(mode);
+        self.state.send_modify(|state| {
+            state.mode = mode;
+            state.cuts += usize::from(mode == Mode::Cut);
+        });
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.state.borrow().mode
     }
 
     /// So many bytes of the client were swallowed.
@@ -94,7 +119,8 @@ async fn serve(listener: TcpListener, server: SocketAddr, cuts: Vec<(usize, usiz
     let mut lines = JoinSet::new();
     loop {
         let (client, _) = listener.accept().await.unwrap();
-        if *place.mode.borrow() == Mode::Cut {
+        while lines.try_join_next().is_some() {}
+        if place.state.borrow().mode == Mode::Cut {
             continue;
         }
         let budgets = cuts.next().unwrap_or((usize::MAX, usize::MAX));
@@ -107,26 +133,29 @@ async fn relay(client: TcpStream, server: SocketAddr, budgets: (usize, usize), p
     // It adds no wait of its own to the ends of pieces.
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
-    let mut mode = place.mode.clone();
+    let mut state = place.state.clone();
+    let cuts = state.borrow().cuts;
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
         () = up(from_client, to_server, budgets.0, &place) => {}
         () = down(from_server, to_client, budgets.1, &place) => {}
-        _ = mode.wait_for(|mode| *mode == Mode::Cut) => {}
+        _ = state.wait_for(|state| state.cuts > cuts || state.mode == Mode::Cut) => {}
     }
 }
 
 async fn up(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut budget: usize, place: &Place) {
     let mut buf = [0; 4096];
     while let Ok(len @ 1..) = from.read(&mut buf).await {
-        if *place.mode.borrow() == Mode::Swallow {
+        if place.state.borrow().mode == Mode::Swallow {
             place.swallowed.send_modify(|bytes| *bytes += len);
             continue;
         }
         let len = len.min(budget);
         budget -= len;
-        place.heard.lock().unwrap().extend_from_slice(&buf[..len]);
+        if place.remembers {
+            place.heard.lock().unwrap().extend_from_slice(&buf[..len]);
+        }
         if to.write_all(&buf[..len]).await.is_err() || budget == 0 {
             return;
         }
@@ -134,13 +163,15 @@ async fn up(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut budget: usize, 
 }
 
 async fn down(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut budget: usize, place: &Place) {
-    let (mut buf, mut mode) = ([0; 4096], place.mode.clone());
+    let (mut buf, mut state) = ([0; 4096], place.state.clone());
     while let Ok(len @ 1..) = from.read(&mut buf).await {
         // It ends with the relay.
-        let _ = mode.wait_for(|mode| *mode != Mode::Hold).await;
+        let _ = state.wait_for(|state| state.mode != Mode::Hold).await;
         let len = len.min(budget);
         budget -= len;
-        place.said.lock().unwrap().extend_from_slice(&buf[..len]);
+        if place.remembers {
+            place.said.lock().unwrap().extend_from_slice(&buf[..len]);
+        }
         if to.write_all(&buf[..len]).await.is_err() || budget == 0 {
             return;
         }
