@@ -49,10 +49,12 @@ impl Observer for Ears {
     }
 
     fn dropped(&self, policy: Overflow, messages: u64) {
+        assert!(messages > 0, "nothing is no news");
         self.note(Told::Dropped(policy, messages));
     }
 
     fn lost(&self, messages: u64) {
+        assert!(messages > 0, "nothing is no news");
         self.note(Told::Lost(messages));
     }
 

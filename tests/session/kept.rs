@@ -4,11 +4,14 @@
 
 use std::time::Duration;
 
-use sockeye::MessageKind;
+use sockeye::outbox::{Run, Sent};
+use sockeye::protocol::Overflow;
 use sockeye::session::{ResumeError, SessionConfig, Sessions};
+use sockeye::{MessageKind, PreparedMessage};
 use tokio::io::AsyncWriteExt;
 
-use super::resume::{ask, begin, fall, left, resume};
+use super::resume::{KIB, ask, begin, begin_with, fall, left, resume};
+use crate::support::pair::quiet;
 
 /// BY-31: more than may be kept goes at the old end; who needs it is told, and the session ends.
 #[tokio::test]
@@ -82,4 +85,57 @@ async fn what_is_old_is_not_kept() {
         sessions.sweep();
     }
     assert_eq!(sessions.kept_bytes(), 0);
+}
+
+/// BY-31: what waits for a connection is told as what waits for a socket is; of a key it is the latest alone, and that
+/// counts as long as it is.
+#[tokio::test]
+async fn what_waits_for_a_connection_is_told() {
+    let mut config = SessionConfig::default();
+    config.kept_bytes_max = 4 * KIB;
+    let sessions = Sessions::new(config);
+    let (session, client) = begin(&sessions, None).await;
+    let token = client.token.clone();
+    fall(&session, client).await;
+    let sender = session.sender();
+    assert_eq!(sender.queued(), (0, 0));
+    sender.try_send("first").unwrap();
+    for number in 0..100 {
+        sender.try_send_latest(7, format!("{number:->len$}", len = 1000 + number)).unwrap();
+        assert_eq!(sender.queued(), (2, 5 + 1000 + number));
+    }
+    sender.try_send_latest(7, "99").unwrap();
+    assert_eq!(sender.queued(), (2, 7));
+    let mut client = resume(&sessions, &ask(&session, &token, 0)).await.unwrap();
+    for expected in ["first", "99"] {
+        assert_eq!(client.text().await.unwrap(), expected);
+    }
+    sessions.end(&session, 1000, "");
+    assert_eq!(sessions.kept_bytes(), 0);
+}
+
+/// BY-31, BC-02: a run of a broadcast that does not fit ends its connection, and the session has all of it for the next.
+#[tokio::test]
+async fn a_run_that_does_not_fit_waits_for_the_next_connection() {
+    for overflow in [Overflow::Close, Overflow::Block { timeout: Duration::from_secs(60) }] {
+        let mut config = SessionConfig::default();
+        config.kept_bytes_max = 4096 * KIB;
+        let sessions = Sessions::new(config);
+        let mut config = quiet();
+        config.overflow = overflow;
+        config.outbox_bytes_max = 300 * KIB;
+        let (session, client) = begin_with(&config, &sessions, None).await;
+        let messages: Vec<_> =
+            (0..12).map(|number| format!("{number} {}", "x".repeat(60 * KIB))).collect();
+        let mut run = Run::default();
+        messages.iter().for_each(|text| run.push(PreparedMessage::new(&**text)));
+        assert_eq!(session.sender().try_send_run(&run), Ok(Sent::Kept), "{overflow:?}");
+        let token = client.token.clone();
+        fall(&session, client).await;
+        let mut client = resume(&sessions, &ask(&session, &token, 0)).await.unwrap();
+        for expected in messages {
+            assert!(client.text().await.is_some_and(|text| text == expected), "{overflow:?}");
+        }
+        sessions.end(&session, 1000, "");
+    }
 }

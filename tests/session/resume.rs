@@ -20,7 +20,7 @@ use tokio::io::{DuplexStream, duplex};
 use crate::support::io::RawPeer;
 use crate::support::pair::quiet;
 
-const KIB: usize = 1024;
+pub(super) const KIB: usize = 1024;
 
 /// Suspends its session when the connection has ended.
 struct Ending {
@@ -76,7 +76,15 @@ fn run(sessions: &Sessions, session: &Session, socket: WebSocket<DuplexStream>) 
 }
 
 pub(super) async fn begin(sessions: &Sessions, user: Option<&str>) -> (Session, Client) {
-    let (socket, peer) = socket(&quiet());
+    begin_with(&quiet(), sessions, user).await
+}
+
+pub(super) async fn begin_with(
+    config: &Config,
+    sessions: &Sessions,
+    user: Option<&str>,
+) -> (Session, Client) {
+    let (socket, peer) = socket(config);
     let connection = socket.id();
     let session = sessions.create(&socket.sender(), user, opening).unwrap();
     run(sessions, &session, socket);
