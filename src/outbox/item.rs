@@ -11,6 +11,7 @@ use super::ledger::Ledger;
 
 /// What waits for its turn.
 pub(crate) enum Queued {
+    /// Text or binary: a control frame never waits here.
     Message(Message),
     Prepared(PreparedMessage),
     /// A message that a later one of its key replaces.

@@ -125,7 +125,6 @@ impl KeptMessage {
                 payload: message.payload_bytes(),
             },
             Queued::Latest(latest) => return Self::of(&latest.item, Some(latest.key)),
-            Queued::Own(item) => return Self::of(item, key),
             _ => return None,
         })
     }
@@ -218,9 +217,7 @@ impl Kept {
     pub(super) fn record(&mut self, item: &Queued) {
         debug_assert_eq!(self.unsent, 0);
         match item {
-            Queued::Message(message) if message.as_data().is_some() => {
-                self.push(Queued::Message(message.clone()), None);
-            }
+            Queued::Message(message) => self.push(Queued::Message(message.clone()), None),
             Queued::Prepared(message) => self.push(Queued::Prepared(message.clone()), None),
             Queued::Latest(latest) => self.record(&latest.item),
             Queued::Own(item) => self.record(item),
@@ -240,7 +237,6 @@ impl Kept {
         match item {
             Queued::Latest(latest) => self.push_latest(latest.key, latest.item),
             Queued::Own(item) => self.push_unsent(*item),
-            Queued::Message(message) if message.as_data().is_none() => {}
             Queued::Message(_) | Queued::Prepared(_) => {
                 self.unsent += 1;
                 self.push(item, None);

@@ -160,3 +160,32 @@ fn pings_are_bounded() {
         gate.sender.try_send(ping()).unwrap();
     }
 }
+
+/// BY-05, MS-03: a ping passes into the middle of a long message, be it text or binary, said by a server or a client.
+#[tokio::test]
+async fn control_passes_into_a_long_message() {
+    const LONG: usize = 1024 * 1024;
+    for role in [Role::Server, Role::Client] {
+        for message in [Message::text("x".repeat(LONG)), Message::binary(vec![7; LONG])] {
+            let (stream, peer) = duplex(1024);
+            let socket = WebSocket::from_stream(stream, role, &Arc::new(quiet_with(|_| {})));
+            let sender = socket.sender();
+            let mut peer =
+                if role == Role::Server { RawPeer::client(peer) } else { RawPeer::server(peer) };
+            let driver = tokio::spawn(socket.run(Pinged(Arc::default())));
+            sender.try_send(message.clone()).unwrap();
+            // As much is encoded as may be.
+            let mut bytes = within(peer.frame()).await.unwrap().payload.len();
+            sender.try_send(Message::Ping("ours".into())).unwrap();
+            loop {
+                let frame = within(peer.frame()).await.unwrap();
+                if frame.opcode == Opcode::Ping {
+                    break;
+                }
+                bytes += frame.payload.len();
+            }
+            assert!(bytes < LONG / 2, "{role:?}: a ping after {bytes} bytes");
+            driver.abort();
+        }
+    }
+}
