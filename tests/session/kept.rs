@@ -87,6 +87,24 @@ async fn what_is_old_is_not_kept() {
     assert_eq!(sessions.kept_bytes(), 0);
 }
 
+/// BY-31: a long message takes the room of as many as it needs.
+#[tokio::test]
+async fn a_long_message_takes_the_room_of_many() {
+    let mut config = SessionConfig::default();
+    config.kept_bytes_max = 4000;
+    let sessions = Sessions::new(config);
+    let (session, client) = begin(&sessions, None).await;
+    fall(&session, client).await;
+    for _ in 0..20 {
+        session.sender().try_send("x".repeat(100)).unwrap();
+    }
+    assert_eq!(session.sender().queued().0, 20);
+    session.sender().try_send("x".repeat(3000)).unwrap();
+    let (messages, bytes) = session.sender().queued();
+    assert!((2..=10).contains(&messages) && bytes == 3000 + (messages - 1) * 100, "{messages}");
+    assert!(sessions.kept_bytes() <= 4000, "{}", sessions.kept_bytes());
+}
+
 /// BY-31: what waits for a connection is told as what waits for a socket is; of a key it is the latest alone, and that
 /// counts as long as it is.
 #[tokio::test]
