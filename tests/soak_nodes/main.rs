@@ -153,11 +153,7 @@ impl World {
     async fn stir(&mut self) {
         match self.below(6) {
             0 => {
-                // All that wander are cut at once.
-                for front in 0..FRONTS {
-                    let to = self.site.address(self.chance.below(NODES as u64) as usize);
-                    self.fronts[front].to.send_replace(to);
-                }
+                self.turn_all();
             }
             1 | 2 => {
                 let (front, to) = (self.below(FRONTS), self.below(NODES));
@@ -191,6 +187,14 @@ impl World {
         }
     }
 
+    /// All that wander are cut at once, and come back anywhere.
+    fn turn_all(&mut self) {
+        for front in 0..FRONTS {
+            let to = self.site.address(self.chance.below(NODES as u64) as usize);
+            self.fronts[front].to.send_replace(to);
+        }
+    }
+
     async fn round(&mut self, program: &mut Program) {
         for _ in 0..STEPS {
             self.speak().await;
@@ -207,6 +211,8 @@ impl World {
     /// The network is good: all is heard by all.
     async fn settle(&mut self) {
         self.site.well(&self.rooms).await;
+        // Sessions go on elsewhere, now that they can.
+        self.turn_all();
         let mut is_heard = false;
         while !is_heard {
             // What was lost last shows when there is more.
