@@ -34,8 +34,15 @@ async function nothingIsLost(page, what) {
   check(`${what}: no gap`, await page.isHidden("#gap"));
 }
 
-// Everything that was sent has arrived: the server has said so.
-const arrived = (page) => page.waitForFunction(() => document.querySelector('[data-out="waiting"]').textContent === "0");
+// Everything that was sent until now has arrived: the server has said so. That nothing at all waits may never be seen: two
+// notes and one acknowledgement a second keep step, and an acknowledgement just before a note is drawn with that note.
+async function arrived(page) {
+  const sent = await read(page, "out", "sent");
+  await page.waitForFunction((sent) => {
+    const out = (row) => Number(document.querySelector(`[data-out="${row}"]`).textContent.replaceAll(",", ""));
+    return out("sent") - out("waiting") >= sent;
+  }, sent);
+}
 
 // ---- The story -------------------------------------------------------------------------------------------
 
