@@ -11,8 +11,9 @@ use sha2::{Digest as _, Sha256};
 use sockeye::app::{App, Context};
 use sockeye::hub::Hub;
 use sockeye::hub::cluster::{Body, Claim, Envelope, NodeId, Refusal, SessionState, Waiting};
-use sockeye::protocol::Compress;
+use sockeye::protocol::{Compress, PreparedMessage};
 use sockeye::pubsub::{Bus, BusEvents, Incoming, Memory};
+use sockeye::{Message, MessageRef, SendError, Sender};
 
 use crate::support::app::{AppClient, AppSite};
 use crate::support::cluster::config;
@@ -174,6 +175,27 @@ fn state_id(opening: &Value) -> String {
     opening["sessionId"].as_str().unwrap().to_owned()
 }
 
+/// Sends a message of each kind; gives them as one node tells another of them.
+fn said_alone(sender: &Sender, text: &str) -> Vec<Waiting> {
+    let payload = Bytes::from(text.to_owned());
+    let prepared = PreparedMessage::new(MessageRef::Text(text)).compress(Compress::Never);
+    sender.try_send(Message::text(text)).unwrap();
+    sender.try_send(Message::binary(payload.clone())).unwrap();
+    sender.try_send_latest(7, Message::text(text)).unwrap();
+    sender.try_send_prepared(&prepared).unwrap();
+    // It belongs to a connection.
+    let ping = Message::Ping(Bytes::from_static(b"not told"));
+    assert_eq!(sender.try_send(ping), Err(SendError::Closed));
+    let told =
+        |key, is_text, compress| Waiting { key, is_text, compress, payload: payload.clone() };
+    vec![
+        told(None, true, Compress::Auto),
+        told(None, false, Compress::Auto),
+        told(Some(7), true, Compress::Auto),
+        told(None, true, Compress::Never),
+    ]
+}
+
 /// BY-42: whoever asks last has it: of two moves only the second may end; and what was said between what was told and the end is
 /// told at the end, if it was said to that session alone.
 #[tokio::test]
@@ -193,17 +215,17 @@ async fn by_42_whoever_asks_last_has_it() {
     // The one is said to all by all nodes, the other to this one alone.
     say(&site, 1);
     let alone = json!({"v": "1.0", "e": "news", "p": {"n": 2}}).to_string();
-    peer.sender().try_send(sockeye::Message::text(alone.clone())).unwrap();
+    let mut told = said_alone(peer.sender(), &alone);
     impostor.settle(4, 2, true, &session);
     let rest = impostor.told(4).await.unwrap();
-    assert_eq!((texts(&rest), &*rest.rooms), (vec![json!(2)], &[Arc::from("lobby")][..]));
+    assert_eq!((&rest.messages, &*rest.rooms), (&told, &[Arc::from("lobby")][..]));
     assert!(site.running.sessions().is_empty() && site.running.hub().is_empty());
     // Whoever still has its sender speaks to where it is.
-    peer.sender().try_send(sockeye::Message::text(alone.clone())).unwrap();
-    let message =
-        Waiting { key: None, is_text: true, compress: Compress::Auto, payload: Bytes::from(alone) };
-    let onward = Body::Onward { session: session.as_str().into(), message };
-    assert_eq!(impostor.heard().await, onward);
+    assert_eq!(said_alone(peer.sender(), &alone), told);
+    for message in told.drain(..) {
+        let onward = Body::Onward { session: session.as_str().into(), message };
+        assert_eq!(impostor.heard().await, onward);
+    }
     // Who comes with the token is told where it is, and nobody else.
     assert_eq!(impostor.claim(claim(5, 3, &opening)).await, Err(Refusal::Moved(NODE)));
     let mut wrong = claim(6, 3, &opening);

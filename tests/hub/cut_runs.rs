@@ -5,8 +5,10 @@
 use std::net::SocketAddr;
 
 use sockeye::deflate::Deflate;
-use sockeye::hub::Hub;
-use sockeye::{Connection, Handler, MessageRef, WebSocket};
+use sockeye::hub::{Hub, Profile};
+use sockeye::outbox::Run;
+use sockeye::protocol::{Overflow, PreparedMessage};
+use sockeye::{Connection, Handler, MessageRef, SendError, Sent, WebSocket};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::deflate::{config, ends_of, json};
@@ -66,4 +68,53 @@ async fn messages_are_whole_wherever_the_kernel_cuts() {
             seen += 1;
         }
     }
+}
+
+fn run_of(payloads: &[String]) -> Run {
+    let mut run = Run::default();
+    payloads.iter().for_each(|payload| run.push(PreparedMessage::new(MessageRef::Text(payload))));
+    run
+}
+
+/// BC-01: what was fed to a connection, and has not left yet, comes before messages that are written at once.
+#[tokio::test]
+async fn a_run_comes_behind_what_was_fed() {
+    let (mut peer, member) = ends_of(narrow().await, config(Deflate::disabled()));
+    let sender = member.sender();
+    tokio::spawn(member.run(Quiet));
+    for turn in 0..3 {
+        sender.feed(format!("fed {turn}").as_str()).unwrap();
+        let sent = sender.try_send_run(&run_of(&["run".into(), "end".into()])).unwrap();
+        assert_eq!(sent, Sent::Written);
+        for expected in [format!("fed {turn}"), "run".into(), "end".into()] {
+            assert_eq!(next(&mut peer).await, expected);
+        }
+    }
+    // A client masks each by itself, at once as well.
+    assert_eq!(peer.sender().try_send_run(&run_of(&["a".into(), "b".into()])), Ok(Sent::Written));
+}
+
+/// BC-01: a run whose first message is on its way, while there is room for none of the others, is sent in part.
+#[tokio::test]
+async fn a_run_of_which_only_the_first_leaves() {
+    let mut settings = config(Deflate::disabled());
+    settings.overflow = Overflow::DropNewest;
+    let bytes = settings.outbox_bytes_max;
+    let hub = Hub::builder().config(settings.clone()).build().unwrap();
+    let (mut peer, member) = ends_of(narrow().await, settings);
+    let sender = member.sender();
+    let _peer = hub.register(&sender, Profile::default()).unwrap();
+    let text = |len| "x".repeat(len);
+    tokio::spawn(member.run(Quiet));
+    let run = run_of(&[text(1 << 20), text(bytes)]);
+    assert_eq!(sender.try_send_run(&run), Ok(Sent::Partly { refused: 1, displaced: 0 }));
+    // Of this one nothing is on its way.
+    assert!(matches!(sender.try_send_run(&run_of(&[text(bytes)])), Err(SendError::Full { .. })));
+    assert_eq!(sender.dropped(), 2);
+    let metrics = hub.metrics().gauges;
+    assert_eq!(metrics.queued_messages, 1);
+    assert!((1 << 19..1 << 20).contains(&metrics.queued_bytes), "{}", metrics.queued_bytes);
+    assert_eq!(next(&mut peer).await.len(), 1 << 20);
+    sender.try_send("after").unwrap();
+    assert_eq!(next(&mut peer).await, "after");
 }

@@ -257,6 +257,38 @@ async fn narrow_tcp() -> (tokio::net::TcpStream, tokio::net::TcpStream) {
     (ours.unwrap(), accepted.unwrap().0)
 }
 
+/// BY-05, MS-03: a ping passes into the middle of a long message that was fed or prepared as well.
+#[tokio::test]
+async fn a_ping_passes_into_any_long_message() {
+    const LEN: usize = 1_500_000;
+    type Send = fn(&Sender, &[u8]);
+    let ways: [Send; 3] = [
+        |sender, payload| assert!(sender.try_send(payload.to_vec()).is_ok()),
+        |sender, payload| assert!(sender.feed(payload).is_ok()),
+        |sender, payload| assert!(sender.try_send_prepared(&PreparedMessage::new(payload)).is_ok()),
+    ];
+    for (way, send) in ways.iter().enumerate() {
+        let (stream, peer) = narrow_tcp().await;
+        let mut peer = RawPeer::client(peer);
+        let config = Arc::new(quiet_with(|config| config.outbox_bytes_max = 2 * LEN));
+        let socket = WebSocket::from_stream(stream, Role::Server, &config);
+        let (sender, mut receiver) = socket.split();
+        send(&sender, &noise(LEN));
+        sender.try_send(Message::Ping("ours".into())).unwrap();
+        let driver = tokio::spawn(async move { receiver.recv().await.map(drop) });
+        let mut bytes = 0;
+        loop {
+            let frame = within(peer.frame()).await.unwrap();
+            if frame.opcode == Opcode::Ping {
+                break;
+            }
+            bytes += frame.payload.len();
+        }
+        assert!(bytes < LEN / 2, "{way}: a ping after {bytes} bytes");
+        driver.abort();
+    }
+}
+
 /// Sends a long message by a sender; the peer pings when it has seen some of it. Which frame has the
 /// pong, and of how many.
 async fn pong_among<S>(ends: (S, S)) -> (usize, usize)

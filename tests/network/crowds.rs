@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sockeye::client::Status;
 use sockeye::{Acceptor, Config, Error, HandshakeError, NetStream, WebSocket};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::programs::{Heard, Numbers, Sum, counting, echo, say};
+use crate::programs::{Heard, Numbers, Sum, counting, echo};
 use crate::world::{
     Ended, connector, keeping_alive, listen, network, network_of, pass, play, with_seeds,
 };
@@ -85,6 +85,8 @@ fn a_herd_that_comes_back() {
 fn a_member_that_is_slow() {
     with_seeds(|seed, mut chance| {
         let numbers = Numbers::default();
+        // More than what is kept for one that does not read, or less.
+        let is_much = seed % 2 == 0;
         // So many segments are under way at most.
         let mut sim = network_of(seed, 20, 120, 64);
         let of_server = numbers.clone();
@@ -94,13 +96,16 @@ fn a_member_that_is_slow() {
                 let running = counting(&Sum::default()).listen(listen().await).start().await?;
                 loop {
                     pass(Duration::from_millis(10)).await;
-                    say(&running, numbers.next());
+                    let payload = json!({"n": numbers.next(), "more": "x".repeat(if is_much { 4000 } else { 0 })});
+                    running.to_room("all").send("number", &payload)?;
                     *LAST.lock().unwrap() = (numbers.last(), now());
                 }
             }
         });
         let hold = chance.between(2_000, 4_000);
-        let release = hold + chance.between(5_000, 30_000);
+        // What is too much is so before a pong is missed.
+        let (least, most) = if is_much { (7_000, 10_000) } else { (5_000, 30_000) };
+        let release = hold + chance.between(least, most);
         let end = Duration::from_secs(40);
         for name in ["ann", "bob", "eve"] {
             sim.client(name, async move {
@@ -124,7 +129,12 @@ fn a_member_that_is_slow() {
             }
             let is_there = heard.last + 20 > LAST.lock().unwrap().0;
             let code = socket.outcome().map(|outcome| outcome.code.as_u16());
-            assert!(is_there || matches!(code, Some(1006 | 1008)), "{} and {code:?}", heard.last);
+            let is_cut = matches!(code, Some(1006 | 1008 | 1013));
+            assert!(
+                if is_much { is_cut } else { is_there || is_cut },
+                "{} and {code:?}",
+                heard.last
+            );
             assert!(heard.count > 100);
             Ok(())
         });
@@ -195,7 +205,8 @@ fn a_storm_of_connections() {
             let all = storm.join_all().await;
             let refusals: usize = all.iter().map(|(_, refusals)| refusals).sum();
             println!("{refusals} refusals of {STORM} at once");
-            assert!(refusals > 0);
+            // An address has 32 places, which are free again when a handshake has gone there and back.
+            assert!(refusals > STORM / 2, "{refusals}");
             Ok(())
         });
         play(&mut sim, Vec::new());

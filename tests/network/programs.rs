@@ -76,7 +76,7 @@ pub(crate) async fn say_numbers(running: &Running, numbers: &Numbers, every: Dur
     }
 }
 
-pub(crate) fn say(running: &Running, n: u64) {
+fn say(running: &Running, n: u64) {
     running.to_room("all").send("number", &json!({"n": n})).unwrap();
 }
 

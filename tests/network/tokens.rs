@@ -44,11 +44,11 @@ async fn node(ahead: u64) -> Ended {
     Ok(())
 }
 
-/// Whether somebody with this token is let in.
-async fn is_let_in(token: &str) -> bool {
+/// Whether somebody with this token is let in there.
+async fn is_let_in(node: &str, token: &str) -> bool {
     let bearer = format!("Bearer {token}").parse().unwrap();
     let connector = connector(Config::default()).header(http::header::AUTHORIZATION, bearer);
-    match connector.connect("ws://node/ws").await {
+    match connector.connect(&format!("ws://{node}/ws")).await {
         Ok(_) => true,
         Err(Error::Handshake(HandshakeError::UnexpectedStatus(refused))) => {
             assert_eq!(refused.status().as_u16(), 401);
@@ -64,26 +64,38 @@ async fn is_let_in(token: &str) -> bool {
 fn tokens_of_a_node_whose_clock_differs() {
     with_seeds(|seed, mut chance| {
         let mut sim = network(seed, 20, 600);
-        let (signs, judges) = (chance.below(50), chance.below(50));
-        sim.host("node", move || node(judges));
-        let waits: Vec<_> = (0..12).map(|_| chance.between(1_000, 20_000)).collect();
+        let ahead = 1 + chance.below(50);
+        let nodes = [("slow", 0), ("fast", ahead)];
+        for (name, ahead) in nodes {
+            sim.host(name, move || node(ahead));
+        }
+        // At once, and at least once in any 20 s behind.
+        let mut waits = vec![Duration::ZERO];
+        waits.extend((0..15).map(|_| chance.between(1_000, 20_000)));
         sim.client("client", async move {
-            let signed = now() + signs;
-            let times = json!({"sub": "ann", "iat": 1_000_000 + signed, "nbf": 1_000_000 + signed,
-                "exp": 1_000_000 + signed + GOOD});
-            let token = JwtSigner::new(secret()).sign(&times)?;
+            let begun = now();
+            let tokens = nodes.map(|(_, ahead)| {
+                let signed = 1_000_000 + begun + ahead;
+                let times =
+                    json!({"sub": "ann", "iat": signed, "nbf": signed, "exp": signed + GOOD});
+                JwtSigner::new(secret()).sign(&times).unwrap()
+            });
             let (mut good, mut bad) = (0, 0);
             for wait in waits {
                 pass(wait).await;
-                let here = now() + judges;
-                let is_good = here + LEEWAY >= signed && here < signed + GOOD + LEEWAY;
-                let is_near = here.abs_diff(signed + GOOD + LEEWAY) <= 1
-                    || (here + LEEWAY).abs_diff(signed) <= 1;
-                if is_near {
-                    continue;
+                for ((_, signed_ahead), token) in nodes.iter().zip(&tokens) {
+                    for (node, ahead) in nodes {
+                        let (here, signed) = (now() + ahead, begun + signed_ahead);
+                        let is_good = here + LEEWAY >= signed && here < signed + GOOD + LEEWAY;
+                        let is_near = here.abs_diff(signed + GOOD + LEEWAY) <= 1
+                            || (here + LEEWAY).abs_diff(signed) <= 1;
+                        if is_near {
+                            continue;
+                        }
+                        assert_eq!(is_let_in(node, token).await, is_good, "{here} of {signed}");
+                        if is_good { good += 1 } else { bad += 1 }
+                    }
                 }
-                assert_eq!(is_let_in(&token).await, is_good, "{here} of {signed}");
-                if is_good { good += 1 } else { bad += 1 }
             }
             assert!(good > 0 && bad > 0, "{good} and {bad}");
             Ok(())

@@ -260,3 +260,51 @@ async fn a_long_message_displaces_all_or_none() {
     assert_eq!(gate.sender.try_send(noise(100_000)), Ok(Sent::Displaced { messages: 3 }));
     assert_eq!(gate.sender.queued(), (1, 100_000));
 }
+
+/// MS-07: what is fed may fill the outbox to the byte, with what frames it; not by one more.
+#[tokio::test]
+async fn what_is_fed_fills_it_to_the_byte() {
+    for more in [0, 1] {
+        let gate = Gate::new(quiet_with(|config| config.outbox_bytes_max = 1000));
+        // A header of four bytes.
+        assert_eq!(gate.sender.feed(noise(500).as_slice()), Ok(Sent::Queued));
+        let full = SendError::Full { messages: 0, bytes: 504 };
+        let expected = if more == 0 { Ok(Sent::Queued) } else { Err(full) };
+        assert_eq!(gate.sender.feed(noise(496 + more).as_slice()), expected);
+    }
+}
+
+/// MS-07: what is fed to a socket waits for a flush, unless the next would find no room beside it.
+#[tokio::test]
+async fn what_is_fed_waits_or_makes_room() {
+    let (stream, peer) = tcp_pair().await;
+    let config = quiet_with(|config| config.outbox_bytes_max = 1000);
+    let mut socket = WebSocket::from_stream(stream, Role::Server, &Arc::new(config));
+    let sender = socket.sender();
+    for _ in 0..3 {
+        sender.feed(noise(300).as_slice()).unwrap();
+        let mut byte = [0];
+        let early = peer.try_read(&mut byte);
+        assert!(early.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
+    }
+    for _ in 0..5 {
+        assert_eq!(sender.feed(noise(900).as_slice()), Ok(Sent::Queued));
+    }
+    within(socket.flush()).await.unwrap();
+    let mut peer = RawPeer::client(peer);
+    for len in [[300; 3].as_slice(), &[900; 5]].concat() {
+        assert_eq!(within(peer.frame()).await.unwrap().payload.len(), len);
+    }
+}
+
+/// CL-02: who drops a connection that has said goodbye already says no more.
+#[tokio::test]
+async fn goodbye_is_said_once() {
+    let (stream, peer) = tcp_pair().await;
+    let (sender, mut peer, stopped) = driven(stream, peer, quiet());
+    sender.close(1000, "enough").unwrap();
+    assert_eq!(within(peer.frame()).await.unwrap().opcode, Opcode::Close);
+    stopped.abort();
+    assert!(stopped.await.unwrap_err().is_cancelled());
+    assert_eq!(within(peer.frame()).await, None);
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sockeye::outbox::{Run, Sent};
 use sockeye::protocol::Overflow;
 use sockeye::session::{ResumeError, SessionConfig, Sessions};
-use sockeye::{MessageKind, PreparedMessage};
+use sockeye::{MessageKind, PreparedMessage, SendError};
 use tokio::io::AsyncWriteExt;
 
 use super::resume::{KIB, ask, begin, begin_with, fall, left, resume};
@@ -156,4 +156,22 @@ async fn a_run_that_does_not_fit_waits_for_the_next_connection() {
         }
         sessions.end(&session, 1000, "");
     }
+}
+
+/// SE-03, BC-02: who waits for room in a session's connection waits as long as that connection's policy says.
+#[tokio::test(start_paused = true)]
+async fn a_session_waits_as_long_as_its_connection() {
+    let sessions = Sessions::new(SessionConfig::default());
+    let mut config = quiet();
+    config.overflow = Overflow::Block { timeout: Duration::from_millis(50) };
+    config.outbox_messages_max = 2;
+    let (session, client) = begin_with(&config, &sessions, None).await;
+    let text = "x".repeat(200 * KIB);
+    let error = loop {
+        if let Err(error) = session.sender().send(&*text).await {
+            break error;
+        }
+    };
+    assert_eq!(error, SendError::Timeout { timeout_ms: 50 });
+    drop(client);
 }

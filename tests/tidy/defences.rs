@@ -95,7 +95,9 @@ pub(crate) fn wrong(table: &Source, files: &[Source]) -> Vec<String> {
 fn expected_names() -> impl Iterator<Item = String> {
     let numbers = (1..=75).map(|number| number.to_string());
     let hostile = (1..=40).map(|number| format!("E{number:02}"));
-    numbers.chain(hostile).chain((1..=60).map(|number| format!("A{number:02}")))
+    let inside = (1..=60).map(|number| format!("A{number:02}"));
+    let faults = (1..=16).map(|number| format!("F{number:02}"));
+    numbers.chain(hostile).chain(inside).chain(faults)
 }
 
 fn faults_of(row: &Row<'_>, rows: &[Row<'_>], files: &[Source]) -> Vec<String> {

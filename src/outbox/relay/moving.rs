@@ -36,6 +36,9 @@ impl Relay {
 
     /// What was sent to this session on another node.
     pub(crate) fn take_in(&self, message: KeptMessage) -> Result<Sent, SendError> {
+        if let Some(key) = message.key {
+            return self.send_latest(key, || message.clone().into_queued());
+        }
         match message.into_queued() {
             Queued::Message(message) => self.send(message),
             Queued::Prepared(message) => self.send_prepared(Audience::One, &message),
