@@ -167,6 +167,19 @@ fn a_run_gives_back() {
     run.clear();
     let left = held(&region);
     assert!(left < 8 * KIB as isize, "{left} bytes are kept");
+    // Nor that of many short messages.
+    let message = PreparedMessage::new("");
+    (0..BURST).for_each(|_| run.push(message.clone()));
+    run.clear();
+    let left = held(&region);
+    assert!(left < 65 * KIB as isize, "{left} bytes are kept");
+    // One that is as long as others keeps it for the next.
+    for round in 0..3 {
+        let region = Region::new(ALLOCATOR);
+        (0..500).for_each(|_| run.push(message.clone()));
+        run.clear();
+        assert_eq!(region.change().allocations > 0, round == 0);
+    }
 }
 
 /// BY-05, row 27: no allocation before the first use, all of it given back after the last.

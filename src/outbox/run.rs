@@ -9,6 +9,9 @@ const CLASSES_MAX: usize = 2;
 /// Storage that grew beyond this is not kept for the next run, in bytes.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 
+/// The same for how many messages there is room.
+const KEPT_MESSAGES_MAX: usize = 1024;
+
 /// Consecutive prepared messages, and their frames end to end, so that one write sends them all to
 /// each of many peers.
 #[derive(Debug, Default)]
@@ -52,13 +55,16 @@ impl Run {
         self.variants = Default::default();
     }
 
-    /// Forgets the messages, keeps the memory up to 64 KiB.
+    /// Forgets the messages, keeps the memory of up to 64 KiB and 1,024 messages.
     pub fn clear(&mut self) {
         self.messages.clear();
         self.bytes.clear();
         self.payload_bytes = 0;
         if self.bytes.capacity() > KEPT_BYTES_MAX {
             self.bytes = Vec::new();
+        }
+        if self.messages.capacity() > KEPT_MESSAGES_MAX {
+            self.messages = Vec::new();
         }
         self.variants = Default::default();
     }
@@ -144,5 +150,27 @@ impl<'a> Frames<'a> {
             Ends::Plain(messages) => messages.get(index).map(|m| start + m.frame().len()),
             Ends::Variant(ends) => ends.get(index).copied(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CN-04: what the kernel took may end anywhere, also between two messages.
+    #[test]
+    fn the_rest_begins_where_the_kernel_stopped() {
+        let mut run = Run::default();
+        let frames = [3, 200, 0, 1].map(|len| PreparedMessage::new(vec![7; len].as_slice()));
+        frames.iter().for_each(|frame| run.push(frame.clone()));
+        let plain = run.frames(None).unwrap();
+        let mut start = 0;
+        for (index, frame) in frames.iter().enumerate() {
+            for at in 0..frame.frame().len() {
+                assert_eq!(plain.rest_at(start + at), (index, &frame.frame()[at..]));
+            }
+            start += frame.frame().len();
+        }
+        assert_eq!(plain.rest_at(start), (frames.len(), &[][..]));
     }
 }

@@ -233,6 +233,28 @@ async fn by_42_whoever_asks_last_has_it() {
     assert_eq!(impostor.claim(wrong).await, Err(Refusal::Unknown));
 }
 
+/// BY-42, row 59: who takes too long, while more and more is said to the session alone, does not get it: it waits on where it was.
+#[tokio::test]
+async fn by_42_a_move_that_takes_too_much_comes_to_nothing() {
+    const ALONE_MAX: usize = 256;
+    for more in [0, 1] {
+        let memory = Memory::new();
+        let (site, node) = site(&memory).await;
+        let (client, opening) = member(&site).await;
+        drop(client);
+        let mut impostor = Impostor::new(&memory, node).await;
+        assert!(impostor.claim(claim(1, 1, &opening)).await.is_ok());
+        let peer = site.running.hub().peers().pop().unwrap();
+        for n in 0..ALONE_MAX + more {
+            peer.sender().try_send(Message::text(n.to_string())).unwrap();
+        }
+        impostor.settle(2, 1, true, &state_id(&opening));
+        let told = impostor.told(2).await;
+        assert_eq!(told.is_ok(), more == 0);
+        assert_eq!(site.running.sessions().len(), more);
+    }
+}
+
 /// BY-42, SE-04: a claim with anything that is not right is refused, the session goes on, and no token is among what nodes say.
 #[tokio::test]
 async fn by_42_a_wrong_claim_changes_nothing() {

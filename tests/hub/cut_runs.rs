@@ -12,6 +12,7 @@ use sockeye::{Connection, Handler, MessageRef, SendError, Sent, WebSocket};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::deflate::{config, ends_of, json};
+use crate::support::io::RawPeer;
 use crate::support::server::within;
 
 struct Quiet;
@@ -117,4 +118,28 @@ async fn a_run_of_which_only_the_first_leaves() {
     assert_eq!(next(&mut peer).await.len(), 1 << 20);
     sender.try_send("after").unwrap();
     assert_eq!(next(&mut peer).await, "after");
+}
+
+/// CP-04, BC-01: what is said to all at once is compressed for each by its own threshold.
+#[tokio::test]
+async fn a_run_is_compressed_by_the_threshold_of_each() {
+    let text = json(1000, 1);
+    for (threshold, is_compressed) in [(0, true), (10_000, false), (500, true)] {
+        let mut members = Vec::new();
+        // The first makes what the others share, or not.
+        for bytes in [100, threshold] {
+            let (stream, peer) = narrow().await;
+            let deflate = Deflate::no_context().threshold(bytes).unwrap();
+            let (_, member) = ends_of((narrow().await.0, stream), config(deflate));
+            members.push((member, RawPeer::client(peer)));
+        }
+        let run = run_of(&[text.to_string()]);
+        for (member, _) in &members {
+            assert_eq!(member.sender().try_send_run(&run), Ok(Sent::Written));
+        }
+        for ((_, peer), expected) in members.iter_mut().zip([true, is_compressed]) {
+            let frame = within(peer.frame()).await.unwrap();
+            assert_eq!(frame.rsv1, expected, "{threshold}");
+        }
+    }
 }

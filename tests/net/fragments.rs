@@ -38,10 +38,13 @@ enum Way {
     SenderPrepared,
     /// Two prepared ones in a row, the first empty.
     SenderRun,
+    /// A row of one.
+    SenderRunAlone,
 }
 
-const WAYS: [Way; 12] = [
+const WAYS: [Way; 13] = [
     Way::SenderRun,
+    Way::SenderRunAlone,
     Way::Send,
     Way::Feed,
     Way::FeedRef,
@@ -84,13 +87,20 @@ where
         Way::HandlerSend | Way::HandlerOwned => {
             return drop(socket.run(AtOnce(message, way == Way::HandlerOwned)).await);
         }
-        Way::TrySend | Way::SenderSend | Way::SenderFeed | Way::SenderPrepared | Way::SenderRun => {
+        Way::TrySend
+        | Way::SenderSend
+        | Way::SenderFeed
+        | Way::SenderPrepared
+        | Way::SenderRun
+        | Way::SenderRunAlone => {
             let (sender, mut receiver) = socket.split();
             match way {
                 Way::TrySend => assert!(sender.try_send(message).is_ok()),
-                Way::SenderRun => {
+                Way::SenderRun | Way::SenderRunAlone => {
                     let mut run = Run::default();
-                    run.push(PreparedMessage::new(MessageRef::Binary(&[])));
+                    if way == Way::SenderRun {
+                        run.push(PreparedMessage::new(MessageRef::Binary(&[])));
+                    }
                     run.push(PreparedMessage::new(data));
                     sender.try_send_run(&run).unwrap();
                 }

@@ -10,7 +10,7 @@ use sockeye::session::{ResumeError, SessionConfig, Sessions};
 use sockeye::{MessageKind, PreparedMessage, SendError};
 use tokio::io::AsyncWriteExt;
 
-use super::resume::{KIB, ask, begin, begin_with, fall, left, resume};
+use super::resume::{KIB, ask, begin, begin_with, fall, left, opening, resume, socket};
 use crate::support::pair::quiet;
 
 /// BY-31: more than may be kept goes at the old end; who needs it is told, and the session ends.
@@ -174,4 +174,21 @@ async fn a_session_waits_as_long_as_its_connection() {
     };
     assert_eq!(error, SendError::Timeout { timeout_ms: 50 });
     drop(client);
+}
+
+/// SE-02: a sender sees that the connection is gone before anybody says so: the session waits from when it is said, and not for
+/// ever.
+#[tokio::test(start_paused = true)]
+async fn who_is_gone_is_waited_for_though_a_sender_saw_it_first() {
+    let sessions = Sessions::new(SessionConfig::default());
+    let (socket, peer) = socket(&quiet());
+    let connection = socket.id();
+    let session = sessions.create(&socket.sender(), None, opening).unwrap();
+    drop((socket, peer));
+    assert_eq!(session.sender().try_send("kept"), Ok(Sent::Kept));
+    assert!(!sessions.suspend(&session, connection + 1));
+    assert!(sessions.suspend(&session, connection));
+    tokio::time::advance(SessionConfig::default().suspended_for).await;
+    assert_eq!(sessions.sweep().len(), 1);
+    assert!(sessions.is_empty());
 }

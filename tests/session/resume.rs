@@ -60,11 +60,11 @@ impl Client {
     }
 }
 
-fn opening(opening: &Opening<'_>) -> Message {
+pub(super) fn opening(opening: &Opening<'_>) -> Message {
     Message::text(format!("{} {} {}", opening.token, opening.sent, opening.received))
 }
 
-fn socket(config: &Config) -> (WebSocket<DuplexStream>, DuplexStream) {
+pub(super) fn socket(config: &Config) -> (WebSocket<DuplexStream>, DuplexStream) {
     let (ours, peer) = duplex(256 * KIB);
     (WebSocket::from_stream(ours, Role::Server, &Arc::new(config.clone())), peer)
 }

@@ -1,9 +1,12 @@
 //! Mutants, all in one build: see `.ci/mutants`, which has the arguments and the files.
 //!
-//! mutants TREE WORK ACCEPTED RESULTS [--glob GLOB]... [--program NAME]... [--seconds N] [--jobs N]
+//! mutants TREE WORK ACCEPTED TESTS WHOLE [--glob GLOB]... [--program NAME]... [--seconds N] [--jobs N]
 //!
-//! TREE is a copy that may be written to, WORK a folder for what is built, ACCEPTED the list of survivors with their reasons,
-//! RESULTS what is known already: a line for each mutant that was tried.
+//! TREE is a copy that may be written to, WORK a folder for what is built and known, ACCEPTED the list of survivors with their
+//! reasons, TESTS the state of all tests: another word when one of them has changed, WHOLE the same of everything.
+//!
+//! WORK/results has a line for each mutant that was tried. What a test has missed is known until the file with the mutant
+//! changes; what none has missed is asked again when the tests change, too.
 
 mod list;
 mod tests;
@@ -12,6 +15,7 @@ mod weave;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,7 +33,8 @@ struct Arguments {
     tree: PathBuf,
     work: PathBuf,
     accepted: PathBuf,
-    results: PathBuf,
+    tests: String,
+    whole: String,
     globs: Vec<String>,
     programs: Vec<String>,
     seconds_max: Duration,
@@ -39,13 +44,15 @@ struct Arguments {
 fn arguments() -> Result<Arguments, String> {
     let mut words = std::env::args().skip(1);
     let mut path = |what: &str| words.next().map(PathBuf::from).ok_or(format!("{what} is missing"));
-    let (tree, work, accepted, results) =
-        (path("TREE")?, path("WORK")?, path("ACCEPTED")?, path("RESULTS")?);
+    let (tree, work, accepted) = (path("TREE")?, path("WORK")?, path("ACCEPTED")?);
+    let mut word = |what: &str| path(what).map(|path| path.display().to_string());
+    let (tests, whole) = (word("TESTS")?, word("WHOLE")?);
     let mut arguments = Arguments {
         tree,
         work,
         accepted,
-        results,
+        tests,
+        whole,
         globs: Vec::new(),
         programs: Vec::new(),
         seconds_max: Duration::from_secs(90),
@@ -82,6 +89,8 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<bool, String> {
     let mutants = list::list(&arguments.tree, &arguments.globs)?;
     println!("{} mutants", mutants.len());
+    let states = States::new(&arguments.tree, &mutants, &arguments.tests)?;
+    let results = arguments.work.join("results");
     let built =
         tree::build(&arguments.tree, &arguments.work.join("build"), &mutants, &arguments.programs)?;
     println!(
@@ -90,7 +99,8 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         built.unviable.len()
     );
     // Numbers are of one list: another list is another survey.
-    let survey = PathBuf::from(format!("{}-{}", arguments.results.display(), mutants.len()));
+    let survey = format!("survey-{}-{}", arguments.whole, mutants.len());
+    let survey = arguments.work.join(survey);
     let tests = match tests::recall(&survey, &built.programs) {
         Some(tests) => tests,
         None => {
@@ -101,14 +111,14 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     };
     println!("{} tests", tests.len());
 
-    let known = known(&arguments.results);
+    let known = states.known(&results);
     let is_left =
         |mutant: &&Mutant| known.get(&mutant.name).is_none_or(|verdict| verdict == UNFINISHED);
     let left: Vec<&Mutant> = mutants.iter().filter(is_left).collect();
     println!("{} are known already", mutants.len() - left.len());
-    try_all(&left, &built, &tests, arguments)?;
+    try_all(&left, &built, &tests, arguments, &states, &results)?;
 
-    let known = self::known(&arguments.results);
+    let known = states.known(&results);
     let mut accepted = accepted(&arguments.accepted)?;
     let mut sums: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
     let mut all_found = true;
@@ -149,16 +159,17 @@ fn try_all(
     built: &tree::Built,
     tests: &[Test],
     arguments: &Arguments,
+    states: &States,
+    results: &Path,
 ) -> Result<(), String> {
-    let results = fs::OpenOptions::new().create(true).append(true).open(&arguments.results);
-    let results =
-        Mutex::new(results.map_err(|error| format!("{}: {error}", arguments.results.display()))?);
+    let opened = fs::OpenOptions::new().create(true).append(true).open(results);
+    let results = Mutex::new(opened.map_err(|error| format!("{}: {error}", results.display()))?);
     let next = AtomicUsize::new(0);
     let work = || -> Result<(), String> {
         while let Some(mutant) = mutants.get(next.fetch_add(1, Ordering::Relaxed)) {
             let verdict = one(mutant, built, tests, arguments)?;
             let mut results = results.lock().map_err(|_| "another thread failed")?;
-            writeln!(results, "{verdict}\t{}", mutant.name)
+            writeln!(results, "{}", states.line(verdict, mutant))
                 .map_err(|error| format!("results: {error}"))?;
         }
         Ok(())
@@ -210,11 +221,55 @@ fn take(accepted: &mut BTreeMap<String, usize>, key: &str) -> bool {
     true
 }
 
-/// What was tried before.
-fn known(path: &Path) -> HashMap<String, String> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    text.lines()
-        .filter_map(|line| line.split_once('\t'))
-        .map(|(verdict, name)| (name.to_owned(), verdict.to_owned()))
-        .collect()
+/// What files and tests were like when a mutant was tried.
+struct States {
+    /// Of each file with mutants.
+    files: BTreeMap<String, String>,
+    /// The file of each mutant.
+    file_of: HashMap<String, String>,
+    tests: String,
+}
+
+impl States {
+    /// Before the mutants are woven in.
+    fn new(tree: &Path, mutants: &[Mutant], tests: &str) -> Result<Self, String> {
+        let mut files = BTreeMap::new();
+        for mutant in mutants {
+            if !files.contains_key(&mutant.file) {
+                let text = fs::read(tree.join(&mutant.file))
+                    .map_err(|error| format!("{}: {error}", mutant.file))?;
+                files.insert(mutant.file.clone(), state(&text));
+            }
+        }
+        let file_of = mutants.iter().map(|mutant| (mutant.name.clone(), mutant.file.clone()));
+        Ok(Self { files, file_of: file_of.collect(), tests: tests.to_owned() })
+    }
+
+    fn line(&self, verdict: &str, mutant: &Mutant) -> String {
+        let file = self.files.get(&mutant.file).map_or("", String::as_str);
+        format!("{verdict}\t{}\t{file}\t{}", mutant.name, self.tests)
+    }
+
+    /// What was tried before, and is still known.
+    fn known(&self, path: &Path) -> HashMap<String, String> {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let mut known = HashMap::new();
+        for line in text.lines() {
+            let [verdict, name, file, tests] = *line.split('\t').collect::<Vec<_>>() else {
+                continue;
+            };
+            let now = self.file_of.get(name).and_then(|file| self.files.get(file));
+            let is_settled = matches!(verdict, "missed" | "hung" | "unviable");
+            if now.is_some_and(|now| now == file) && (is_settled || tests == self.tests) {
+                known.insert(name.to_owned(), verdict.to_owned());
+            }
+        }
+        known
+    }
+}
+
+fn state(bytes: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }

@@ -87,7 +87,7 @@ pub fn survey(
                 continue;
             }
             let text = fs::read_to_string(&reached_file).unwrap_or_default();
-            let reached = text.lines().filter_map(|line| line.parse().ok()).collect();
+            let reached = text.lines().filter_map(|line| line.trim().parse().ok()).collect();
             tests.push(Test {
                 title: title.clone(),
                 program: program.clone(),

@@ -20,18 +20,22 @@ pub const RUNTIME: &str = r#"
 #[doc(hidden)]
 pub fn mutant(first: u32) -> u32 {
     use std::sync::atomic::{AtomicU64, Ordering};
-    struct State { alive: u32, reached: Option<std::fs::File>, seen: Vec<AtomicU64> }
+    struct State { alive: u32, reached: Option<std::fs::File> }
     static STATE: std::sync::OnceLock<State> = std::sync::OnceLock::new();
+    static SEEN: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
     let state = STATE.get_or_init(|| State {
         alive: std::env::var("SOCKEYE_MUTANT").ok().and_then(|id| id.parse().ok()).unwrap_or(0),
         reached: std::env::var_os("SOCKEYE_REACHED")
             .and_then(|path| std::fs::OpenOptions::new().create(true).append(true).open(path).ok()),
-        seen: (0..1024).map(|_| AtomicU64::new(0)).collect(),
     });
     if let Some(mut file) = state.reached.as_ref() {
         let bit = 1 << (first % 64);
-        if state.seen[first as usize / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0 {
-            let _ = std::io::Write::write_all(&mut file, format!("{first}\n").as_bytes());
+        if SEEN[first as usize / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+            // Tests that count what is allocated are not to count this.
+            let mut text = [b' '; 16];
+            let _ = std::io::Write::write_fmt(&mut &mut text[..15], format_args!("{first}"));
+            text[15] = b'\n';
+            let _ = std::io::Write::write_all(&mut file, &text);
         }
     }
     state.alive
