@@ -3,12 +3,13 @@
 #![cfg(feature = "hub")]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use sockeye::deflate::Deflate;
 use sockeye::hub::{Hub, Profile};
 use sockeye::outbox::Run;
 use sockeye::protocol::{Overflow, PreparedMessage};
-use sockeye::{Connection, Handler, MessageRef, SendError, Sent, WebSocket};
+use sockeye::{Connection, Handler, MessageRef, SendError, Sender, Sent, WebSocket};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::deflate::{config, ends_of, json};
@@ -118,6 +119,40 @@ async fn a_run_of_which_only_the_first_leaves() {
     assert_eq!(next(&mut peer).await.len(), 1 << 20);
     sender.try_send("after").unwrap();
     assert_eq!(next(&mut peer).await, "after");
+}
+
+/// BC-01, CN-04: what is said to be written has all been taken by the kernel, and the rest of what was not comes when there is
+/// room, though nobody says anything more.
+#[tokio::test]
+async fn what_is_written_is_written_and_the_rest_follows() {
+    let ways: [fn(&Sender, &str) -> Sent; 3] = [
+        |sender, text| sender.try_send(text).unwrap(),
+        |sender, text| sender.try_send_prepared(&PreparedMessage::new(text)).unwrap(),
+        |sender, text| sender.try_send_run(&run_of(&[text.into()])).unwrap(),
+    ];
+    for send in ways {
+        let mut settings = config(Deflate::disabled());
+        // Nor does a deadline look after it.
+        settings.write_timeout = Duration::from_secs(3600);
+        let (mut peer, member) = ends_of(narrow().await, settings);
+        let sender = member.sender();
+        let text = "x".repeat(60_000);
+        let mut written = 0;
+        while send(&sender, &text) == Sent::Written {
+            written += 1;
+        }
+        // Nobody drives the connection.
+        for _ in 0..written {
+            assert_eq!(next(&mut peer).await.len(), text.len());
+        }
+        tokio::spawn(member.run(Quiet));
+        assert_eq!(next(&mut peer).await.len(), text.len());
+        // And now somebody does, who waits.
+        while send(&sender, &text) == Sent::Written {
+            assert_eq!(next(&mut peer).await.len(), text.len());
+        }
+        assert_eq!(next(&mut peer).await.len(), text.len());
+    }
 }
 
 /// CP-04, BC-01: what is said to all at once is compressed for each by its own threshold.
