@@ -1,8 +1,9 @@
 //! Floor 5: what shares the way out of one connection, and what happens to each.
 
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use sockeye::frame::{Frame, Opcode};
@@ -11,8 +12,9 @@ use sockeye::{
     Connection, Handler, Message, MessageKind, MessageRef, MessageWriter, Role, SendError, Sender,
     Sent, WebSocket,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::support::gate::Gate;
 use crate::support::io::RawPeer;
@@ -307,4 +309,78 @@ async fn goodbye_is_said_once() {
     stopped.abort();
     assert!(stopped.await.unwrap_err().is_cancelled());
     assert_eq!(within(peer.frame()).await, None);
+}
+
+/// MS-07: a writer's flush is over when the kernel has all of it, and not before.
+#[tokio::test(start_paused = true)]
+async fn a_flush_ends_when_all_has_left() {
+    let (stream, peer) = duplex(100);
+    let (sender, mut peer, _stopped) = driven(stream, peer, quiet());
+    let mut writer = sender.send_stream(MessageKind::Binary).await.unwrap();
+    for len in [300, 1000] {
+        writer.write_all(&noise(len)).await.unwrap();
+        let mut flushing = tokio::spawn(async move {
+            writer.flush().await.unwrap();
+            writer
+        });
+        // Nobody reads.
+        assert!(timeout(Duration::from_secs(1), &mut flushing).await.is_err());
+        assert_eq!(within(peer.frame()).await.unwrap().payload, noise(len));
+        writer = within(flushing).await.unwrap();
+    }
+}
+
+/// A stream whose every second write is interrupted by a signal.
+struct Interrupting(DuplexStream, bool);
+
+impl AsyncRead for Interrupting {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Interrupting {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.1 = !self.1;
+        if self.1 {
+            return Poll::Ready(Err(io::ErrorKind::Interrupted.into()));
+        }
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// CN-04: a write that a signal interrupts is made again.
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_write_is_made_again() {
+    let (stream, peer) = duplex(1000);
+    let (ours, theirs) = (Interrupting(stream, false), Interrupting(peer, false));
+    let (sender, mut peer, stopped) = driven(ours, theirs, quiet());
+    for len in [10, 3000, 100_000] {
+        sender.try_send(noise(len)).unwrap();
+        let mut came = Vec::new();
+        while came.len() < len {
+            came.extend_from_slice(&within(peer.frame()).await.unwrap().payload);
+        }
+        assert_eq!(came, noise(len));
+    }
+    sender.close(1000, "").unwrap();
+    assert_eq!(within(peer.frame()).await.unwrap().opcode, Opcode::Close);
+    drop(peer);
+    within(stopped).await.unwrap();
 }
