@@ -23,7 +23,7 @@ impl Handler for Quiet {
 }
 
 /// Two ends of a connection that holds little of what is on its way.
-async fn narrow() -> (TcpStream, TcpStream) {
+pub(crate) async fn narrow() -> (TcpStream, TcpStream) {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let (listening, calling) = (TcpSocket::new_v4().unwrap(), TcpSocket::new_v4().unwrap());
     listening.set_send_buffer_size(8 * 1024).unwrap();

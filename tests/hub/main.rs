@@ -15,4 +15,5 @@ mod peers;
 mod presence;
 mod rates;
 mod rooms;
+mod through;
 mod time;

@@ -220,30 +220,37 @@ async fn fragments_have_the_length_that_was_set() {
 async fn compressed_fragments_say_so_once() {
     for mode in [Mode::Alone, Mode::Takeover] {
         for way in WAYS {
-            let (stream, peer) = duplex(10_000);
-            let socket = mode.server(stream, quiet());
-            let sending = tokio::spawn(send_by(way, socket, Message::text(words(150_000))));
-            let mut peer = RawPeer::client(peer);
-            let mut frames = frames_of(&mut peer).await;
-            if frames[0].payload.len() == 1 {
-                // An empty message, compressed.
-                frames = frames_of(&mut peer).await;
-            }
-            let what = format!("{mode:?}, {way:?}");
-            assert!(frames.len() > 1, "{what}");
-            assert!(frames[0].rsv1 && frames[1..].iter().all(|frame| !frame.rsv1), "{what}");
-            let mut inflater = sockeye::deflate::Inflater::new(15);
-            let mut out = Vec::new();
-            for frame in &frames {
-                assert!(frame.payload.len() <= 64 * KIB, "{what}");
-                inflater.push(&frame.payload, &mut out, 1 << 20).unwrap();
-            }
-            inflater.finish().unwrap();
-            assert!(out == words(150_000).as_bytes(), "{what}");
-            drop(peer);
-            within(sending).await.unwrap();
+            say_so_once(duplex(10_000), mode, way).await;
+            say_so_once(tcp_pair().await, mode, way).await;
         }
     }
+}
+
+async fn say_so_once<S>(ends: (S, S), mode: Mode, way: Way)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let socket = mode.server(ends.0, quiet());
+    let sending = tokio::spawn(send_by(way, socket, Message::text(words(150_000))));
+    let mut peer = RawPeer::client(ends.1);
+    let mut frames = frames_of(&mut peer).await;
+    if frames[0].payload.len() == 1 {
+        // An empty message, compressed.
+        frames = frames_of(&mut peer).await;
+    }
+    let what = format!("{mode:?}, {way:?}");
+    assert!(frames.len() > 1, "{what}");
+    assert!(frames[0].rsv1 && frames[1..].iter().all(|frame| !frame.rsv1), "{what}");
+    let mut inflater = sockeye::deflate::Inflater::new(15);
+    let mut out = Vec::new();
+    for frame in &frames {
+        assert!(frame.payload.len() <= 64 * KIB, "{what}");
+        inflater.push(&frame.payload, &mut out, 1 << 20).unwrap();
+    }
+    inflater.finish().unwrap();
+    assert!(out == words(150_000).as_bytes(), "{what}");
+    drop(peer);
+    within(sending).await.unwrap();
 }
 
 /// Text that shrinks to more than a fragment.

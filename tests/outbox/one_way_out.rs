@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use sockeye::{
     Connection, Handler, Message, MessageKind, MessageRef, MessageWriter, Role, SendError, Sender,
     Sent, WebSocket,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+use tokio::io::{
+    AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex, join, sink, split,
+};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -383,4 +386,75 @@ async fn an_interrupted_write_is_made_again() {
     assert_eq!(within(peer.frame()).await.unwrap().opcode, Opcode::Close);
     drop(peer);
     within(stopped).await.unwrap();
+}
+
+/// Answers with nothing, and counts how often.
+struct Empty(Arc<AtomicUsize>);
+
+impl Handler for Empty {
+    fn on_message(&mut self, connection: &mut Connection<'_>, _: MessageRef<'_>) {
+        connection.send("").unwrap();
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Rows 25 and 27: who does not read its answers is not read from, though they are empty: each costs its place in the queue, until
+/// it has left.
+#[tokio::test(start_paused = true)]
+async fn empty_answers_are_bounded() {
+    const QUESTIONS: usize = 50_000;
+    let (stream, peer) = duplex(64);
+    let config = quiet_with(|config| config.outbox_bytes_max = 64 * 1024);
+    let count = Arc::<AtomicUsize>::default();
+    // Compressed with a context, so that answers wait as messages. A client reads while it cannot write.
+    let socket = Mode::Takeover.client(stream, config);
+    let driver = tokio::spawn(socket.run(Empty(count.clone())));
+    let (reading, mut writing) = split(peer);
+    let mut peer = RawPeer::server(join(reading, sink()));
+    let asking = peer.encode(Frame::text("")).repeat(QUESTIONS);
+    tokio::spawn(async move { writing.write_all(&asking).await });
+    // Until nothing is read any more.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let answered = count.load(Ordering::Relaxed);
+    // What is encoded ahead, and what costs as much as may wait.
+    assert!((100..20_000).contains(&answered), "{answered} answers wait");
+    for _ in 0..QUESTIONS {
+        within(peer.frame()).await.unwrap();
+    }
+    driver.abort();
+}
+
+/// MS-07, BY-05: a writer that waited and has ended leaves its place to others.
+#[tokio::test]
+async fn a_writer_that_has_ended_has_no_place() {
+    let (stream, peer) = duplex(1 << 20);
+    let config = quiet_with(|config| {
+        config.outbox_messages_max = 3;
+        config.overflow = Overflow::DropNewest;
+    });
+    let (sender, mut peer, _stopped) = driven(stream, peer, config);
+    for _ in 0..5 {
+        let mut first = sender.send_stream(MessageKind::Text).await.unwrap();
+        first.write_all(b"first").await.unwrap();
+        let mut second = sender.send_stream(MessageKind::Text).await.unwrap();
+        assert_eq!(sender.queued().0, 2);
+        // Behind one on its way and one that waits there is one place left.
+        sender.try_send("third").unwrap();
+        assert!(sender.try_send("fourth").is_err());
+        first.shutdown().await.unwrap();
+        second.write_all(b"second").await.unwrap();
+        second.shutdown().await.unwrap();
+        for text in ["first", "second", "third"] {
+            let mut came = Vec::new();
+            loop {
+                let frame = within(peer.frame()).await.unwrap();
+                came.extend_from_slice(&frame.payload);
+                if frame.fin {
+                    break;
+                }
+            }
+            assert_eq!(came, text.as_bytes());
+        }
+        assert_eq!(sender.queued(), (0, 0));
+    }
 }

@@ -412,3 +412,72 @@ fn ce_05_which_errors_of_sending_pass() {
     assert!(full.retryable() && SendError::Timeout { timeout_ms: 1 }.retryable());
     assert!(!SendError::Closed.retryable());
 }
+
+/// A message of a key.
+fn latest(gate: &Gate, key: u64, len: usize) -> Result<Sent, SendError> {
+    gate.sender.try_send_latest(key, vec![7; len])
+}
+
+/// BC-06: a longer message takes the place of the one of its key where it fits to the byte.
+#[tokio::test]
+async fn a_longer_latest_fits_to_the_byte() {
+    let mut gate = Gate::new(quiet_with(|config| {
+        config.overflow = Overflow::DropNewest;
+        config.outbox_bytes_max = 1000;
+    }));
+    // Nothing of it leaves, so it waits.
+    gate.poll();
+    gate.sender.try_send(vec![7; 5]).unwrap();
+    latest(&gate, 1, 100).unwrap();
+    assert_eq!(latest(&gate, 1, 996), Err(SendError::Full { messages: 2, bytes: 105 }));
+    assert_eq!(latest(&gate, 1, 995), Ok(Sent::Replaced));
+    assert_eq!(gate.sender.queued(), (2, 1000));
+}
+
+/// BC-06: room that a waiting sender was granted is not taken by a message that grows in its place.
+#[tokio::test(start_paused = true)]
+async fn what_was_granted_is_not_grown_into() {
+    const KIB: usize = 1024;
+    let mut gate = Gate::new(quiet_with(|config| {
+        config.overflow = Overflow::Block { timeout: Duration::from_secs(1) };
+        config.outbox_bytes_max = 300 * KIB;
+    }));
+    gate.poll();
+    gate.sender.try_send(vec![7; 250 * KIB]).unwrap();
+    latest(&gate, 1, 10 * KIB).unwrap();
+    let sender = gate.sender.clone();
+    let waiting = tokio::spawn(async move { sender.send(vec![7; 100 * KIB]).await });
+    tokio::task::yield_now().await;
+    // Now there is room for it, which it does not know of yet.
+    gate.allow(190 * KIB);
+    assert!(gate.sender.queued().1 < 100 * KIB);
+    assert!(latest(&gate, 1, 250 * KIB).is_err());
+    tokio::task::yield_now().await;
+    assert_eq!(waiting.await.unwrap(), Ok(Sent::Queued));
+    assert_eq!(gate.sender.queued().0, 3);
+}
+
+/// BC-06, BC-07: one that does not fit in its place is dropped first, then others, and the notice counts them together.
+#[tokio::test]
+async fn a_latest_that_grows_out_of_its_place() {
+    let mut gate = Gate::new(quiet_with(|config| {
+        config.overflow = Overflow::DropOldest;
+        config.outbox_bytes_max = 1000;
+        config.gap_notice = Some(GapNotice::new(|missed| Message::text(missed.to_string())));
+    }));
+    gate.poll();
+    gate.sender.try_send(vec![1; 400]).unwrap();
+    latest(&gate, 1, 100).unwrap();
+    gate.sender.try_send(vec![2; 400]).unwrap();
+    assert_eq!(latest(&gate, 1, 300), Ok(Sent::Displaced { messages: 2 }));
+    assert_eq!(gate.sender.queued(), (2, 700));
+    gate.allow(usize::MAX);
+    let came = frames(&gate.take(), Role::Server);
+    let came: Vec<_> = came.iter().map(|frame| (frame.opcode, frame.payload.to_vec())).collect();
+    let expected = [
+        (Opcode::Text, b"2".to_vec()),
+        (Opcode::Binary, vec![2; 400]),
+        (Opcode::Binary, vec![7; 300]),
+    ];
+    assert_eq!(came, expected);
+}
