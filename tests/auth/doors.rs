@@ -176,6 +176,21 @@ fn a08_guessing_from_many_addresses() {
     assert!(limiter.begin(peer, now).is_err());
 }
 
+/// A08: of a hundred that guess at the same time nearly each is found out, for they do not share one place.
+#[test]
+fn a08_many_are_refused_at_once() {
+    let (limiter, now) = (GuessLimiter::new(), Instant::now());
+    let guessers: Vec<_> =
+        (0..100).map(|n| std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into()).collect();
+    for _ in 0..10 {
+        for address in &guessers {
+            drop(limiter.begin(*address, now));
+        }
+    }
+    let refused = guessers.iter().filter(|address| limiter.begin(**address, now).is_err()).count();
+    assert!(refused > 90, "{refused}");
+}
+
 /// A43, HS-10: names of rooms in the query.
 #[test]
 fn a43_rooms_in_the_query() {

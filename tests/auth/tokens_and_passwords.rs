@@ -236,6 +236,9 @@ fn rooms_have_passwords() {
     assert!(rooms.has_password("chat") && !rooms.has_password("cellar"));
     assert!(rooms.remove("chat") && !rooms.remove("chat"));
     assert!(!rooms.check("chat", "three") && !rooms.has_password("chat"));
+    let longest = "p".repeat(1024);
+    rooms.set("chat", &longest).unwrap();
+    assert!(rooms.check("chat", &longest) && !rooms.check("chat", &(longest + "p")));
 }
 
 /// AU-06: a secret of the system's own is another one each time.
@@ -489,6 +492,12 @@ fn errors_become_answers() {
         (AuthError::Refused, 403, 4403, None),
         (AuthError::RateLimited { retry_after: soon }, 429, 1008, Some(("retry-after", "2"))),
         (AuthError::Unavailable { retry_after: soon }, 503, 1013, Some(("retry-after", "2"))),
+        (
+            AuthError::RateLimited { retry_after: Duration::from_secs(3) },
+            429,
+            1008,
+            Some(("retry-after", "3")),
+        ),
     ] {
         let response = error.to_response();
         assert_eq!((response.status(), error.status().as_u16()), (error.status(), status));

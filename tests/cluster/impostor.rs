@@ -255,6 +255,25 @@ async fn by_42_a_move_that_takes_too_much_comes_to_nothing() {
     }
 }
 
+/// BY-42: whoever says that it does not take it after all has lost its turn; another who says so has no say.
+#[tokio::test]
+async fn by_42_a_move_that_is_given_up_is_over() {
+    for (given_up, is_over) in [(1, true), (2, false)] {
+        let memory = Memory::new();
+        let (site, node) = site(&memory).await;
+        let (client, opening) = member(&site).await;
+        drop(client);
+        let mut impostor = Impostor::new(&memory, node).await;
+        let session = state_id(&opening);
+        assert!(impostor.claim(claim(1, 1, &opening)).await.is_ok());
+        impostor.settle(2, given_up, false, &session);
+        impostor.settle(3, 1, true, &session);
+        let told = impostor.told(3).await;
+        assert_eq!(told.err(), is_over.then_some(Refusal::TakenOver));
+        assert_eq!(site.running.sessions().len(), usize::from(is_over));
+    }
+}
+
 /// BY-42, SE-04: a claim with anything that is not right is refused, the session goes on, and no token is among what nodes say.
 #[tokio::test]
 async fn by_42_a_wrong_claim_changes_nothing() {
@@ -315,11 +334,18 @@ async fn by_42_nonsense_is_no_session() {
         "sessionId": "hGvU3Ze0S0yY2mNn1oQ4Bw",
         "token": format!("N3mGv9cT0r4m8Wm8yqkq1d0Jm1uI0V2b5l7s6Zc3xYk{place}"),
     });
+    // No session has such a name, so nobody is asked.
+    for name in ["", "hGvU3Ze0S0yY2mNn1oQ4B", "hGvU3Ze0S0yY2mNn1oQ4Bww"] {
+        let nameless = json!({"sessionId": name, "token": opening["token"]});
+        let (_client, restored) = come_back(&site, &nameless, 0).await;
+        assert_eq!(restored, json!({"restored": false, "reason": "unknown"}));
+    }
     for answer in [Some(&[0xff; 40][..]), Some(&[]), None] {
         let asking = come_back(&site, &opening, 0);
         let answering = async {
             let Body::Claim(claim) = impostor.heard().await else { panic!("a claim") };
             assert!(claim.is_head_only);
+            assert_eq!(*claim.session, opening["sessionId"]);
             if let Some(bytes) = answer {
                 let bytes = Bytes::from_static(bytes);
                 impostor.say(Body::Part { id: claim.id, is_last: true, bytes });
