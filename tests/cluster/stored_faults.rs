@@ -75,6 +75,27 @@ async fn by_42_an_answer_that_is_lost() {
     assert_eq!(counts(&one).taken_over, 0);
 }
 
+/// BY-42: a put was done and not answered, and then another node took the session: what is in the store is that node's, not what
+/// was put here.
+#[tokio::test]
+async fn by_42_an_answer_that_is_lost_before_another_takes_it() {
+    let store = Watched::new(MemoryStore::new());
+    let one = alone(&store).await;
+    store.go(Wrong::LosesAnswers);
+    let (mut client, ticket) = ann(&one).await;
+    until(|| store.puts(&ticket.id).len() == 1 && counts(&one).failed > 2).await;
+    let other = alone(&store.store).await;
+    let (mut next, restored) = come_back(&other, &ticket, 2).await;
+    assert_eq!(restored["restored"], true);
+    assert_eq!(epoch(&store.store, &ticket.id).await, Some(2));
+    store.go(Wrong::Nothing);
+    say(&one, 1);
+    assert_eq!(u16::from(client.ended().await.code), 4001);
+    assert_eq!((counts(&one).taken_over, counts(&other).taken_over), (1, 0));
+    other.running.to_user("ann").send("news", &json!({"n": 2})).unwrap();
+    assert_eq!(next.expect("news").await, json!({"n": 2}));
+}
+
 /// BY-42: a store that has lost its records is written anew.
 #[tokio::test]
 async fn by_42_a_store_that_has_lost_its_records() {
