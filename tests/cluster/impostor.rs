@@ -282,10 +282,15 @@ async fn by_42_a_wrong_claim_changes_nothing() {
     let (mut client, opening) = member(&site).await;
     let mut impostor = Impostor::new(&memory, node).await;
     let right = claim(1, 1, &opening);
-    let mut token = right.token;
-    token[0] ^= 1;
+    let differs = |places: &[usize]| {
+        let mut token = right.token;
+        places.iter().for_each(|place| token[*place] ^= 1);
+        Claim { token, ..right.clone() }
+    };
     let wrong = [
-        (Claim { token, ..right.clone() }, Refusal::Unknown),
+        (differs(&[0]), Refusal::Unknown),
+        (differs(&[31]), Refusal::Unknown),
+        (differs(&[3, 4]), Refusal::Unknown),
         (Claim { session: "x".repeat(100_000).into(), ..right.clone() }, Refusal::Unknown),
         (Claim { route: "Tagged /ws".into(), ..right.clone() }, Refusal::Unknown),
         (Claim { user: Some("ann".into()), ..right.clone() }, Refusal::Unknown),
@@ -313,6 +318,35 @@ async fn by_42_a_wrong_claim_changes_nothing() {
     assert!(!impostor.came.windows(secret.len()).any(|came| came == secret));
     let counts = site.running.hub().metrics().cluster.unwrap();
     assert_eq!((counts.missed, counts.gaps, counts.poisoned), (0, 0, 0));
+}
+
+/// BY-42: what another node passes on to a session comes as it was sent there.
+#[tokio::test]
+async fn by_42_what_is_passed_on_comes() {
+    let memory = Memory::new();
+    let (site, node) = site(&memory).await;
+    let (mut client, opening) = member(&site).await;
+    let mut impostor = Impostor::new(&memory, node).await;
+    let text = json!({"v": "1.0", "e": "news", "p": {"n": 2}}).to_string();
+    let kinds = [
+        (None, true, Compress::Auto),
+        (None, false, Compress::Auto),
+        (Some(7), true, Compress::Auto),
+        (None, true, Compress::Never),
+    ];
+    for (key, is_text, compress) in kinds {
+        let message = Waiting { key, is_text, compress, payload: Bytes::from(text.clone()) };
+        impostor.say(Body::Onward { session: state_id(&opening).as_str().into(), message });
+        // Beside what acknowledges.
+        let came = loop {
+            let came = within(client.socket.recv()).await.unwrap().unwrap();
+            if came.as_bytes() == text.as_bytes() {
+                break came;
+            }
+            assert!(came.as_text().is_some_and(|text| text.contains("sys.ack")), "{came:?}");
+        };
+        assert_eq!(came.as_text().is_some(), is_text);
+    }
 }
 
 /// BY-42: a node that says it has a session and then tells nonsense, or nothing, costs its client the time that a move may

@@ -192,3 +192,32 @@ async fn who_is_gone_is_waited_for_though_a_sender_saw_it_first() {
     assert_eq!(sessions.sweep().len(), 1);
     assert!(sessions.is_empty());
 }
+
+/// SE-02, SE-06: sessions that begin to wait in the same moment end in the same moment, each, and whoever comes too late with its
+/// token is told so.
+#[tokio::test(start_paused = true)]
+async fn all_that_wait_too_long_end() {
+    let sessions = Sessions::new(SessionConfig::default());
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        let (socket, _peer) = socket(&quiet());
+        let mut token = String::new();
+        let session = sessions.create(&socket.sender(), None, |opened| {
+            token = opened.token.to_owned();
+            opening(opened)
+        });
+        all.push((session.unwrap(), socket.id(), token));
+    }
+    for (session, connection, _) in &all {
+        assert!(sessions.suspend(session, *connection));
+    }
+    tokio::time::advance(SessionConfig::default().suspended_for).await;
+    assert_eq!(sessions.sweep().len(), all.len());
+    assert!(sessions.is_empty());
+    for (session, _, token) in &all {
+        let error = resume(&sessions, &ask(session, token, 0)).await.err();
+        assert_eq!(error, Some(ResumeError::Expired));
+        let error = resume(&sessions, &ask(session, "another", 0)).await.err();
+        assert_eq!(error, Some(ResumeError::Unknown));
+    }
+}
