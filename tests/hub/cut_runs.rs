@@ -2,7 +2,6 @@
 
 #![cfg(feature = "hub")]
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use sockeye::deflate::Deflate;
@@ -10,29 +9,17 @@ use sockeye::hub::{Hub, Profile};
 use sockeye::outbox::Run;
 use sockeye::protocol::{Overflow, PreparedMessage};
 use sockeye::{Connection, Handler, MessageRef, SendError, Sender, Sent, WebSocket};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::support::deflate::{config, ends_of, json};
 use crate::support::io::RawPeer;
 use crate::support::server::within;
+use crate::support::streams::narrow_tcp;
 
 struct Quiet;
 
 impl Handler for Quiet {
     fn on_message(&mut self, _: &mut Connection<'_>, _: MessageRef<'_>) {}
-}
-
-/// Two ends of a connection that holds little of what is on its way.
-pub(crate) async fn narrow() -> (TcpStream, TcpStream) {
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let (listening, calling) = (TcpSocket::new_v4().unwrap(), TcpSocket::new_v4().unwrap());
-    listening.set_send_buffer_size(8 * 1024).unwrap();
-    calling.set_recv_buffer_size(8 * 1024).unwrap();
-    listening.bind(any).unwrap();
-    let listener = listening.listen(1).unwrap();
-    let address = listener.local_addr().unwrap();
-    let (client, server) = tokio::join!(calling.connect(address), listener.accept());
-    (client.unwrap(), server.unwrap().0)
 }
 
 async fn next(peer: &mut WebSocket<TcpStream>) -> String {
@@ -46,7 +33,7 @@ async fn messages_are_whole_wherever_the_kernel_cuts() {
     for deflate in [Deflate::disabled(), Deflate::no_context()] {
         let mut settings = config(deflate);
         (settings.outbox_messages_max, settings.outbox_bytes_max) = (100_000, 64 << 20);
-        let (mut peer, member) = ends_of(narrow().await, settings);
+        let (mut peer, member) = ends_of(narrow_tcp().await, settings);
         let hub = Hub::new();
         let room = hub.room("a");
         let _seat = room.join(member.sender()).unwrap();
@@ -81,7 +68,7 @@ fn run_of(payloads: &[String]) -> Run {
 /// BC-01: what was fed to a connection, and has not left yet, comes before messages that are written at once.
 #[tokio::test]
 async fn a_run_comes_behind_what_was_fed() {
-    let (mut peer, member) = ends_of(narrow().await, config(Deflate::disabled()));
+    let (mut peer, member) = ends_of(narrow_tcp().await, config(Deflate::disabled()));
     let sender = member.sender();
     tokio::spawn(member.run(Quiet));
     for turn in 0..3 {
@@ -103,7 +90,7 @@ async fn a_run_of_which_only_the_first_leaves() {
     settings.overflow = Overflow::DropNewest;
     let bytes = settings.outbox_bytes_max;
     let hub = Hub::builder().config(settings.clone()).build().unwrap();
-    let (mut peer, member) = ends_of(narrow().await, settings);
+    let (mut peer, member) = ends_of(narrow_tcp().await, settings);
     let sender = member.sender();
     let _peer = hub.register(&sender, Profile::default()).unwrap();
     let text = |len| "x".repeat(len);
@@ -134,7 +121,7 @@ async fn what_is_written_is_written_and_the_rest_follows() {
         let mut settings = config(Deflate::disabled());
         // Nor does a deadline look after it.
         settings.write_timeout = Duration::from_secs(3600);
-        let (mut peer, member) = ends_of(narrow().await, settings);
+        let (mut peer, member) = ends_of(narrow_tcp().await, settings);
         let sender = member.sender();
         let text = "x".repeat(60_000);
         let mut written = 0;
@@ -163,9 +150,9 @@ async fn a_run_is_compressed_by_the_threshold_of_each() {
         let mut members = Vec::new();
         // The first makes what the others share, or not.
         for bytes in [100, threshold] {
-            let (stream, peer) = narrow().await;
+            let (stream, peer) = narrow_tcp().await;
             let deflate = Deflate::no_context().threshold(bytes).unwrap();
-            let (_, member) = ends_of((narrow().await.0, stream), config(deflate));
+            let (_, member) = ends_of((narrow_tcp().await.0, stream), config(deflate));
             members.push((member, RawPeer::client(peer)));
         }
         let run = run_of(&[text.to_string()]);

@@ -10,9 +10,9 @@ use sockeye::testing::Chance;
 use sockeye::{Connection, Handler, Message, MessageRef, PreparedMessage, Sender, WebSocket};
 use tokio::net::TcpStream;
 
-use crate::cut_runs::narrow;
 use crate::support::deflate::{config, ends_of};
 use crate::support::server::within;
+use crate::support::streams::narrow_tcp;
 
 #[derive(Clone, Copy, Debug)]
 enum Way {
@@ -93,7 +93,7 @@ async fn all_of_it_comes_in_order() {
         let mut settings = config(deflate);
         (settings.outbox_messages_max, settings.outbox_bytes_max) = (100_000, 64 << 20);
         let hub = Hub::builder().config(settings).build().unwrap();
-        let (mut peer, member) = ends_of(narrow().await, (**hub.config()).clone());
+        let (mut peer, member) = ends_of(narrow_tcp().await, (**hub.config()).clone());
         let turns: Vec<Vec<_>> = (0..TURNS)
             .map(|_| {
                 let mut pick = |count: usize| chance.below(count as u64) as usize;

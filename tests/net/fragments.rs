@@ -12,12 +12,11 @@ use sockeye::{
     WebSocket,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
-use tokio::net::TcpSocket;
 
 use crate::support::io::RawPeer;
 use crate::support::pair::quiet;
 use crate::support::server::within;
-use crate::support::streams::{Mode, noise, quiet_with, tcp_pair};
+use crate::support::streams::{Mode, narrow_tcp, noise, quiet_with, tcp_pair};
 
 const KIB: usize = 1024;
 
@@ -256,22 +255,6 @@ where
 /// Text that shrinks to more than a fragment.
 fn words(len: usize) -> String {
     noise(len).into_iter().map(|byte| char::from(b' ' + byte % 90)).collect()
-}
-
-/// A TCP connection whose kernel buffers are small.
-async fn narrow_tcp() -> (tokio::net::TcpStream, tokio::net::TcpStream) {
-    let narrow = || {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_send_buffer_size(8 * 1024).unwrap();
-        socket.set_recv_buffer_size(8 * 1024).unwrap();
-        socket
-    };
-    let listening = narrow();
-    listening.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = listening.listen(1).unwrap();
-    let connecting = narrow().connect(listener.local_addr().unwrap());
-    let (ours, accepted) = tokio::join!(connecting, listener.accept());
-    (ours.unwrap(), accepted.unwrap().0)
 }
 
 /// BY-05, MS-03: a ping passes into the middle of a long message that was fed or prepared as well.

@@ -17,7 +17,7 @@ use sockeye::frame::{Frame, Opcode};
 use sockeye::testing::{Faults, FaultyStream, Pieces};
 use sockeye::{Config, Connection, Deflate, Handler, MessageRef, Role, WebSocket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::pair::{fragment, quiet};
 
@@ -240,6 +240,22 @@ pub(crate) fn quiet_with(change: impl FnOnce(&mut Config)) -> Config {
     let mut config = quiet();
     change(&mut config);
     config
+}
+
+/// A TCP connection whose kernel buffers are small.
+pub(crate) async fn narrow_tcp() -> (TcpStream, TcpStream) {
+    let narrow = || {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_send_buffer_size(8 * 1024).unwrap();
+        socket.set_recv_buffer_size(8 * 1024).unwrap();
+        socket
+    };
+    let listening = narrow();
+    listening.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = listening.listen(1).unwrap();
+    let connecting = narrow().connect(listener.local_addr().unwrap());
+    let (ours, accepted) = tokio::join!(connecting, listener.accept());
+    (ours.unwrap(), accepted.unwrap().0)
 }
 
 /// Two ends of a connection on this machine.
