@@ -18,9 +18,14 @@ use super::event::system::Reconnect;
 use super::handle::Work;
 use super::link::Link;
 
-/// Messages that wait while a handler asks its client, and their bytes.
-const WAITING_MAX: usize = 64;
-const WAITING_BYTES_MAX: usize = 256 * 1024;
+/// Messages that wait while a handler works, and their bytes: reading goes on until then, for what is behind them may be a ping or
+/// the end.
+const AHEAD_MAX: usize = 16;
+const AHEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// The same while it asks its client: the answer may be behind more.
+const ASKING_MAX: usize = 64;
+const ASKING_BYTES_MAX: usize = 256 * 1024;
 
 /// What is known of a session that was asked for, when it is.
 type Coming = Pin<Box<dyn Future<Output = Came> + Send>>;
@@ -39,7 +44,7 @@ pub(super) struct LinkHandler {
     work: Option<Work>,
     /// It asks for a session that is on another node.
     coming: Option<Coming>,
-    /// Counted, and not handled: they came while a handler asked its client.
+    /// Counted, and not handled: they came while a handler worked.
     waiting: VecDeque<Message>,
     waiting_bytes: usize,
     _held: Held,
@@ -118,9 +123,12 @@ impl LinkHandler {
 
     /// Whether a message may be read while a handler works.
     fn may_read_on(&self) -> bool {
-        self.link.member.requests.is_asking()
-            && self.waiting.len() < WAITING_MAX
-            && self.waiting_bytes < WAITING_BYTES_MAX
+        let is_asking = self.link.member.requests.is_asking();
+        let (messages_max, bytes_max) = match is_asking {
+            true => (ASKING_MAX, ASKING_BYTES_MAX),
+            false => (AHEAD_MAX, AHEAD_BYTES_MAX),
+        };
+        self.waiting.len() < messages_max && self.waiting_bytes < bytes_max
     }
 }
 

@@ -34,10 +34,10 @@
 //!
 //! # How events are handled
 //!
-//! Those of one connection one after the other, in the connection's own task, and the next message is not read
-//! before: so they keep their order, and a client that sends faster than its events are handled is held back.
-//! While a handler [asks](Context::request) its client, messages are read on, up to a bound, for the answer is one of
-//! them. A panic is the client's error 500 and ends nothing; a handler that takes too long is dropped, and its client
+//! Those of one connection one after the other, in the connection's own task, so they keep their order. While a handler
+//! works, up to 16 messages (or 64 KiB) behind its own are read and wait: pings are answered, and a client that goes is
+//! noticed. One that sends faster than its events are handled is held back. While a handler [asks](Context::request) its
+//! client, 64 messages (256 KiB) are read on, for the answer is one of them. A panic is the client's error 500 and ends nothing; a handler that takes too long is dropped, and its client
 //! told 408. The handler of a connection that falls goes on to its end.
 
 pub mod client;

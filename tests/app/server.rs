@@ -318,6 +318,60 @@ async fn a_handler_outlives_its_connection() {
     assert_eq!(done.load(Ordering::SeqCst), 1);
 }
 
+/// CN-12, CN-14: while a handler works its client's pings are answered, so much is read behind its message and no more, and a client
+/// that goes is noticed: it waits for no handler and no deadline.
+#[tokio::test]
+async fn a_client_is_listened_to_while_a_handler_works() {
+    let (begun, gone) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let held = (begun.clone(), gone.clone());
+    let mut config = Config::default();
+    (config.ping_interval, config.idle_timeout) = (None, None);
+    let app = App::new()
+        .hub(Hub::builder().config(config))
+        .handler_timeout(Duration::from_secs(3600))
+        .on("work", move |context: Context, _: Value| {
+            let (begun, gone) = held.clone();
+            context.on_close(move |_| gone.notify_one());
+            async move {
+                begun.notify_one();
+                std::future::pending::<()>().await;
+            }
+        })
+        .on("next", async |_: Context, _: Value| {});
+    let site = AppSite::start(app).await;
+    let received = || site.running.hub().metrics().messages_received;
+    for bytes in [0, 40_000] {
+        let mut client = site.connect("/ws").await;
+        client.send("work", json!({})).await;
+        within(begun.notified()).await;
+        let before = received();
+        let sender = client.socket.sender();
+        let listening = async { while client.socket.recv().await.unwrap().is_some() {} };
+        tokio::select! {
+            answered = within(sender.ping()) => drop(answered.unwrap()),
+            () = listening => panic!("it ended"),
+        }
+        // What is short, or what is long.
+        let (ahead, more) = if bytes == 0 { (16, 100) } else { (2, 5) };
+        for _ in 0..more {
+            client.send("next", json!({"filling": "x".repeat(bytes)})).await;
+        }
+        within(async {
+            while received() < before + ahead {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(received(), before + ahead);
+        drop(client);
+    }
+    let mut client = site.connect("/ws").await;
+    client.send("work", json!({})).await;
+    within(begun.notified()).await;
+    drop(client);
+    within(gone.notified()).await;
+}
+
 /// SV-02: several listeners, settings of the hub and a default room; what makes no sense is refused at the start.
 #[tokio::test]
 async fn listeners_and_settings() {
