@@ -251,6 +251,7 @@ mod tests {
         assert_ne!(child.parent_id(), came.parent_id());
         let root = TraceContext::root(true);
         assert!(root.is_sampled() && root.trace_id() != TraceContext::root(true).trace_id());
+        assert!(root.trace_id() >> 64 != 0 && root.trace_id() as u64 != 0, "128 random bits");
         assert_eq!(TraceContext::parse(&root.to_string()), Some(root));
     }
 

@@ -641,7 +641,9 @@ fn s4_1_another_status_is_told() {
 fn s4_1_another_status_is_named_beside_the_right_one() {
     let error = finish(&head_of("HTTP/1.1 200 OK", ANSWER)).unwrap_err();
     assert_eq!(error.to_string(), "the server answered 200 OK instead of 101");
-    let handshake = ExtendedHandshake::new(&"ws://a".parse().unwrap(), offer()).unwrap();
+    let handshake = ExtendedHandshake::new(&"ws://a/b".parse().unwrap(), offer()).unwrap();
+    let request = handshake.request();
+    assert_eq!((request.method().as_str(), request.uri().path()), ("CONNECT", "/b"));
     let answer = Response::builder().status(404).body(()).unwrap();
     let error = handshake.finish(&answer).unwrap_err();
     assert_eq!(error.to_string(), "the server answered 404 Not Found instead of 200");
