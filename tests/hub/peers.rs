@@ -10,6 +10,7 @@ use sockeye::frame::{CloseCode, Opcode};
 use sockeye::hub::{
     Except, Handlers, Hub, JoinError, Profile, RegisterError, Registration, Room, Shutdown,
 };
+use sockeye::protocol::Overflow;
 use sockeye::{Message, Role, WebSocket};
 use tokio::io::{DuplexStream, duplex};
 
@@ -412,4 +413,32 @@ async fn shutdown_has_a_deadline() {
     assert!(!within(running).await.unwrap().clean);
     assert!(hub.is_empty());
     assert!(hub.shutdown(gracefully().code(1005)).await.is_err());
+}
+
+/// BC-02: what a room says of a member that is a session is by the policy of that member's connection.
+#[cfg(feature = "session")]
+#[tokio::test]
+async fn a_session_has_the_policy_of_its_connection() {
+    // What closes for its messages loses none: the session has them.
+    for (overflow, expected) in [(Overflow::DropNewest, (3, 0)), (Overflow::Close, (0, 0))] {
+        let mut config = quiet();
+        config.overflow = overflow;
+        config.outbox_messages_max = 2;
+        let (stream, _peer) = tokio::io::duplex(64);
+        let socket = WebSocket::from_stream(stream, Role::Server, &Arc::new(config));
+        let sessions = sockeye::session::Sessions::new(Default::default());
+        let opening = |_: &sockeye::session::Opening<'_>| Message::text("opened");
+        let session = sessions.create(&socket.sender(), None, opening).unwrap();
+        let hub = Hub::new();
+        let room = hub.room("a");
+        let _seat = room.join(session.sender().clone()).unwrap();
+        let mut reports = Vec::new();
+        for _ in 0..5 {
+            reports
+                .push(room.broadcast_reported(&*"x".repeat(1000), Except::nobody()).unwrap().await);
+        }
+        let full = reports.iter().map(|report| report.full).sum::<usize>();
+        let overloaded = reports.iter().map(|report| report.overloaded).sum::<usize>();
+        assert_eq!((full, overloaded), expected, "{overflow:?}");
+    }
 }
