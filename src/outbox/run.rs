@@ -163,6 +163,7 @@ mod tests {
         let mut run = Run::default();
         let frames = [3, 200, 0, 1].map(|len| PreparedMessage::new(vec![7; len].as_slice()));
         frames.iter().for_each(|frame| run.push(frame.clone()));
+        assert_eq!(run.bytes(), frames.each_ref().map(|frame| &frame.frame()[..]).concat());
         let plain = run.frames(None).unwrap();
         let mut start = 0;
         for (index, frame) in frames.iter().enumerate() {

@@ -176,6 +176,16 @@ fn a08_guessing_from_many_addresses() {
     assert!(limiter.begin(peer, now).is_err());
 }
 
+/// AU-08: where credentials come from is known where the server said it.
+#[test]
+fn credentials_know_their_address() {
+    let request = Request::get("/ws").body(()).unwrap();
+    let credentials = CredentialSources::new().read(&request, at(NOW)).unwrap();
+    assert_eq!(credentials.peer_ip(), None);
+    let address = "192.0.2.1".parse().unwrap();
+    assert_eq!(credentials.with_peer_ip(address).peer_ip(), Some(address));
+}
+
 /// A08: of a hundred that guess at the same time nearly each is found out, for they do not share one place.
 #[test]
 fn a08_many_are_refused_at_once() {

@@ -167,6 +167,13 @@ fn rfc_9112_s5_header_lines_are_strict() {
     let bare = request("-", "").replace("\r\n", "\n");
     let error = serve(bare.as_bytes()).unwrap_err();
     assert!(matches!(error, Error::Malformed(_)), "{error}");
+    // A CR more at the end of any line, the last and the empty one, too.
+    let good = request("-", "");
+    for (at, _) in good.match_indices('\r') {
+        let bad = format!("{}\r{}", &good[..at], &good[at..]);
+        let error = serve(bad.as_bytes()).unwrap_err();
+        assert!(matches!(error, Error::Malformed(_)), "{at}: {error}");
+    }
 }
 
 /// Row 7: a request has one host, and a good one.

@@ -68,6 +68,10 @@ mod tests {
         assert_eq!(seen.take("first"), None);
         let last = (2 * SEEN_MAX - 1).to_string();
         assert_eq!((seen.take(&last), seen.take(&last)), (Some(trace), None));
+        // At least half of them are.
+        for number in 2 * SEEN_MAX - SEEN_MAX / 2..2 * SEEN_MAX - 1 {
+            assert!(seen.take(&number.to_string()).is_some(), "{number}");
+        }
         seen.note("a", trace);
         seen.note("a", Trace::nothing(2));
         assert_eq!(seen.take("a").map(|trace| trace.sequence), Some(2));
