@@ -7,7 +7,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 
 use crate::hub::{Held, Profile};
 use crate::net::{Connection, Handler};
-use crate::protocol::{CloseOutcome, Message, MessageRef};
+use crate::protocol::{CloseOutcome, Initiator, Message, MessageRef};
 use crate::session::ResumeError;
 use crate::sync::Arc;
 
@@ -44,9 +44,12 @@ pub(super) struct LinkHandler {
     work: Option<Work>,
     /// It asks for a session that is on another node.
     coming: Option<Coming>,
-    /// Counted, and not handled: they came while a handler worked.
+    /// They came while a handler worked, and are not handled.
     waiting: VecDeque<Message>,
     waiting_bytes: usize,
+    /// So many at the front of those that wait are counted as received. A client that is lost sends the others again, behind which
+    /// nothing it sends then is handled.
+    counted: usize,
     _held: Held,
 }
 
@@ -60,6 +63,7 @@ impl LinkHandler {
             coming: None,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            counted: 0,
             _held: held,
         };
         this.begin();
@@ -68,9 +72,7 @@ impl LinkHandler {
 
     /// Takes a message that came before.
     pub(super) fn take(&mut self, message: &Message) {
-        if let Some(data) = message.as_data()
-            && self.link.counts(&self.link.read(data))
-        {
+        if message.as_data().is_some() {
             self.wait(message.clone());
         }
     }
@@ -83,6 +85,10 @@ impl LinkHandler {
 
     /// The first message asks for an old session: the new one is given up for it, when the old one is here.
     fn ask_back(&mut self, asked: &EventRef<'_>, profile: Profile) {
+        if let Some(opening) = self.work.take() {
+            // To its end, though its session is given up.
+            self.link.app.adopt(opening);
+        }
         let request = asked.payload::<Reconnect>().ok();
         if self.link.app.moving.is_none() {
             return self.resume(Came { request, brought: Ok(()), profile });
@@ -113,11 +119,34 @@ impl LinkHandler {
         self.waiting.push_back(message);
     }
 
+    /// Counts all that wait. Of a session that is another connection's by now there are none.
+    fn count_waiting(&mut self) {
+        while let Some(message) = self.waiting.get(self.counted) {
+            let data = message.as_data();
+            if !data.is_some_and(|data| self.link.counts(&self.link.read(data))) {
+                return self.forget_uncounted();
+            }
+            self.counted += 1;
+        }
+    }
+
+    fn forget_uncounted(&mut self) {
+        for message in self.waiting.drain(self.counted..) {
+            self.waiting_bytes -= message.as_bytes().len();
+        }
+    }
+
     fn next_work(&mut self) -> Option<Work> {
         let message = self.waiting.pop_front()?;
         self.waiting_bytes -= message.as_bytes().len();
+        let is_counted = self.counted > 0;
+        self.counted = self.counted.saturating_sub(1);
+        let work = message.as_data().and_then(|data| {
+            let received = self.link.read(data);
+            let is_ours = is_counted || self.link.counts(&received);
+            if is_ours { self.link.handle(&received) } else { None }
+        });
         // One that needs no work is done.
-        let work = message.as_data().and_then(|data| self.link.handle(&self.link.read(data)));
         Some(work.unwrap_or_else(|| Box::pin(std::future::ready(()))))
     }
 
@@ -140,11 +169,13 @@ impl Handler for LinkHandler {
         {
             return self.ask_back(asked, *profile);
         }
-        if !self.link.counts(&received) {
-            return;
-        }
         if self.work.is_some() && !received.is_urgent() {
             return self.wait(message.to_message());
+        }
+        // What waits came before it.
+        self.count_waiting();
+        if !self.link.counts(&received) {
+            return;
         }
         let work = self.link.handle(&received);
         match work {
@@ -174,8 +205,12 @@ impl Handler for LinkHandler {
         }
     }
 
-    /// What was counted is handled to its end, connection or not.
+    /// What was counted is handled to its end, connection or not, and all that came before the client said goodbye.
     fn on_close(&mut self, outcome: &CloseOutcome) {
+        if outcome.clean && outcome.initiator == Initiator::Peer {
+            self.count_waiting();
+        }
+        self.forget_uncounted();
         self.link.leave();
         let work = self.work.take();
         let waiting = std::mem::take(&mut self.waiting);

@@ -37,8 +37,10 @@
 //! Those of one connection one after the other, in the connection's own task, so they keep their order. While a handler
 //! works, up to 16 messages (or 64 KiB) behind its own are read and wait: pings are answered, and a client that goes is
 //! noticed. One that sends faster than its events are handled is held back. While a handler [asks](Context::request) its
-//! client, 64 messages (256 KiB) are read on, for the answer is one of them. A panic is the client's error 500 and ends nothing; a handler that takes too long is dropped, and its client
-//! told 408. The handler of a connection that falls goes on to its end.
+//! client, 64 messages (256 KiB) are read on, for the answer is one of them. A panic is the client's error 500 and ends
+//! nothing; a handler that takes too long is dropped, and its client told 408. The handler of a connection that falls goes on
+//! to its end. What waits behind it is handled then where the client said goodbye; of a connection that was lost it was not
+//! received, and comes again with the client.
 
 pub mod client;
 pub mod event;

@@ -372,6 +372,34 @@ async fn a_client_is_listened_to_while_a_handler_works() {
     within(gone.notified()).await;
 }
 
+/// What a new session begins with goes to its end, though its client asks for an old one meanwhile.
+#[tokio::test]
+async fn what_opens_a_session_that_is_given_up_ends() {
+    let (begun, gate, ended) =
+        (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let held = (begun.clone(), gate.clone(), ended.clone());
+    let app = App::new().on_open(move |_: Context| {
+        let (begun, gate, ended) = held.clone();
+        async move {
+            begun.notify_one();
+            gate.notified().await;
+            ended.notify_one();
+        }
+    });
+    let site = AppSite::start(app).await;
+    let mut client = site.connect("/ws").await;
+    within(begun.notified()).await;
+    let asked = json!({"sessionId": "none", "token": "none", "received": 0});
+    client.send("sys.reconnect.request", asked).await;
+    assert_eq!(client.expect("sys.session.restored").await["restored"], false);
+    // Of the session that it has instead.
+    within(begun.notified()).await;
+    for _ in 0..2 {
+        gate.notify_one();
+        within(ended.notified()).await;
+    }
+}
+
 /// SV-02: several listeners, settings of the hub and a default room; what makes no sense is refused at the start.
 #[tokio::test]
 async fn listeners_and_settings() {

@@ -314,6 +314,33 @@ async fn by_42_nothing_is_lost_with_traffic_both_ways() {
     assert!(matches!(*client.state().borrow(), ClientState::Open));
 }
 
+/// SE-03: what waits behind a handler when its connection is lost is not handled beside what comes on the next one: it comes again there, in
+/// its turn, and once.
+#[tokio::test]
+async fn what_waits_behind_a_handler_keeps_its_turn() {
+    let (sites, seen) = sites(&Memory::new(), 1).await;
+    let address = sites[0].running.local_addrs()[0];
+    let front = Front::start(address).await;
+    let url = format!("ws://{}/ws", front.address);
+    let (client, mut incoming) =
+        EventClient::connect(Connector::new(quiet()), &url, options()).unwrap();
+    client.send("slow", &json!({})).unwrap();
+    within(seen.begun.notified()).await;
+    let received = || sites[0].running.hub().metrics().messages_received;
+    let before = received();
+    (1..=5).for_each(|n| client.send("item", &json!({"n": n})).unwrap());
+    until(|| received() >= before + 5).await;
+    front.to.send_replace(address);
+    while !matches!(within(incoming.next()).await, Some(Happening::Restored)) {}
+    client.send("item", &json!({"n": 6})).unwrap();
+    drop(incoming);
+    within(client.flushed()).await.unwrap();
+    until(|| seen.items.lock().unwrap().len() >= 6).await;
+    seen.go_on.notify_one();
+    drop(client);
+    assert_eq!(*seen.items.lock().unwrap(), (1..=6).collect::<Vec<_>>());
+}
+
 /// BY-42: of two connections that ask for one session on two nodes at once one has it, and the other is told.
 #[tokio::test]
 async fn by_42_of_two_at_once_one_has_it() {
