@@ -18,7 +18,7 @@ fn corpus(target: &str) -> Vec<PathBuf> {
     files
 }
 
-/// What was once found stays found.
+/// BY-62: what was once found stays found.
 #[test]
 fn every_seed_passes_its_oracles() {
     for (target, run) in targets::TARGETS {
