@@ -10,6 +10,7 @@ use std::alloc::System;
 use futures_util::FutureExt;
 use sockeye::deflate::Deflate;
 use sockeye::frame::{Frame, Opcode};
+use sockeye::protocol::MessageRef;
 use sockeye::{PreparedMessage, Role, WebSocket};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::net::TcpStream;
@@ -229,6 +230,33 @@ fn messages_leave_nothing() {
     }
 }
 
+/// BY-01: a thread keeps two deflaters and short buffers, whatever levels and lengths it has met.
+fn a_thread_keeps_little() {
+    // Half of each byte is chance: what is deflated is long, too.
+    let mut state = 1_u32;
+    let half = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 28) as u8
+    });
+    let payload: Vec<u8> = half.take(2 * MIB).collect();
+    let bytes = to(Role::Server, &[compressed(Opcode::Binary, deflated(&payload))]);
+    let region = Region::new(ALLOCATOR);
+    let talk = || {
+        for level in 1..=9 {
+            let mut end = server(Deflate::no_context().level(level).unwrap(), 16 * MIB);
+            assert_eq!(end.receive(&bytes), [Seen::Binary(payload.clone())]);
+            end.send(MessageRef::Binary(&payload));
+            let deflated = end.flush().len();
+            assert!((MIB..2 * MIB).contains(&deflated), "level {level}: {deflated} bytes");
+        }
+        held(&region)
+    };
+    let kept = std::thread::scope(|scope| scope.spawn(talk).join().unwrap());
+    println!("a thread keeps {kept} bytes");
+    assert!(kept <= 800 * KIB, "a thread keeps {kept} bytes");
+    assert!(held(&region) <= KIB, "{} bytes are left of a thread", held(&region));
+}
+
 /// BY-06: shared messages of all lengths are deflated with the coder that is there, once for all their peers.
 async fn shared_messages() {
     let settings = Deflate::no_context();
@@ -261,5 +289,6 @@ async fn memory_of_compression() {
     kept_messages().await;
     unused_contexts().await;
     messages_leave_nothing();
+    a_thread_keeps_little();
     shared_messages().await;
 }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::programs::example;
+use crate::support::programs::{end_of, example};
 
 /// A test that waits longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -256,6 +256,6 @@ async fn a_monitor_that_is_to_end_says_goodbye() {
         let ended = async { while let Ok(Some(_)) = admin.recv().await {} };
         timeout(PATIENCE, ended).await.unwrap();
         assert_eq!(admin.outcome().unwrap().code.as_u16(), 1001);
-        assert!(monitor.process.wait().unwrap().success(), "{signal}");
+        assert!(end_of(&mut monitor.process).await.success(), "{signal}");
     }
 }

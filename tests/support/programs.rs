@@ -4,7 +4,7 @@
 #![allow(dead_code)]
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use tokio::net::TcpStream;
 
@@ -50,6 +50,19 @@ pub(crate) fn spawn(command: &mut Command) -> Option<Running> {
 pub(crate) fn not_tested(why: &str) {
     assert!(std::env::var_os(ALL_THERE).is_none(), "{why}: install it");
     eprintln!("\nNOT TESTED: {why}; install it\n");
+}
+
+/// How a program ends that is to end.
+pub(crate) async fn end_of(process: &mut Child) -> ExitStatus {
+    within(async {
+        loop {
+            match process.try_wait().unwrap() {
+                Some(status) => return status,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    })
+    .await
 }
 
 /// Waits until somebody listens there.
