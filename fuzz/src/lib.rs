@@ -22,6 +22,8 @@ pub mod jwt;
 pub mod nats;
 pub mod protocol_ops;
 pub mod proxy_protocol;
+pub mod redirects;
+pub mod server_head;
 pub mod socks;
 pub mod streaming;
 pub mod tokens_extensions;
@@ -40,7 +42,7 @@ mod wire_client;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Body); 22] = [
+pub const TARGETS: [(&str, Body); 24] = [
     ("header", header::run),
     ("decoder_cuts", decoder_cuts::run),
     ("handshake_head", handshake_head::run),
@@ -63,4 +65,6 @@ pub const TARGETS: [(&str, Body); 22] = [
     ("cluster", cluster::run),
     ("trace_context", trace_context::run),
     ("extended_connect", extended_connect::run),
+    ("server_head", server_head::run),
+    ("redirects", redirects::run),
 ];
