@@ -27,6 +27,9 @@ pub fn run(data: &[u8]) {
                     assert_eq!(frame.encode(), data);
                     let again = CloseFrame::new(frame.code(), frame.reason());
                     assert_eq!(again.is_ok(), data.len() <= 125);
+                    assert_eq!(frame.code().to_string(), code.to_string());
+                    let is_retryable = [1001, 1006, 1011, 1012, 1013, 1014].contains(&code);
+                    assert_eq!(frame.code().is_retryable(), is_retryable);
                     Ok((frame.code().as_u16(), frame.reason()))
                 }
                 Err(violation) => Err(*violation),

@@ -2,7 +2,7 @@
 //! read again as the same; what is refused is no event by the rules either.
 
 use serde_json::Value;
-use sockeye::app::event::{Codec, Event, MalformedEvent};
+use sockeye::app::event::{Codec, Event, EventRef, MalformedEvent};
 
 /// One byte that says which shape, and a text.
 pub fn run(data: &[u8]) {
@@ -14,13 +14,24 @@ pub fn run(data: &[u8]) {
     };
     let codec = if kind % 2 == 0 { Codec::Envelope } else { Codec::Tagged };
     match codec.parse(text) {
-        Ok(event) => {
-            let event = event.to_event();
+        Ok(parsed) => {
+            let event = parsed.to_event();
+            same(&parsed, &event);
             check(codec, text, &event);
             again(codec, &event);
         }
         Err(error) => refused(codec, text, &error),
     }
+}
+
+/// What is read without a copy, and the copy.
+fn same(parsed: &EventRef<'_>, event: &Event) {
+    assert_eq!(parsed.name(), event.name());
+    assert_eq!(parsed.correlation_id(), event.correlation_id());
+    assert_eq!(parsed.timestamp(), event.timestamp());
+    assert_eq!(parsed.is_system(), event.name().starts_with("sys."));
+    let payloads = (parsed.payload::<Value>(), event.payload::<Value>());
+    assert_eq!(payloads.0.as_ref().ok(), payloads.1.as_ref().ok());
 }
 
 fn object(text: &str) -> Option<serde_json::Map<String, Value>> {
