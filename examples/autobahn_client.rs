@@ -2,6 +2,9 @@
 //!
 //! `cargo run --release --example autobahn_client -- [OPTIONS] ws://127.0.0.1:9001 AGENT`
 
+#[path = "support/help.rs"]
+mod help;
+
 use std::process::ExitCode;
 
 use futures_util::{SinkExt, StreamExt};
@@ -69,6 +72,7 @@ impl Options {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    help::if_asked(&[USAGE]);
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(error) => {

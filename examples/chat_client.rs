@@ -5,6 +5,9 @@
 //! Each line of the standard input is said in the room; the end of the input leaves it. What is said while
 //! there is no connection is said when there is one again.
 
+#[path = "support/help.rs"]
+mod help;
+
 use std::error::Error;
 use std::io::BufRead;
 use std::time::Duration;
@@ -72,11 +75,14 @@ struct Person {
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+const USAGE: &str = "usage: chat_client ws://HOST:PORT ROOM NAME";
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
+    help::if_asked(&[USAGE]);
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [server, room, name] = &args[..] else {
-        eprintln!("usage: chat_client ws://HOST:PORT ROOM NAME");
+        eprintln!("{USAGE}");
         std::process::exit(2);
     };
     let connector = Connector::new(Config::default()).follow_redirects(5)?;

@@ -3,6 +3,9 @@
 //!
 //! `cargo run --release --example client -- ws://127.0.0.1:9001/echo [--deflate MODE]`
 
+#[path = "support/help.rs"]
+mod help;
+
 use std::io::BufRead;
 use std::process::ExitCode;
 
@@ -12,10 +15,13 @@ use tokio::sync::mpsc;
 /// Lines that are read ahead of the connection.
 const LINES_AHEAD_MAX: usize = 16;
 
+const USAGE: &str = "usage: client URL [--deflate takeover|no-context|off]";
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    help::if_asked(&[USAGE]);
     let Some((url, deflate)) = arguments() else {
-        eprintln!("usage: client URL [--deflate takeover|no-context|off]");
+        eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
     if let Err(error) = talk(&url, deflate).await {

@@ -9,6 +9,8 @@
 //! What one says in a room is heard by the others in it. A token lasts for ten minutes, then its
 //! connection is closed with 4401, unless it sends `renew TOKEN` in time.
 
+#[path = "support/help.rs"]
+mod help;
 #[path = "support/stop.rs"]
 mod stop;
 
@@ -30,6 +32,7 @@ const WARNING: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() {
+    help::if_asked(&[USAGE]);
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
     if let Err(error) = run(&arguments).await {
         eprintln!("{error}\n\n{USAGE}");

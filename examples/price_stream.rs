@@ -9,6 +9,9 @@
 //! price it sends a ping and waits for its pong. The server keeps only the latest price of each symbol
 //! for a client that is slow.
 
+#[path = "support/help.rs"]
+mod help;
+
 use std::error::Error;
 use std::time::Duration;
 
@@ -37,8 +40,11 @@ struct Price {
     value: f64,
 }
 
+const USAGE: &str = "usage: price_stream serve [--port PORT] | price_stream watch URL SYMBOL...";
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
+    help::if_asked(&[USAGE]);
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match &words[..] {
@@ -48,7 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         ["watch", url, symbols @ ..] if !symbols.is_empty() => watch(url, symbols).await,
         _ => {
-            eprintln!("usage: price_stream serve [--port PORT] | price_stream watch URL SYMBOL...");
+            eprintln!("{USAGE}");
             std::process::exit(2);
         }
     }

@@ -10,6 +10,8 @@ mod app;
 #[path = "../support/certificate.rs"]
 mod certificate;
 mod doors;
+#[path = "../support/help.rs"]
+mod help;
 #[cfg(not(all(feature = "tls", feature = "ring")))]
 #[path = "../support/no_tls.rs"]
 mod no_tls;
@@ -39,6 +41,7 @@ use tls::Tls;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    help::if_asked(&[options::USAGE, certificate::USAGE]);
     let options = match Options::from_env() {
         Ok(options) => options,
         Err(message) => {

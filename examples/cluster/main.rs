@@ -13,6 +13,8 @@ mod children;
 mod commands;
 mod doors;
 mod fleet;
+#[path = "../support/help.rs"]
+mod help;
 mod node;
 mod options;
 #[path = "../chat/panel.rs"]
@@ -29,6 +31,7 @@ use options::Options;
 
 #[tokio::main]
 async fn main() {
+    help::if_asked(&[options::USAGE]);
     let options = match Options::from_env() {
         Ok(options) => options,
         Err(message) => {

@@ -4,6 +4,8 @@
 
 #[path = "../support/certificate.rs"]
 mod certificate;
+#[path = "../support/help.rs"]
+mod help;
 #[cfg(not(all(feature = "tls", feature = "ring")))]
 #[path = "../support/no_tls.rs"]
 mod no_tls;
@@ -67,6 +69,7 @@ impl Handler for Chat {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    help::if_asked(&[options::USAGE, certificate::USAGE]);
     let options = match Options::from_env() {
         Ok(options) => options,
         Err(message) => {

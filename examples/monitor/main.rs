@@ -10,6 +10,8 @@
 //! environment a token outlives a restart.
 
 mod admins;
+#[path = "../support/help.rs"]
+mod help;
 mod line;
 mod load;
 mod options;
@@ -35,6 +37,7 @@ use site::Site;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    help::if_asked(&[options::USAGE]);
     let options = match Options::from_env() {
         Ok(options) => options,
         Err(message) => {

@@ -9,6 +9,8 @@
 //!
 //! Open the page and give it the token; when that ends it asks for another.
 
+#[path = "../support/help.rs"]
+mod help;
 #[path = "../support/stop.rs"]
 mod stop;
 
@@ -46,6 +48,7 @@ struct Answer {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    help::if_asked(&[USAGE]);
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let secret = || Secret::new(std::env::var("SOCKEYE_SECRET").unwrap_or_default());

@@ -3,6 +3,8 @@
 //!
 //! `cargo run --release --example resume -- --port 0`
 
+#[path = "../support/help.rs"]
+mod help;
 #[path = "../support/stop.rs"]
 mod stop;
 mod tally;
@@ -31,6 +33,7 @@ struct Note {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    help::if_asked(&[USAGE]);
     let Some(port) = port(std::env::args().skip(1)) else {
         eprintln!("{USAGE}");
         std::process::exit(2);

@@ -6,6 +6,8 @@
 //! `cargo run --release --example stream_upload -- serve --port 9001 --dir uploads`
 //! `cargo run --release --example stream_upload -- send ws://127.0.0.1:9001/ FILE`
 
+#[path = "../support/help.rs"]
+mod help;
 mod options;
 mod send;
 mod serve;
@@ -15,6 +17,7 @@ use options::Options;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    help::if_asked(&[options::USAGE]);
     match Options::from_env() {
         Ok(Options::Serve(options)) => serve::serve(&options).await?,
         Ok(Options::Send { url, file }) => {

@@ -12,6 +12,10 @@ where
     let mut numbers = known.map(|(_, default)| default);
     let mut args = std::env::args().skip(1);
     while let Some(name) = args.next() {
+        if matches!(name.as_str(), "-h" | "--help") {
+            known.iter().for_each(|(name, default)| println!("{name} N (default {default})"));
+            std::process::exit(0);
+        }
         let at = known.iter().position(|(option, _)| *option == name);
         let number = args.next().and_then(|value| value.parse().ok());
         let (Some(at), Some(number)) = (at, number) else {

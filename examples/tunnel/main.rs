@@ -10,6 +10,8 @@
 //! `cargo run --release --example tunnel -- client --port 2222 --url ws://127.0.0.1:9001/`
 
 mod carry;
+#[path = "../support/help.rs"]
+mod help;
 mod options;
 
 use std::error::Error;
@@ -33,6 +35,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    help::if_asked(&[options::USAGE]);
     let options = match Options::from_env() {
         Ok(options) => options,
         Err(message) => {

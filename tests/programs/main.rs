@@ -5,6 +5,7 @@ mod support;
 
 mod cluster;
 mod echo;
+mod help;
 mod jwt_server;
 mod monitor;
 mod stream_upload;

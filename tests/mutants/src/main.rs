@@ -13,7 +13,7 @@ mod tests;
 mod tree;
 mod weave;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
@@ -111,15 +111,19 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     };
     println!("{} tests", tests.len());
 
-    let known = states.known(&results);
+    let mut accepted = accepted(&arguments.accepted)?;
+    let wholly_accepted = wholly_accepted(&mutants, &accepted);
+    let known = states.known(&results, &wholly_accepted);
     let is_left =
         |mutant: &&Mutant| known.get(&mutant.name).is_none_or(|verdict| verdict == UNFINISHED);
-    let left: Vec<&Mutant> = mutants.iter().filter(is_left).collect();
+    let mut left: Vec<&Mutant> = mutants.iter().filter(is_left).collect();
     println!("{} are known already", mutants.len() - left.len());
+    // What no test missed before takes the longest.
+    let survivors = states.survivors(&results);
+    left.sort_by_key(|mutant| survivors.contains(&mutant.name));
     try_all(&left, &built, &tests, arguments, &states, &results)?;
 
-    let known = states.known(&results);
-    let mut accepted = accepted(&arguments.accepted)?;
+    let known = states.known(&results, &wholly_accepted);
     let mut sums: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
     let mut all_found = true;
     for mutant in &mutants {
@@ -215,6 +219,19 @@ fn accepted(path: &Path) -> Result<BTreeMap<String, usize>, String> {
     Ok(accepted)
 }
 
+/// The mutants of whose name every one is accepted.
+fn wholly_accepted(mutants: &[Mutant], accepted: &BTreeMap<String, usize>) -> HashSet<String> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for mutant in mutants {
+        *counts.entry(mutant.key()).or_default() += 1;
+    }
+    let is_accepted = |mutant: &&Mutant| {
+        let key = mutant.key();
+        accepted.get(&key).is_some_and(|accepted| *accepted >= counts[&key])
+    };
+    mutants.iter().filter(is_accepted).map(|mutant| mutant.name.clone()).collect()
+}
+
 fn take(accepted: &mut BTreeMap<String, usize>, key: &str) -> bool {
     let Some(count) = accepted.get_mut(key).filter(|count| **count > 0) else { return false };
     *count -= 1;
@@ -250,21 +267,41 @@ impl States {
         format!("{verdict}\t{}\t{file}\t{}", mutant.name, self.tests)
     }
 
-    /// What was tried before, and is still known.
-    fn known(&self, path: &Path) -> HashMap<String, String> {
+    /// What was tried before, and is still known. That an accepted one survived stays known while its file is the same.
+    fn known(&self, path: &Path, accepted: &HashSet<String>) -> HashMap<String, String> {
+        let is_known = |verdict: &str, name: &str, tests: &str| {
+            let is_settled = matches!(verdict, "missed" | "hung" | "unviable");
+            let is_accepted =
+                matches!(verdict, "survived" | "unreached") && accepted.contains(name);
+            is_settled || is_accepted || tests == self.tests
+        };
+        self.tried(path, is_known).collect()
+    }
+
+    /// What no test missed the last time.
+    fn survivors(&self, path: &Path) -> HashSet<String> {
+        let all: HashMap<String, String> = self.tried(path, |_, _, _| true).collect();
+        all.into_iter().filter(|(_, verdict)| verdict == "survived").map(|(name, _)| name).collect()
+    }
+
+    /// Names and verdicts of those whose files are as they were, the last of each name last.
+    fn tried(
+        &self,
+        path: &Path,
+        counts: impl Fn(&str, &str, &str) -> bool,
+    ) -> impl Iterator<Item = (String, String)> {
         let text = fs::read_to_string(path).unwrap_or_default();
-        let mut known = HashMap::new();
+        let mut tried = Vec::new();
         for line in text.lines() {
             let [verdict, name, file, tests] = *line.split('\t').collect::<Vec<_>>() else {
                 continue;
             };
             let now = self.file_of.get(name).and_then(|file| self.files.get(file));
-            let is_settled = matches!(verdict, "missed" | "hung" | "unviable");
-            if now.is_some_and(|now| now == file) && (is_settled || tests == self.tests) {
-                known.insert(name.to_owned(), verdict.to_owned());
+            if now.is_some_and(|now| now == file) && counts(verdict, name, tests) {
+                tried.push((name.to_owned(), verdict.to_owned()));
             }
         }
-        known
+        tried.into_iter()
     }
 }
 
