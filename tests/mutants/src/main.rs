@@ -114,8 +114,11 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let mut accepted = accepted(&arguments.accepted)?;
     let wholly_accepted = wholly_accepted(&mutants, &accepted);
     let known = states.known(&results, &wholly_accepted);
-    let is_left =
-        |mutant: &&Mutant| known.get(&mutant.name).is_none_or(|verdict| verdict == UNFINISHED);
+    let is_left = |mutant: &&Mutant| {
+        let verdict = known.get(&mutant.name);
+        verdict
+            .is_none_or(|verdict| verdict == UNFINISHED && !wholly_accepted.contains(&mutant.name))
+    };
     let mut left: Vec<&Mutant> = mutants.iter().filter(is_left).collect();
     println!("{} are known already", mutants.len() - left.len());
     // What no test missed before takes the longest.
@@ -129,10 +132,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     for mutant in &mutants {
         let mut verdict =
             known.get(&mutant.name).ok_or(format!("no result: {}", mutant.name))?.as_str();
-        if verdict == UNFINISHED {
-            println!("{verdict}: {}", mutant.name);
-            all_found = false;
-        } else if matches!(verdict, "survived" | "unreached") {
+        if matches!(verdict, "survived" | "unreached" | UNFINISHED) {
             if take(&mut accepted, &mutant.key()) {
                 verdict = "accepted";
             } else {
@@ -272,7 +272,7 @@ impl States {
         let is_known = |verdict: &str, name: &str, tests: &str| {
             let is_settled = matches!(verdict, "missed" | "hung" | "unviable");
             let is_accepted =
-                matches!(verdict, "survived" | "unreached") && accepted.contains(name);
+                matches!(verdict, "survived" | "unreached" | UNFINISHED) && accepted.contains(name);
             is_settled || is_accepted || tests == self.tests
         };
         self.tried(path, is_known).collect()
