@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cancel;
 mod dial;
 mod examples;
 mod faces;

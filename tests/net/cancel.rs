@@ -2,10 +2,7 @@
 //! n = 0, 1, 2 and so on until none is dropped any more; then the connection goes on, and no message
 //! is lost, doubled or cut.
 
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -19,40 +16,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use crate::support::io::RawPeer;
 use crate::support::pair::{fragment, last, quiet};
 use crate::support::server::{lawful, within};
-use crate::support::streams::choppy;
+use crate::support::streams::{choppy, every_poll, polls};
 use sockeye::testing::FaultyStream;
 
-/// More polls than any future here takes.
-const POLLS_MAX: usize = 100_000;
-
-/// Drives a future for so many polls, then drops it: `None`.
-async fn polls<F: Future>(future: F, count: usize) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut left = count;
-    poll_fn(move |cx| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
-
-/// Runs a round for every number of polls until one says that nothing was dropped in it.
-async fn every_poll(mut round: impl AsyncFnMut(usize) -> bool) {
-    for count in 0..POLLS_MAX {
-        if !within(round(count)).await {
-            assert!(count > 2, "the streams are not choppy: {count} polls are enough");
-            return;
-        }
-    }
-    panic!("it never comes to its end");
-}
+/// The fewest polls that streams as choppy as these take.
+const LEAST: usize = 3;
 
 type Socket = WebSocket<FaultyStream<DuplexStream>>;
 
@@ -118,7 +86,7 @@ async fn talk(stream: DuplexStream) -> usize {
 /// `recv`: no message is lost or doubled, and every ping is answered once.
 #[tokio::test]
 async fn recv() {
-    every_poll(async |count| {
+    every_poll(LEAST, async |count| {
         let (stream, peer) = duplex(4096);
         let talking = tokio::spawn(talk(peer));
         let mut socket = on(stream, Role::Server);
@@ -171,7 +139,7 @@ async fn recv_that_is_never_finished() {
 /// `recv_ref`.
 #[tokio::test]
 async fn recv_ref() {
-    every_poll(async |count| {
+    every_poll(LEAST, async |count| {
         let (stream, peer) = duplex(4096);
         let talking = tokio::spawn(talk(peer));
         let mut socket = on(stream, Role::Server);
@@ -201,7 +169,7 @@ async fn recv_ref() {
 /// `next` of the stream.
 #[tokio::test]
 async fn stream_next() {
-    every_poll(async |count| {
+    every_poll(LEAST, async |count| {
         let (stream, peer) = duplex(4096);
         let talking = tokio::spawn(talk(peer));
         let mut socket = on(stream, Role::Server);
@@ -247,7 +215,7 @@ async fn listen(stream: DuplexStream) -> Vec<Message> {
 /// `send`: one that was polled is sent whole, one that was not is not sent.
 #[tokio::test]
 async fn send() {
-    every_poll(async |count| {
+    every_poll(LEAST, async |count| {
         // Room for a few bytes only, so that writes have to wait.
         let (stream, peer) = duplex(16);
         let listening = tokio::spawn(listen(peer));
@@ -274,7 +242,7 @@ async fn send() {
 /// `flush`: what was fed leaves once, with the next flush.
 #[tokio::test]
 async fn flush() {
-    every_poll(async |count| {
+    every_poll(LEAST, async |count| {
         let (stream, peer) = duplex(16);
         let listening = tokio::spawn(listen(peer));
         let mut socket = on(stream, Role::Client);
@@ -296,7 +264,7 @@ async fn flush() {
 /// `send` of the sink: as `flush`, for what was not begun is lost with the future that owned it.
 #[tokio::test]
 async fn sink_flush() {
-    every_poll(async |count| {
+    every_poll(LEAST, async |count| {
         let (stream, peer) = duplex(16);
         let listening = tokio::spawn(listen(peer));
         let mut socket = on(stream, Role::Client);
@@ -318,7 +286,7 @@ async fn sink_flush() {
 /// `ping`: it goes out once, whole, between messages.
 #[tokio::test]
 async fn ping() {
-    every_poll(async |count| {
+    every_poll(LEAST, async |count| {
         let (stream, peer) = duplex(16);
         let listening = tokio::spawn(listen(peer));
         let mut socket = on(stream, Role::Client);
@@ -339,7 +307,7 @@ async fn ping() {
 /// `close`: once polled it has begun; what was fed goes first, and there is one close frame.
 #[tokio::test]
 async fn close() {
-    every_poll(async |count| {
+    every_poll(LEAST, async |count| {
         let (stream, peer) = duplex(16);
         let listening = tokio::spawn(listen(peer));
         let mut socket = on(stream, Role::Client);
@@ -365,7 +333,7 @@ async fn close() {
 /// `close`, carried on by `recv`.
 #[tokio::test]
 async fn close_goes_on_in_recv() {
-    every_poll(async |count| {
+    every_poll(LEAST, async |count| {
         let (stream, peer) = duplex(16);
         let listening = tokio::spawn(listen(peer));
         let mut socket = on(stream, Role::Client);
@@ -494,7 +462,7 @@ async fn sender_send_passes_its_place_on() {
 /// `Acceptor::accept`: dropping it drops the stream; else the handshake is done, whatever follows.
 #[tokio::test]
 async fn accept() {
-    every_poll(async |count| {
+    every_poll(LEAST, async |count| {
         let (stream, mut client) = duplex(4096);
         client.write_all(&lawful()).await.unwrap();
         client.write_all(&Frame::text("hi").masked([1; 4]).encode()).await.unwrap();
@@ -515,7 +483,7 @@ async fn accept() {
 /// `Connector::connect_on`: the same for the client.
 #[tokio::test]
 async fn connect() {
-    every_poll(async |count| {
+    every_poll(LEAST, async |count| {
         let (stream, server) = duplex(4096);
         let accepting = tokio::spawn(async move {
             let (mut socket, _) = Acceptor::default().accept(server, None).await?;

@@ -13,23 +13,12 @@ use crate::support::pair::quiet;
 use crate::support::server::within;
 use crate::support::streams::choppy;
 use crate::support::streams::{
-    Author, Ignore, MODES, Mode, Reads, masked, noise, polls, quiet_with,
+    Author, Ignore, MODES, Mode, Reads, every_poll, masked, noise, polls, quiet_with,
 };
 use sockeye::testing::FaultyStream;
 
-/// More polls than any future here takes.
-const POLLS_MAX: usize = 100_000;
-
-/// Runs a round for every number of polls until one says that nothing was dropped in it.
-async fn every_poll(mut round: impl AsyncFnMut(usize) -> bool) {
-    for count in 0..POLLS_MAX {
-        if !within(round(count)).await {
-            assert!(count > 1, "the streams are not choppy: {count} polls are enough");
-            return;
-        }
-    }
-    panic!("it never comes to its end");
-}
+/// The fewest polls that streams as choppy as these take.
+const LEAST: usize = 2;
 
 type Socket = WebSocket<FaultyStream<DuplexStream>>;
 
@@ -58,7 +47,7 @@ async fn message<S: AsyncRead + AsyncWrite + Unpin>(peer: &mut RawPeer<S>) -> Op
 #[tokio::test]
 async fn reading() {
     for mode in MODES {
-        every_poll(async |count| {
+        every_poll(LEAST, async |count| {
             let mut author = Author::new(mode);
             let mut frames = author.frames(Opcode::Binary, &noise(300), &[0, 100, 200]);
             frames.extend(author.frames(Opcode::Text, b"next", &[2]));
@@ -121,7 +110,7 @@ async fn write_again<W: AsyncWrite + Unpin>(mut writer: W, payload: &[u8], count
 /// MS-07: `write`, `flush` and `shutdown` of a socket's writer.
 #[tokio::test]
 async fn writing_by_socket() {
-    every_poll(async |count| {
+    every_poll(LEAST, async |count| {
         let (stream, peer) = duplex(300);
         let mut socket = shredded(Mode::Plain, stream);
         let reading = tokio::spawn(async move {
@@ -142,7 +131,7 @@ async fn writing_by_socket() {
 /// MS-07: the same for a sender's writer, while another sends.
 #[tokio::test]
 async fn writing_by_sender() {
-    every_poll(async |count| {
+    every_poll(LEAST, async |count| {
         let (stream, peer) = duplex(300);
         let socket = shredded(Mode::Plain, stream);
         let sender = socket.sender();
@@ -169,7 +158,7 @@ async fn writing_by_sender() {
 /// MS-07: a `shutdown` that is dropped with its writer: the message is whole, or the connection closes.
 #[tokio::test]
 async fn given_up() {
-    every_poll(async |count| {
+    every_poll(LEAST, async |count| {
         let (stream, peer) = duplex(300);
         let mut socket = shredded(Mode::Plain, stream);
         let reading = tokio::spawn(async move {

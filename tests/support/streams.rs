@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::pair::{fragment, quiet};
+use super::server::within;
 
 /// How messages are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,6 +224,20 @@ pub(crate) async fn polls<F: Future>(future: F, count: usize) -> Option<F::Outpu
         }
     })
     .await
+}
+
+/// More polls than any future in a test takes.
+const POLLS_MAX: usize = 100_000;
+
+/// Runs a round for every number of polls until one says that nothing was dropped in it: with `least` or more.
+pub(crate) async fn every_poll(least: usize, mut round: impl AsyncFnMut(usize) -> bool) {
+    for count in 0..POLLS_MAX {
+        if !within(round(count)).await {
+            assert!(count >= least, "{count} polls are enough");
+            return;
+        }
+    }
+    panic!("it never comes to its end");
 }
 
 /// Bytes that neither repeat soon nor compress well.
