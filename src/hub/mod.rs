@@ -72,6 +72,7 @@ pub mod schedules;
 mod serve;
 mod shared;
 mod shutdown;
+mod under_way;
 mod worker;
 
 #[cfg(feature = "app")]

@@ -26,6 +26,7 @@ use super::presence::Presence;
 use super::registry::{Place, Registry};
 use super::remote::Remote;
 use super::report::{Except, Reporting};
+use super::under_way::UnderWay;
 use super::worker::{Bounds, Jobs, Mark, Worker};
 
 /// The room of all registered connections, which has no name.
@@ -47,6 +48,8 @@ pub(super) struct Shared {
     pub(super) remote: Option<Arc<dyn Remote>>,
     /// Where an application keeps its sessions in a store.
     pub(super) store: OnceLock<Arc<StoreCounters>>,
+    #[allow(dead_code, reason = "without feature `pubsub` nothing is asked of all nodes")]
+    pub(super) under_way: UnderWay,
     workers: Mutex<Vec<(Id, Arc<Jobs>)>>,
     next_room: AtomicU64,
 }
@@ -80,6 +83,7 @@ impl Shared {
             histories: Mutex::default(),
             remote,
             store: OnceLock::new(),
+            under_way: UnderWay::default(),
             workers: Mutex::default(),
             next_room: AtomicU64::new(EVERYBODY + 1),
         }

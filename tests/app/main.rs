@@ -4,6 +4,7 @@
 mod support;
 
 mod attached;
+mod cancel;
 mod client;
 mod cluster;
 mod errors;

@@ -4,6 +4,7 @@
 mod support;
 
 mod brokers;
+mod cancel;
 mod envelope;
 mod impostor;
 mod moves;

@@ -44,6 +44,25 @@ async fn all_nodes_are_counted() {
     }
 }
 
+/// BY-43: the time is that of this node, too: what its workers have not told by then is missing.
+#[tokio::test(start_paused = true)]
+async fn a_node_may_be_late_for_itself() {
+    let hub = node(Memory::new());
+    let _ann = Member::of(&hub, "ann", "lobby").await;
+    let cluster = hub.cluster();
+    // What is known without a worker is there at once.
+    assert_eq!(whole(cluster.connections(Duration::ZERO).await), 1);
+    let late = cluster.room_users("lobby", Duration::ZERO).await;
+    assert_eq!((late.is_complete(), late.answered, late.missing.len()), (false, 0, 1));
+    assert_eq!(whole(cluster.room_users("lobby", SOON).await).len(), 1);
+    let alone = Hub::new();
+    let late = alone.cluster().room_users("lobby", Duration::ZERO).await;
+    assert!(late.is_complete(), "a room that is not there has no worker: {late:?}");
+    let _bob = Member::of(&alone, "bob", "lobby").await;
+    let late = alone.cluster().room_users("lobby", Duration::ZERO).await;
+    assert_eq!((late.is_complete(), late.answered, late.missing.len()), (false, 0, 0));
+}
+
 /// BY-43: a user is disconnected everywhere, with code and reason, behind what was said to it; nobody else is.
 #[tokio::test(start_paused = true)]
 async fn a_user_is_disconnected_everywhere() {

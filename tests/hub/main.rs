@@ -4,6 +4,7 @@
 mod support;
 
 mod auth;
+mod cancel;
 mod counters;
 mod cut_runs;
 mod grafana;

@@ -10,7 +10,6 @@ use sockeye::frame::{CloseCode, Opcode};
 use sockeye::hub::{
     Except, Handlers, Hub, JoinError, Profile, RegisterError, Registration, Room, Shutdown,
 };
-use sockeye::protocol::Overflow;
 use sockeye::{Message, Role, WebSocket};
 use tokio::io::{DuplexStream, duplex};
 
@@ -420,6 +419,8 @@ async fn shutdown_has_a_deadline() {
 #[tokio::test]
 async fn a_session_has_the_policy_of_its_connection() {
     // What closes for its messages loses none: the session has them.
+    use sockeye::protocol::Overflow;
+
     for (overflow, expected) in [(Overflow::DropNewest, (3, 0)), (Overflow::Close, (0, 0))] {
         let mut config = quiet();
         config.overflow = overflow;

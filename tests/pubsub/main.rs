@@ -4,6 +4,7 @@
 mod support;
 
 mod bus;
+mod cancel;
 mod nats;
 mod nats_tls;
 mod redis;

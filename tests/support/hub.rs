@@ -169,6 +169,12 @@ impl HubSite {
         self.serving
     }
 
+    /// Drops what serves, as if its task were gone.
+    pub(crate) async fn abort(self) {
+        self.serving.abort();
+        assert!(self.serving.await.unwrap_err().is_cancelled());
+    }
+
     pub(crate) async fn end(self, shutdown: Shutdown) -> ShutdownReport {
         within(self.stop(shutdown)).await.unwrap().unwrap()
     }

@@ -36,7 +36,7 @@ pub struct Gathered<T> {
     pub value: T,
     /// How many have, this one among them.
     pub answered: usize,
-    /// Those that were known and have not.
+    /// Those that were known and have not. A node that has much to do may be late for its own question, too.
     pub missing: Vec<NodeId>,
 }
 
@@ -44,7 +44,7 @@ impl<T> Gathered<T> {
     /// Whether every node that was known has answered.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
-        self.missing.is_empty()
+        self.missing.is_empty() && self.answered > 0
     }
 
     fn map<U>(self, change: impl FnOnce(T) -> U) -> Gathered<U> {
@@ -180,14 +180,29 @@ impl Cluster {
     async fn gather(&self, question: &Question, within: Duration) -> Gathered<Vec<Answer>> {
         let deadline = Instant::now().checked_add(within).unwrap_or_else(far_away);
         let asked = self.inner.as_ref().map(|inner| Asked::new(inner, question));
-        // What this node has to do is done also when nobody waits any more.
-        let own = answers::answer(&self.hub, question).await;
-        let mut gathered = Gathered { value: vec![own], answered: 1, missing: Vec::new() };
+        let mut gathered = Gathered { value: Vec::new(), answered: 0, missing: Vec::new() };
+        match timeout_at(deadline, self.own(question)).await {
+            Ok(Some(own)) => {
+                gathered.value.push(own);
+                gathered.answered = 1;
+            }
+            _ => gathered.missing.extend(self.inner.as_ref().map(|inner| inner.id)),
+        }
         if let Some(asked) = asked {
             // What is there by the deadline counts.
             let _ = timeout_at(deadline, asked.collect(&mut gathered)).await;
         }
         gathered
+    }
+
+    /// The answer of this node. What it has to do for it is done also when nobody waits any more.
+    async fn own(&self, question: &Question) -> Option<Answer> {
+        if !matches!(question, Question::Move { .. }) {
+            return Some(answers::answer(&self.hub, question).await);
+        }
+        let (hub, question) = (self.hub.clone(), question.clone());
+        let moving = async move { answers::answer(&hub, &question).await };
+        self.hub.under_way.finish(moving).await
     }
 }
 
@@ -222,7 +237,7 @@ impl Asked {
 
     /// Until all that were known have answered or are gone.
     async fn collect(mut self, gathered: &mut Gathered<Vec<Answer>>) {
-        gathered.missing = self.waiting.iter().copied().collect();
+        gathered.missing.extend(&self.waiting);
         let Some((_, answers)) = &mut self.open else { return };
         while !self.waiting.is_empty()
             && let Some((node, answer)) = answers.recv().await
