@@ -37,6 +37,8 @@ async fn thresholds() {
         (128, Deflate::context_takeover()),
         (1000, Deflate::context_takeover().threshold(1000).unwrap()),
         (20_000, Deflate::no_context().threshold(20_000).unwrap()),
+        // Longer than a fragment.
+        (70_000, Deflate::no_context().threshold(70_000).unwrap()),
     ] {
         let frames = written((&settings, &settings), async |server: &mut WebSocket<_>| {
             for len in [0, 1, threshold - 1, threshold, threshold + 1] {
@@ -65,6 +67,24 @@ async fn thresholds() {
         assert_eq!(lens.len(), 20);
         assert_eq!(lens.iter().filter(|len| **len >= threshold).count(), 8, "{lens:?}");
     }
+}
+
+/// CP-03, BY-06: a shared message that does not become shorter goes as it is, also to a peer with a context of its own.
+#[tokio::test]
+async fn shared_noise_is_not_compressed() {
+    let settings = Deflate::context_takeover();
+    let noise = noise(100_000, 7);
+    let frames = written((&settings, &settings), async |server: &mut WebSocket<_>| {
+        for number in 0..8 {
+            server.feed(&*json(1000, number)).unwrap();
+        }
+        server.sender().try_send_prepared(&PreparedMessage::new(&noise[..])).unwrap();
+    })
+    .await;
+    let (texts, fragments) = frames.split_at(8);
+    assert!(texts.iter().all(|frame| frame.rsv1 && frame.payload.len() < 1000));
+    assert!(fragments.len() > 1 && fragments.iter().all(|frame| !frame.rsv1));
+    assert!(fragments.iter().map(|frame| &frame.payload[..]).collect::<Vec<_>>().concat() == noise);
 }
 
 /// CP-03, CP-05: a threshold that is none is an error that says so.
