@@ -350,3 +350,15 @@ fn messages_end_where_they_should() {
         }
     }
 }
+
+/// CP-01: no bytes are no message, not even an empty one, whether somebody looked at them or not (RFC 7692 7.2.3.6).
+#[test]
+fn no_bytes_are_no_message() {
+    let (mut inflater, mut out) = (Inflater::new(15), Vec::new());
+    assert!(inflater.finish().is_err());
+    assert_eq!(inflater.push(&[], &mut out, 100).unwrap(), 0);
+    assert!(inflater.finish().is_err());
+    assert_eq!(inflater.push(&[0], &mut out, 100).unwrap(), 1);
+    inflater.finish().unwrap();
+    assert!(out.is_empty());
+}
