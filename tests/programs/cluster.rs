@@ -324,7 +324,7 @@ async fn a_page_knows_all_nodes() {
 /// What the files beside it start nodes with is understood.
 #[test]
 fn files_name_options_that_there_are() {
-    let said = command(&["--help"]).output().unwrap().stderr;
+    let said = command(&["--help"]).output().unwrap().stdout;
     let usage = String::from_utf8(said).unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cluster");
     for name in ["Dockerfile", "compose.yaml", "kubernetes.yaml", "sockeye@.service"] {
