@@ -117,6 +117,7 @@ impl Target {
         // A fragment is never sent; RFC 9110 10.2.2 lets a Location have one.
         let text = &joined[..url::Position::AfterQuery];
         let target = Self::parse(text).ok()?;
+        target.uri().ok()?;
         // Who redirects does not choose the credentials.
         (target.scheme != Scheme::WsUnix && target.authorization.is_none()).then_some(target)
     }

@@ -175,6 +175,7 @@ async fn e08_where_no_redirect_leads() {
         "ws+unix:///run/docker.sock",
         "javascript:1",
         "ws://u:p@a.test/x",
+        "ws://a\"b/",
         "ws://",
     ] {
         let net = Net::new(move |_, _| to(location)).name("a.test", &["9.9.9.9"]);
