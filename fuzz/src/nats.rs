@@ -1,17 +1,13 @@
 //! NATS servers that say anything: the messages and the end are those that another reader finds, whatever the cuts, and
 //! the server is told no more than its turn is. Or they answer anything to who asks for a record.
 
-use std::io;
-
 use serde_json::Value;
-use sockeye::NetStream;
-use sockeye::client::{BoxFuture, Tls};
 use sockeye::pubsub::nats::Nats;
 use sockeye::pubsub::{Broker, Incoming, PubSubErrorKind};
 use tokio::runtime::{Builder, Runtime};
 
 use super::source::Source;
-use super::wire_client::{OnePeer, Peer};
+use super::wire_client::{NoTls, OnePeer, Peer};
 
 /// A byte that says whether the server begins as it should, or [answers](super::jetstream), a byte of cuts; then what it says.
 pub fn run(data: &[u8]) {
@@ -43,15 +39,6 @@ struct Verdict {
     ends: Vec<PubSubErrorKind>,
     /// The client introduced itself.
     is_plain: bool,
-}
-
-/// Whoever wants TLS ends here.
-struct NoTls;
-
-impl Tls for NoTls {
-    fn connect<'a>(&'a self, _: &'a str, _: NetStream) -> BoxFuture<'a, io::Result<NetStream>> {
-        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
-    }
 }
 
 fn connect(said: &[u8], seed: u8) -> (Verdict, Vec<u8>) {

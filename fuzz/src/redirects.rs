@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, COOKIE, USER_AGENT};
-use sockeye::client::{BoxFuture, Dial, RedirectError, Tls};
+use sockeye::client::{BoxFuture, Dial, RedirectError};
 use sockeye::{Config, Connector, Error, HandshakeError, NetStream};
 
 use super::source::Source;
-use super::wire_client::{Peer, finish};
+use super::wire_client::{NoTls, Peer, finish};
 
 const HOPS_MAX: u8 = 4;
 const FIRST: &str = "a.test:80";
@@ -89,15 +89,6 @@ fn checked(visits: &[Visit], error: &Error, lines: &[&[u8]]) {
             assert!(named.is_empty() || named.to_str().is_err(), "{named:?}");
         }
         other => panic!("{other:?}"),
-    }
-}
-
-/// Whoever wants TLS ends here: certificates are read by another thread, in real time.
-struct NoTls;
-
-impl Tls for NoTls {
-    fn connect<'a>(&'a self, _: &'a str, _: NetStream) -> BoxFuture<'a, io::Result<NetStream>> {
-        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use sockeye::NetStream;
-use sockeye::client::{BoxFuture, Dial};
+use sockeye::client::{BoxFuture, Dial, Tls};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::{Builder, Runtime};
 
@@ -88,6 +88,15 @@ impl Dial for OnePeer {
     fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<NetStream>> {
         let peer = self.0.lock().expect("whole").take();
         Box::pin(async move { Ok(NetStream::boxed(peer.expect("called once"))) })
+    }
+}
+
+/// Whoever wants TLS ends here: the system's certificates would be read by another thread, in real time.
+pub(super) struct NoTls;
+
+impl Tls for NoTls {
+    fn connect<'a>(&'a self, _: &'a str, _: NetStream) -> BoxFuture<'a, io::Result<NetStream>> {
+        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
     }
 }
 

@@ -8,7 +8,7 @@ use crate::sync::Mutex;
 /// So many at once are done by tasks of the hub.
 const UNDER_WAY_MAX: usize = 64;
 
-/// Tasks that end with their hub.
+/// The hub's tasks. What they do may hold the hub until it is done, and has an end of its own.
 #[derive(Debug, Default)]
 pub(super) struct UnderWay(Mutex<JoinSet<()>>);
 
