@@ -56,7 +56,7 @@ async fn allocations(heap: &mut Heap, site: &AppSite, event: &str, events: usize
 /// own client or to a room, is its text and the few that lead it to its outbox.
 #[tokio::test]
 async fn an_event_costs_one_allocation() {
-    let mut heap = Heap::turn().await;
+    let mut heap = Heap::alone().await;
     for (codec, text) in [
         (Codec::Envelope, r#"{"v":"1.0","e":"step","p":{"x":1,"y":2},"c":"c1","t":17}"#),
         (Codec::Tagged, r#"{"type":"step","requestId":"c1","x":1,"y":2}"#),

@@ -41,7 +41,7 @@ fn suspended(sessions: &Sessions, config: &Arc<Config>, kept: usize) -> Session 
 /// BY-30, SE-02: a session without a connection holds neither the connection's memory nor a task.
 #[tokio::test]
 async fn by_30_a_suspended_session_is_small() {
-    let mut heap = Heap::turn().await;
+    let mut heap = Heap::alone().await;
     let config = Arc::new(Config::default());
     let mut each = [0; 2];
     for (each, kept) in each.iter_mut().zip([0, 16]) {
