@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
+/// The committed seeds, or with `CORPUS=fuzz/target/corpus` what was learned.
 fn corpus(target: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let corpus = std::env::var("CORPUS").unwrap_or_else(|_| "fuzz/corpus".to_owned());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(corpus).join(target);
     let entries = std::fs::read_dir(&folder).expect("every target has a corpus");
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("a file").path()).collect();
     files.sort();

@@ -15,6 +15,9 @@ use heap::Heap;
 
 const SESSIONS: usize = 1000;
 
+/// Of so many rounds the least counts: while the first one runs, the harness may still note that it began a test.
+const ROUNDS: usize = 3;
+
 /// Payload bytes of each event that is kept.
 const EVENT_BYTES: usize = 64;
 
@@ -41,17 +44,18 @@ fn suspended(sessions: &Sessions, config: &Arc<Config>, kept: usize) -> Session 
 /// BY-30, SE-02: a session without a connection holds neither the connection's memory nor a task.
 #[tokio::test]
 async fn by_30_a_suspended_session_is_small() {
-    let mut heap = Heap::alone().await;
+    let mut heap = Heap::turn().await;
     let config = Arc::new(Config::default());
-    let mut each = [0; 2];
-    for (each, kept) in each.iter_mut().zip([0, 16]) {
+    let mut each = [usize::MAX; 2];
+    for (number, kept) in [0, 16].repeat(ROUNDS).into_iter().enumerate() {
         let sessions = Sessions::new(SessionConfig::default());
         heap.begin();
         let all: Vec<Session> =
             (0..SESSIONS).map(|_| suspended(&sessions, &config, kept)).collect();
         assert_eq!((sessions.suspended(), all.len()), (SESSIONS, SESSIONS));
-        *each = heap.held() / SESSIONS;
-        println!("a suspended session with {kept} events: {each} bytes of heap");
+        let held = heap.held() / SESSIONS;
+        println!("a suspended session with {kept} events: {held} bytes of heap");
+        each[number % 2] = held.min(each[number % 2]);
     }
     assert!(each[0] <= SESSION_BYTES_MAX, "{} bytes a session", each[0]);
     let kept = (each[1] - each[0]) / 16;

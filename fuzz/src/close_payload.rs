@@ -25,6 +25,7 @@ pub fn run(data: &[u8]) {
                 Ok(frame) => {
                     let frame = frame.as_ref().expect("a body");
                     assert_eq!(frame.encode(), data);
+                    assert_eq!(*frame == CloseFrame::normal(), data == [3, 232]);
                     let again = CloseFrame::new(frame.code(), frame.reason());
                     assert_eq!(again.is_ok(), data.len() <= 125);
                     assert_eq!(frame.code().to_string(), code.to_string());

@@ -30,6 +30,8 @@ fn check(data: &[u8], envelope: &Envelope) {
         Body::Message(Carried { is_text, except, payload, .. }) => {
             assert!(data.ends_with(payload));
             assert!(!is_text || std::str::from_utf8(payload).is_ok());
+            let plain = Body::Message(Carried::new(*is_text, payload.clone()));
+            assert_eq!(envelope.body == plain, data[34..39] == [u8::from(*is_text), 0, 0, 0, 0]);
             payload.len() + sum(except)
         }
         Body::Joined(user) | Body::Left(user) => user.len(),

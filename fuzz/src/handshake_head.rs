@@ -56,6 +56,8 @@ fn read(bytes: &[u8], seed: u8, limits: HeadLimits) -> (HeadReader, Verdict) {
         }
     }
     assert!(taken <= limits.head_bytes_max, "more is held than the limit");
+    assert_eq!(reader.is_empty(), taken == 0);
+    assert!(format!("{reader:?}").len() < 150, "what a head says is not shown");
     (reader, Ok(None))
 }
 

@@ -131,6 +131,7 @@ fn check(token: &str, asked: Asked) {
     assert_eq!(read.claim::<Value>("jti").expect("any").as_ref(), claims.get("jti"));
     assert_eq!(read.parse_as::<Value>().expect("any"), claims);
     assert_eq!(format!("{read:?}"), "Claims { .. }", "nothing of it is logged");
+    assert!(format!("{:?}", asked.verifier()).starts_with("JwtVerifier { keys: 2, leeway: "));
     if let Some(end) = read.expires_at() {
         let end = end.duration_since(SystemTime::UNIX_EPOCH).expect("later").as_secs_f64();
         let at = seconds("exp").expect("it has an end");

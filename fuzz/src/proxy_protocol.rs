@@ -1,6 +1,8 @@
 //! PROXY headers: the same verdict whatever the cuts, within the limits, and what is read is written
 //! back.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use sockeye::handshake::{ProxyHeader, ProxyHeaderReader, ProxyProtocolError};
 
 use super::source::pieces;
@@ -52,4 +54,26 @@ fn assert_written(header: ProxyHeader) {
     header.encode_v1(&mut out);
     let expected = if header == ProxyHeader::Local { ProxyHeader::Unknown } else { header };
     assert_eq!(read(&out, 1), Ok(Some((expected, out.len()))));
+    if let ProxyHeader::Proxied { source, .. } = header {
+        assert_mixed(source);
+    }
+}
+
+/// Addresses of two families are written in one, and mean the same.
+fn assert_mixed(source: SocketAddr) {
+    let destination = match source.ip() {
+        IpAddr::V4(_) => SocketAddr::from((Ipv6Addr::LOCALHOST, 80)),
+        IpAddr::V6(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
+    };
+    let mut out = Vec::new();
+    ProxyHeader::Proxied { source, destination }.encode_v2(&mut out);
+    let Ok(Some((ProxyHeader::Proxied { source: one, destination: other }, len))) = read(&out, 0)
+    else {
+        panic!("what is written is read: {source} {destination}");
+    };
+    assert_eq!(len, out.len());
+    for (read, meant) in [(one, source), (other, destination)] {
+        assert_eq!(read.port(), meant.port());
+        assert_eq!(read.ip().to_canonical(), meant.ip().to_canonical());
+    }
 }

@@ -24,7 +24,7 @@ const MESSAGES_MAX: usize = 8;
 /// No future here takes more.
 const POLLS_MAX: usize = 1_000_000;
 
-/// A byte of role, compression and rubbish, a byte of cuts; then messages, and how each is taken.
+/// A byte of role, compression, and rubbish and how it is taken, a byte of cuts; then messages, and how each is taken.
 pub fn run(data: &[u8]) {
     let mut source = Source::new(data);
     let (choice, seed) = (source.byte(), source.byte());
@@ -42,6 +42,9 @@ pub fn run(data: &[u8]) {
     let written = stream.written.clone();
     let mut config = Config::default();
     config.pings_per_second_max = u32::MAX;
+    // None of these is too long; what follows may be.
+    config.message_bytes_max =
+        sent.iter().map(|(_, payload)| payload.len()).max().unwrap_or_default();
     let mut socket = WebSocket::from_stream(stream, role, &Arc::new(config));
     if let Some(params) = author.params {
         socket = socket.with_deflate(&params);
@@ -50,8 +53,8 @@ pub fn run(data: &[u8]) {
         take(&mut socket, way, how.into(), message);
     }
     // What follows is nothing, or rubbish.
-    while let Ok(Some(rest)) = finish(socket.recv()) {
-        assert!(choice & 0x80 != 0, "nobody has sent {rest:?}");
+    while choice & 0x40 != 0 && stream_one(&mut socket) || recv_one(&mut socket) {
+        assert!(choice & 0x80 != 0, "nobody has sent it");
     }
     drop(socket);
     let frames = assert_lawful(&written.lock().expect("whole"), role);
@@ -93,7 +96,7 @@ impl Author {
     /// A byte of kind and fragments, one of length, one of repetition, then the payload.
     fn write(&mut self, source: &mut Source<'_>) -> Sent {
         let (shape, len, times) = (source.byte(), source.byte(), source.byte());
-        let payload = source.take((len % 64).into()).repeat(1 + 2 * usize::from(times));
+        let payload = source.take((len % 64).into()).repeat(1 + usize::from(times).pow(2) / 32);
         let text = std::str::from_utf8(&payload).is_ok() && shape & 1 == 0;
         let kind = if text { MessageKind::Text } else { MessageKind::Binary };
         let mut on_wire = payload.clone();
@@ -187,6 +190,23 @@ fn read_from(
         came.extend_from_slice(buf.filled());
     }
     assert!(payload.starts_with(&came), "another beginning");
+}
+
+/// Whether there is a message more.
+fn recv_one(socket: &mut WebSocket<Reads>) -> bool {
+    matches!(finish(socket.recv()), Ok(Some(_)))
+}
+
+fn stream_one(socket: &mut WebSocket<Reads>) -> bool {
+    let Ok(Some(mut reader)) = finish(socket.recv_stream()) else { return false };
+    loop {
+        let mut part = [0; 64];
+        let mut buf = ReadBuf::new(&mut part);
+        let reading = std::future::poll_fn(|cx| Pin::new(&mut reader).poll_read(cx, &mut buf));
+        if finish(reading).is_err() || buf.filled().is_empty() {
+            return true;
+        }
+    }
 }
 
 /// Polls a future to its end: nothing here waits for anything but the next poll.

@@ -14,6 +14,13 @@ pub fn run(data: &[u8]) {
         assert!(!list.is_empty() && list.len() <= 32);
         let value = Extension::encode_list(&list).expect("what was read can be written");
         assert!(value.as_bytes().iter().all(|byte| (b' '..=b'~').contains(byte)));
+        let built = list.iter().map(|extension| {
+            let params = extension.params.iter();
+            params.fold(Extension::new(extension.name.clone()), |built, (name, value)| {
+                built.param(name.clone(), value.as_deref())
+            })
+        });
+        assert_eq!(built.collect::<Vec<_>>(), list);
         assert_eq!(Extension::parse_list(value.as_bytes()), Ok(list));
     }
     let Ok(value) = HeaderValue::from_bytes(data) else {

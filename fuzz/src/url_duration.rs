@@ -1,11 +1,12 @@
-//! Texts of the caller's, or of those who gave them to the caller: URLs and durations.
+//! Texts of the caller's, or of those who gave them to the caller: URLs, queries and durations.
 //!
-//! Oracles: a duration is what another reader computes; a URL that is taken becomes one request that a server
+//! Oracles: a duration and a parameter of a query are what another reader finds; a URL that is taken becomes one request that a server
 //! takes, of which host and target lead to the same request again, with nothing of user and password in the
 //! clear; and no policy that denies everything lets one pass.
 
 use std::net::IpAddr;
 
+use sockeye::auth::{QueryError, query_value};
 use sockeye::client::Policy;
 use sockeye::handshake::{HeadLimits, HeadReader, Upgrade};
 use sockeye::protocol::{DurationError, parse_duration};
@@ -17,12 +18,52 @@ use super::wire_client::{Peer, finish};
 pub fn run(data: &[u8]) {
     let Some((choice, text)) = data.split_first() else { return };
     let Ok(text) = std::str::from_utf8(text) else { return };
-    match choice % 4 {
+    match choice % 5 {
         0 => duration(text),
         1 => url(text),
         2 => url(&format!("ws://{text}")),
+        4 => query(text),
         _ => url(&format!("wss://user:marker@{text}")),
     }
+}
+
+/// The name of a parameter, a line end, and a query.
+fn query(text: &str) {
+    let (name, query) = text.split_once('\n').unwrap_or(("room", text));
+    let found = query_value(query, name);
+    let mut expected = Ok(None);
+    for pair in query.split('&') {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = match plain(key) {
+            Some(key) if key != name => continue,
+            key => key.and_then(|_| plain(value)),
+        };
+        expected = match (value, expected) {
+            (Some(value), Ok(None)) => Ok(Some(value)),
+            (Some(_), _) => Err(QueryError::Twice),
+            (None, _) => Err(QueryError::Malformed),
+        };
+        if expected.is_err() {
+            break;
+        }
+    }
+    assert_eq!(found.map(|value| value.map(String::from)), expected, "{name} of {query}");
+}
+
+/// Without escapes: what is between the percent signs, each but the first behind two digits.
+fn plain(text: &str) -> Option<String> {
+    let text = text.replace('+', " ");
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.as_bytes().split_at_checked(2)?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+        bytes.extend_from_slice(rest);
+    }
+    String::from_utf8(bytes).ok()
 }
 
 fn duration(text: &str) {

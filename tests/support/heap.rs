@@ -7,8 +7,6 @@
 #![allow(dead_code)]
 
 use std::alloc::System;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::sync::{Mutex, MutexGuard};
@@ -17,10 +15,6 @@ use tokio::sync::{Mutex, MutexGuard};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 static TURN: Mutex<()> = Mutex::const_new(());
-
-/// So long nothing is allocated before exact counts begin, and so long that is waited for.
-const QUIET_FOR: Duration = Duration::from_millis(50);
-const QUIET_WITHIN: Duration = Duration::from_secs(10);
 
 /// The heap of a test that has its turn.
 pub(crate) struct Heap {
@@ -33,22 +27,6 @@ impl Heap {
     pub(crate) async fn turn() -> Self {
         let turn = TURN.lock().await;
         Self { region: Region::new(ALLOCATOR), _turn: turn }
-    }
-
-    /// The same, once nothing else allocates: for exact counts in a program of one test. The thread that started
-    /// the test still notes that it did.
-    pub(crate) async fn alone() -> Self {
-        let mut heap = Self::turn().await;
-        let end = Instant::now() + QUIET_WITHIN;
-        loop {
-            heap.begin();
-            thread::sleep(QUIET_FOR);
-            let (allocations, _) = heap.allocated();
-            if allocations == 0 {
-                return heap;
-            }
-            assert!(Instant::now() < end, "something allocates: {allocations} in {QUIET_FOR:?}");
-        }
     }
 
     /// What is held from now on is counted.
