@@ -25,6 +25,10 @@ const EVENT_BYTES: usize = 64;
 const SESSION_BYTES_MAX: usize = 570;
 const KEPT_BYTES_MAX: usize = 106;
 
+/// The table for a thousand is 80 KiB; a hundred fit into what is kept.
+const MOVED_BYTES_MAX: usize = 16 * 1024;
+const ONE_BYTES_MAX: usize = 16 * 1024;
+
 fn opening(opening: &Opening<'_>) -> Message {
     Message::text(opening.token.to_owned())
 }
@@ -60,4 +64,23 @@ async fn by_30_a_suspended_session_is_small() {
     assert!(each[0] <= SESSION_BYTES_MAX, "{} bytes a session", each[0]);
     let kept = (each[1] - each[0]) / 16;
     assert!(kept <= EVENT_BYTES + KEPT_BYTES_MAX, "{kept} bytes an event that is kept");
+}
+
+/// BY-30: what a crowd of sessions took is given back when they have ended, and not with each one that does.
+#[tokio::test]
+async fn by_30_a_crowd_that_has_gone_leaves_nothing() {
+    let mut heap = Heap::turn().await;
+    let config = Arc::new(Config::default());
+    let sessions = Sessions::new(SessionConfig::default());
+    heap.begin();
+    let mut all: Vec<Session> = (0..SESSIONS).map(|_| suspended(&sessions, &config, 0)).collect();
+    let end = |session: Session| sessions.end(&session, 1000, "");
+    let whole = heap.allocated().1;
+    all.drain(..SESSIONS / 2).for_each(end);
+    let moved = heap.allocated().1 - whole;
+    assert!(moved <= MOVED_BYTES_MAX, "{moved} bytes are allocated to end half of them");
+    all.drain(1..).for_each(end);
+    all.shrink_to_fit();
+    assert_eq!(sessions.len(), 1);
+    heap.assert_held(ONE_BYTES_MAX, "one of a thousand sessions");
 }

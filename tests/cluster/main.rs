@@ -20,6 +20,7 @@ mod stored_client;
 mod stored_faults;
 mod stores;
 mod stores_nats;
+mod stores_nats_fake;
 mod stores_redis;
 mod stores_redis_cluster;
 mod wandering;

@@ -404,9 +404,15 @@ impl Handler for Empty {
 /// it has left.
 #[tokio::test(start_paused = true)]
 async fn empty_answers_are_bounded() {
+    // As much as is encoded ahead, and more than that: then messages wait.
+    empty_answers(64 * 1024).await;
+    empty_answers(1024 * 1024).await;
+}
+
+async fn empty_answers(outbox_bytes_max: usize) {
     const QUESTIONS: usize = 50_000;
     let (stream, peer) = duplex(64);
-    let config = quiet_with(|config| config.outbox_bytes_max = 64 * 1024);
+    let config = quiet_with(|config| config.outbox_bytes_max = outbox_bytes_max);
     let count = Arc::<AtomicUsize>::default();
     // Compressed with a context, so that answers wait as messages. A client reads while it cannot write.
     let socket = Mode::Takeover.client(stream, config);

@@ -27,7 +27,8 @@ struct Upload {
 
 impl Upload {
     fn start(name: &str, arguments: &[&str]) -> Self {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("upload-{name}"));
+        let dir = format!("upload-{name}-{}", std::process::id());
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(dir);
         let _ = fs::remove_dir_all(&dir);
         let mut command = example("stream_upload");
         command.args(["serve", "--port", "0"]).args(arguments).arg("--dir").arg(&dir);
