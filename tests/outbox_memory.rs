@@ -116,6 +116,29 @@ async fn nothing_for_a_silent_writer() {
     assert!(each < 4 * KIB as isize, "{each} bytes a silent writer");
 }
 
+/// What a slow peer has not taken yet needs its own length, and not what all of it was encoded in.
+fn little_for_what_is_left(messages: usize, each_max: usize) {
+    const GATES: usize = 20;
+    let bytes = messages * 102;
+    let region = Region::new(ALLOCATOR);
+    let mut gates: Vec<_> = (0..GATES).map(|_| gate(Overflow::DropOldest)).collect();
+    let before = held(&region);
+    for gate in &mut gates {
+        for _ in 0..messages {
+            gate.sender.feed(&[0; 100][..]).unwrap();
+        }
+        gate.allow(bytes - 60);
+        assert_eq!(gate.take().len(), bytes - 60);
+    }
+    let each = (held(&region) - before) / GATES as isize;
+    println!("{each} bytes for 60 that are left of {bytes}");
+    assert!(each <= each_max as isize, "{each} bytes for 60 that are left of {bytes}");
+    drop(gates);
+    let kept = held(&region);
+    println!("{kept} bytes are kept by the thread");
+    assert!(kept <= 20 * KIB as isize, "{kept} bytes are kept by the thread");
+}
+
 /// After a burst everything is given back, whatever the policy and whatever was lost.
 fn a_burst_is_given_back(run: &Run) {
     let policies = [
@@ -195,6 +218,8 @@ fn an_outbox_gives_its_memory_back() {
     fill(&warm, &run);
     warm.allow(1 << 30);
     drop(warm);
+    little_for_what_is_left(80, KIB);
+    little_for_what_is_left(600, 128 * KIB);
     a_burst_is_given_back(&run);
     a_trickle_keeps_little(&run);
     a_run_gives_back();

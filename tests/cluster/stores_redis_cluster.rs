@@ -126,6 +126,7 @@ async fn by_42_a_redirection_has_an_end() {
         let after = (fake.count("EVAL") - before.0, other.count("EVAL") - before.1);
         assert_eq!((after, other.count("ASKING")), (counts, other.count("EVAL")));
     }
+    assert_eq!(other.connections(), 1, "one connection is for all questions");
 }
 
 /// BY-42: an address that is none is not gone to.

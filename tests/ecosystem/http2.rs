@@ -179,6 +179,19 @@ async fn what_breaks_a_rule_is_refused() {
     }
 }
 
+/// H2-05: what is no CONNECT is no WebSocket: what may be a page is told of upgrades, other methods are refused.
+#[tokio::test]
+async fn another_method_is_refused() {
+    let (_server, serving, _outcomes) = start().await;
+    let mut http2 = Http2::connect(serving.address).await;
+    for (method, status) in [(Method::GET, 426), (Method::POST, 405)] {
+        let request = Request::builder().method(method).uri(format!("http://{}/ws", http2.address));
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        let response = within(http2.requests.send_request(request)).await.unwrap();
+        assert_eq!(response.status(), status);
+    }
+}
+
 /// An extended CONNECT by hand.
 async fn raw(http2: &mut Http2, protocol: &'static str, version: &str) -> Response<()> {
     let mut request = Request::builder()

@@ -3,15 +3,19 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
+use sockeye::frame::Frame;
 use sockeye::protocol::Overflow;
-use sockeye::{Config, MessageKind, Role, SendError, Sender, Sent, WebSocket};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use sockeye::{
+    Config, Connection, Handler, MessageKind, MessageRef, MessageWriter, Role, SendError, Sender,
+    Sent, WebSocket,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 
 use crate::support::io::RawPeer;
 use crate::support::server::within;
-use crate::support::streams::{Ignore, quiet_with};
+use crate::support::streams::{Ignore, quiet_with, tcp_pair};
 
 /// More than is encoded ahead, so that some of it waits.
 const LONG_BYTES: usize = 200_000;
@@ -59,7 +63,7 @@ async fn a_writer_that_has_written_costs_nothing() {
 }
 
 /// One message, in frames.
-async fn message(peer: &mut RawPeer<DuplexStream>, len: usize) {
+async fn message<S: AsyncRead + AsyncWrite + Unpin>(peer: &mut RawPeer<S>, len: usize) {
     let mut came = 0;
     loop {
         let frame = within(peer.frame()).await.unwrap();
@@ -105,6 +109,58 @@ async fn flush_once(socket: &mut WebSocket<DuplexStream>) {
         Poll::Ready(())
     })
     .await;
+}
+
+/// How much a handler sends at once: from 64 KiB on it is written from where it lies.
+const BORROWED_BYTES: usize = 100_000;
+
+/// Feeds a message and begins another one through its sender, then sends a long one of its own.
+struct Behind(Option<MessageWriter>);
+
+impl Handler for Behind {
+    fn on_message(&mut self, connection: &mut Connection<'_>, message: MessageRef<'_>) {
+        let sender = connection.sender();
+        match message.as_text() {
+            Some("feed") => {
+                sender.feed("first").unwrap();
+            }
+            Some("open") => {
+                let mut opening = pin!(sender.send_stream(MessageKind::Text));
+                let Poll::Ready(writer) =
+                    opening.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+                else {
+                    panic!("the outbox is empty");
+                };
+                self.0 = Some(writer.unwrap());
+            }
+            _ => {
+                let mut writer = self.0.take().expect("it was opened");
+                tokio::spawn(async move {
+                    writer.write_all(b"between").await.unwrap();
+                    writer.shutdown().await.unwrap();
+                });
+                return;
+            }
+        }
+        connection.send(&*vec![7; BORROWED_BYTES]).unwrap();
+    }
+}
+
+/// BY-05, MS-07: what a handler sends without a copy leaves behind what was sent before.
+#[tokio::test]
+async fn a_borrowed_message_keeps_its_turn() {
+    let (stream, peer) = tcp_pair().await;
+    let socket = WebSocket::from_stream(stream, Role::Server, &Arc::new(quiet_with(|_| {})));
+    let mut peer = RawPeer::client(peer);
+    let driver = tokio::spawn(socket.run(Behind(None)));
+    peer.send(Frame::text("feed")).await;
+    assert_eq!(within(peer.frame()).await, Some(Frame::text("first")));
+    message(&mut peer, BORROWED_BYTES).await;
+    peer.send(Frame::text("open")).await;
+    peer.send(Frame::text("write")).await;
+    message(&mut peer, 7).await;
+    message(&mut peer, BORROWED_BYTES).await;
+    driver.abort();
 }
 
 /// BY-05: own messages are no others' room: where dropping does not make any, nothing is dropped.

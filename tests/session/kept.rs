@@ -7,7 +7,7 @@ use std::time::Duration;
 use sockeye::outbox::{Run, Sent};
 use sockeye::protocol::Overflow;
 use sockeye::session::{ResumeError, SessionConfig, Sessions};
-use sockeye::{MessageKind, PreparedMessage, SendError};
+use sockeye::{Connection, Handler, MessageKind, MessageRef, PreparedMessage, SendError};
 use tokio::io::AsyncWriteExt;
 
 use super::resume::{KIB, ask, begin, begin_with, fall, left, opening, resume, socket};
@@ -220,4 +220,38 @@ async fn all_that_wait_too_long_end() {
         let error = resume(&sessions, &ask(session, "another", 0)).await.err();
         assert_eq!(error, Some(ResumeError::Unknown));
     }
+}
+
+/// SE-02, MT-01: what a connection takes with it is dropped, and what a session has kept is not; one that has ended takes no more.
+#[tokio::test]
+async fn what_is_kept_is_not_dropped() {
+    for is_kept in [false, true] {
+        let (socket, peer) = socket(&quiet());
+        let sessions = Sessions::new(SessionConfig::default());
+        let own = socket.sender();
+        let session = is_kept.then(|| sessions.create(&own, None, opening).unwrap());
+        let sender = session.as_ref().map_or(&own, |session| session.sender());
+        // More than the way takes.
+        for _ in 0..10 {
+            sender.feed(&*vec![7; 100 * KIB]).unwrap();
+        }
+        let connection = socket.id();
+        let driver = tokio::spawn(socket.run(Silent));
+        tokio::task::yield_now().await;
+        drop(peer);
+        driver.await.unwrap();
+        assert_eq!(own.dropped() > 0, !is_kept, "{} are dropped", own.dropped());
+        if let Some(session) = &session {
+            assert!(sessions.suspend(session, connection));
+            assert!(!sender.is_closed());
+            sessions.end(session, 1000, "");
+            assert!(sender.is_closed() && sender.try_send("more").is_err());
+        }
+    }
+}
+
+struct Silent;
+
+impl Handler for Silent {
+    fn on_message(&mut self, _: &mut Connection<'_>, _: MessageRef<'_>) {}
 }

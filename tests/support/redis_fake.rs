@@ -3,6 +3,7 @@
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -17,6 +18,7 @@ pub(crate) struct Fake {
     answer: Arc<Mutex<Arc<Answer>>>,
     /// What it was asked, and not to be introduced.
     heard: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
@@ -29,8 +31,17 @@ impl Fake {
         let answer = Arc::new(Mutex::new(answer));
         let heard = Arc::<Mutex<Vec<String>>>::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, answer.clone(), heard.clone()));
-        Self { port, answer, heard, _tasks: tasks }
+        let connections = Arc::<AtomicUsize>::default();
+        let (known, hearing, counted) = (answer.clone(), heard.clone(), connections.clone());
+        tasks.spawn(async move {
+            let mut clients = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                counted.fetch_add(1, Ordering::Relaxed);
+                clients.spawn(talk(stream, known.clone(), hearing.clone()));
+            }
+        });
+        Self { port, answer, heard, connections, _tasks: tasks }
     }
 
     /// What it answers from now on, by the words of what it is asked; nothing: it closes the connection.
@@ -53,17 +64,10 @@ impl Fake {
         let heard = self.heard.lock().unwrap();
         heard.iter().filter(|heard| heard.starts_with(command)).count()
     }
-}
 
-async fn serve(
-    listener: TcpListener,
-    answer: Arc<Mutex<Arc<Answer>>>,
-    heard: Arc<Mutex<Vec<String>>>,
-) {
-    let mut connections = JoinSet::new();
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        connections.spawn(talk(stream, answer.clone(), heard.clone()));
+    /// How many connections were made to it.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 }
 
