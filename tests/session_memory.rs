@@ -15,9 +15,6 @@ use heap::Heap;
 
 const SESSIONS: usize = 1000;
 
-/// Of so many rounds the least counts: while the first one runs, the harness may still note that it began a test.
-const ROUNDS: usize = 3;
-
 /// Payload bytes of each event that is kept.
 const EVENT_BYTES: usize = 64;
 
@@ -50,19 +47,20 @@ fn suspended(sessions: &Sessions, config: &Arc<Config>, kept: usize) -> Session 
 async fn by_30_a_suspended_session_is_small() {
     let mut heap = Heap::turn().await;
     let config = Arc::new(Config::default());
-    let mut each = [usize::MAX; 2];
-    for (number, kept) in [0, 16].repeat(ROUNDS).into_iter().enumerate() {
-        let sessions = Sessions::new(SessionConfig::default());
-        heap.begin();
-        let all: Vec<Session> =
-            (0..SESSIONS).map(|_| suspended(&sessions, &config, kept)).collect();
-        assert_eq!((sessions.suspended(), all.len()), (SESSIONS, SESSIONS));
-        let held = heap.held() / SESSIONS;
-        println!("a suspended session with {kept} events: {held} bytes of heap");
-        each[number % 2] = held.min(each[number % 2]);
-    }
-    assert!(each[0] <= SESSION_BYTES_MAX, "{} bytes a session", each[0]);
-    let kept = (each[1] - each[0]) / 16;
+    let [empty, full] = [0, 16].map(|kept| {
+        median_of_three(|| {
+            let sessions = Sessions::new(SessionConfig::default());
+            heap.begin();
+            let all: Vec<Session> =
+                (0..SESSIONS).map(|_| suspended(&sessions, &config, kept)).collect();
+            assert_eq!((sessions.suspended(), all.len()), (SESSIONS, SESSIONS));
+            let held = heap.held() / SESSIONS;
+            println!("a suspended session with {kept} events: {held} bytes of heap");
+            held
+        })
+    });
+    assert!(empty <= SESSION_BYTES_MAX, "{empty} bytes a session");
+    let kept = (full - empty) / 16;
     assert!(kept <= EVENT_BYTES + KEPT_BYTES_MAX, "{kept} bytes an event that is kept");
 }
 
@@ -71,16 +69,33 @@ async fn by_30_a_suspended_session_is_small() {
 async fn by_30_a_crowd_that_has_gone_leaves_nothing() {
     let mut heap = Heap::turn().await;
     let config = Arc::new(Config::default());
-    let sessions = Sessions::new(SessionConfig::default());
-    heap.begin();
-    let mut all: Vec<Session> = (0..SESSIONS).map(|_| suspended(&sessions, &config, 0)).collect();
-    let end = |session: Session| sessions.end(&session, 1000, "");
-    let whole = heap.allocated().1;
-    all.drain(..SESSIONS / 2).for_each(end);
-    let moved = heap.allocated().1 - whole;
+    let mut moved = Vec::new();
+    let left = median_of_three(|| {
+        let sessions = Sessions::new(SessionConfig::default());
+        heap.begin();
+        let mut all: Vec<Session> =
+            (0..SESSIONS).map(|_| suspended(&sessions, &config, 0)).collect();
+        let end = |session: Session| sessions.end(&session, 1000, "");
+        let whole = heap.allocated().1;
+        all.drain(..SESSIONS / 2).for_each(end);
+        moved.push(heap.allocated().1 - whole);
+        all.drain(1..).for_each(end);
+        all.shrink_to_fit();
+        assert_eq!(sessions.len(), 1);
+        println!("one of a thousand sessions: {} bytes of heap", heap.held());
+        heap.held()
+    });
+    assert!(left <= ONE_BYTES_MAX, "one of a thousand sessions: {left} bytes");
+    let moved = median(moved);
     assert!(moved <= MOVED_BYTES_MAX, "{moved} bytes are allocated to end half of them");
-    all.drain(1..).for_each(end);
-    all.shrink_to_fit();
-    assert_eq!(sessions.len(), 1);
-    heap.assert_held(ONE_BYTES_MAX, "one of a thousand sessions");
+}
+
+/// Of the rounds of a test one may see what the harness does for the other: it makes that one's runtime, of 21 KB, or drops it.
+fn median_of_three(round: impl FnMut() -> usize) -> usize {
+    median(std::iter::repeat_with(round).take(3).collect())
+}
+
+fn median(mut seen: Vec<usize>) -> usize {
+    seen.sort_unstable();
+    seen[seen.len() / 2]
 }

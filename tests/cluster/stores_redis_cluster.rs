@@ -129,6 +129,40 @@ async fn by_42_a_redirection_has_an_end() {
     assert_eq!(other.connections(), 1, "one connection is for all questions");
 }
 
+/// BY-42: the others may not know for a while who has a slot now: the node that was named is asked all the same, in that
+/// call, and they are not asked about it all the time.
+#[tokio::test]
+async fn by_42_moved_is_followed_before_all_know() {
+    let other = Fake::start().await;
+    other.answers(|_| ":0\r\n".to_owned());
+    let moved = format!("-MOVED 1 127.0.0.1:{}\r\n", other.port);
+    let moved: &str = moved.leak();
+    let (fake, store) = fake(moved).await;
+    let began = std::time::Instant::now();
+    for number in 1..=100 {
+        let put = within(store.put("a", put(0, number, "", MINUTE))).await;
+        assert_eq!(put.unwrap(), Wrote::Done);
+        let asked = (fake.count("EVAL"), other.count("EVAL"), other.count("ASKING"));
+        let number = usize::try_from(number).unwrap();
+        assert_eq!(asked, (number, number, 0));
+    }
+    let most = 2 + usize::try_from(began.elapsed().as_millis() / 100).unwrap();
+    assert!(fake.count("CLUSTER") <= most, "{} of {most}", fake.count("CLUSTER"));
+    let learned = std::time::Instant::now();
+    until("it is doubted", async || learned.elapsed() > Duration::from_millis(150)).await;
+    let slots = fake.slots_at(other.port);
+    fake.answers(move |words| match words[0].as_str() {
+        "CLUSTER" => slots(words),
+        _ => moved.to_owned(),
+    });
+    // The first of them still goes the long way.
+    for number in 101..=103 {
+        assert_eq!(store.put("a", put(0, number, "", MINUTE)).await.unwrap(), Wrote::Done);
+    }
+    assert_eq!((fake.count("EVAL"), other.count("EVAL")), (101, 103));
+    assert_eq!(other.connections(), 1, "one connection is for all questions");
+}
+
 /// BY-42: an address that is none is not gone to.
 #[tokio::test]
 async fn by_42_a_redirection_to_nowhere() {

@@ -53,4 +53,4 @@ pub(crate) use seeds::Seeds;
 #[cfg(feature = "app")]
 pub(crate) use server::info_of;
 #[cfg(feature = "app")]
-pub(crate) use slots::{Slots, on_its_way_to, slot_of};
+pub(crate) use slots::{Redirection, Slots, redirected_to, slot_of};

@@ -132,18 +132,30 @@ impl Slots {
     }
 }
 
-/// The node that a slot is on its way to, as the one has told that is reached like this. It need not have any slots yet, so it may
-/// be none of those that are known.
+/// Where a node has said that a key is, or may be.
+#[derive(Debug, PartialEq)]
 #[allow(dead_code, reason = "without feature `app` no session is kept there")]
-pub(crate) fn on_its_way_to(
+pub(crate) enum Redirection<T> {
+    /// For this question only: the slot is on its way there (`ASK`).
+    OnItsWay(T),
+    /// From now on (`MOVED`).
+    Moved(T),
+}
+
+/// The node that is to be asked instead, as the one has told that is reached like this. It need not have any slots yet, and others
+/// may not know yet that it has, so it may be none of those that are known.
+#[allow(dead_code, reason = "without feature `app` no session is kept there")]
+pub(crate) fn redirected_to(
     error: &RedisError,
     told_by: &ConnectionInfo,
-) -> Option<ConnectionInfo> {
-    if error.kind() != ErrorKind::Server(ServerErrorKind::Ask) {
-        return None;
-    }
+) -> Option<Redirection<ConnectionInfo>> {
+    let to = match error.kind() {
+        ErrorKind::Server(ServerErrorKind::Ask) => Redirection::OnItsWay,
+        ErrorKind::Server(ServerErrorKind::Moved) => Redirection::Moved,
+        _ => return None,
+    };
     let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
-    at(told_by, &Value::BulkString(host.into()), port.parse().ok()?)
+    Some(to(at(told_by, &Value::BulkString(host.into()), port.parse().ok()?)?))
 }
 
 /// Another node of the same cluster: nothing, or no text, is the host of the one that was asked; `?` is one that has none.

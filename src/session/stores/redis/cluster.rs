@@ -7,7 +7,9 @@ use redis::{Cmd, ConnectionInfo, FromRedisValue};
 use tokio::time::{Instant, sleep};
 
 use crate::pubsub::PubSubError;
-use crate::pubsub::redis::{Seeds, Slots, is_moved, of_cluster, on_its_way_to, slot_of};
+use crate::pubsub::redis::{
+    Redirection, Seeds, Slots, is_moved, of_cluster, redirected_to, slot_of,
+};
 use crate::session::stores::made::Made;
 use crate::sync::{Arc, Mutex};
 
@@ -19,7 +21,7 @@ const BELIEVED_FOR: Duration = Duration::from_millis(100);
 /// After this time it is worth asking once more what could not be done with a slot that is on its way.
 const LATER: Duration = Duration::from_millis(10);
 
-/// Nodes that slots are on their way to whose connections are kept, beside those that have any.
+/// Nodes that no table has yet whose connections are kept.
 const TAKING_MAX: usize = 16;
 
 pub(super) struct Cluster {
@@ -27,7 +29,7 @@ pub(super) struct Cluster {
     table: Made<Arc<Table>>,
     /// Those of the last table: the next one takes them over, with their connections.
     servers: Mutex<Vec<Arc<Server>>>,
-    /// Those without slots that slots are on their way to: at most [`TAKING_MAX`].
+    /// Those of no table yet that slots are on their way to, or have come to: at most [`TAKING_MAX`].
     taking: Mutex<VecDeque<Arc<Server>>>,
 }
 
@@ -95,33 +97,45 @@ impl Cluster {
         let using = self.table.begin();
         let table = using.value(self.learn()).await;
         let table = table.map_err(|error| Refused { error, again: Again::Never })?;
-        let asked = self.ask_at(&table.servers[table.slots.owner(slot)], command).await;
+        let (asked, is_elsewhere) =
+            self.ask_at(&table.servers[table.slots.owner(slot)], command).await;
+        // Others may not know yet who has it: then there is nothing to be learned, but where it is has been said.
+        let is_young = table.learned_at.elapsed() < BELIEVED_FOR;
         let failed = match asked {
             Ok(answer) => {
-                using.end(true);
+                using.end(is_young || !is_elsewhere);
                 return Ok(answer);
             }
             Err(failed) => failed,
         };
         let again = again(&failed);
-        let is_young = table.learned_at.elapsed() < BELIEVED_FOR;
-        let is_elsewhere = failed.error.code() == Some("MOVED");
         let is_right = matches!(again, Again::Never | Again::Later);
-        using.end(is_right || (is_young && !is_elsewhere));
+        using.end(!is_elsewhere && (is_right || is_young));
         Err(Refused { error: of_cluster(&failed.error), again })
     }
 
-    /// Asks a node, and where the key's slot is on its way and the key not there any more, or not yet, the node that it goes to:
-    /// once, whatever that one says.
-    async fn ask_at<T: FromRedisValue>(&self, owner: &Server, command: &Cmd) -> Result<T, Failed> {
-        let failed = match owner.ask(command).await {
-            Err(failed) => failed,
-            answered => return answered,
+    /// Asks a node, and the node that it names where the key is, or may be, there: once, whatever that one says. And whether
+    /// the slot is another's than was thought.
+    async fn ask_at<T: FromRedisValue>(
+        &self,
+        owner: &Server,
+        command: &Cmd,
+    ) -> (Result<T, Failed>, bool) {
+        let is_elsewhere = |asked: &Result<T, Failed>| {
+            asked.as_ref().is_err_and(|failed| failed.error.code() == Some("MOVED"))
         };
-        match on_its_way_to(&failed.error, &owner.info) {
-            Some(info) => self.server_at(info).ask_on_its_way(command).await,
-            None => Err(failed),
-        }
+        let first = owner.ask(command).await;
+        let to = first.as_ref().err().and_then(|failed| redirected_to(&failed.error, &owner.info));
+        let asked = match to {
+            None => {
+                let is_elsewhere = is_elsewhere(&first);
+                return (first, is_elsewhere);
+            }
+            Some(Redirection::OnItsWay(info)) => self.server_at(info).ask_on_its_way(command).await,
+            Some(Redirection::Moved(info)) => self.server_at(info).ask(command).await,
+        };
+        let is_elsewhere = is_elsewhere(&first) || is_elsewhere(&asked);
+        (asked, is_elsewhere)
     }
 
     /// One of those that are known, or another one with the same password.
@@ -144,11 +158,11 @@ impl Cluster {
 
     async fn learn(&self) -> Result<Arc<Table>, PubSubError> {
         let slots = self.seeds.learn().await?;
-        let mut known = self.servers.lock();
+        let (mut known, taking) = (self.servers.lock(), self.taking.lock());
         let servers = slots.nodes().iter().map(|node| {
             let is_there = |server: &&Arc<Server>| server.info.addr() == node.info.addr();
-            let there = known.iter().find(is_there).cloned();
-            there.unwrap_or_else(|| Arc::new(Server::new(node.info.clone())))
+            let there = known.iter().chain(&*taking).find(is_there);
+            there.cloned().unwrap_or_else(|| Arc::new(Server::new(node.info.clone())))
         });
         let servers: Vec<_> = servers.collect();
         *known = servers.clone();

@@ -46,11 +46,13 @@ const KEEP_MS_MAX: u128 = 366 * 24 * 3600 * 1000;
 /// One connection to each server does all; where it is lost the next call makes another. No call takes longer than
 /// [`deadline`](Self::deadline).
 ///
-/// **In a cluster** a record is where its key's slot is. A node that says that it is another's (`MOVED`), or cannot be reached,
-/// makes this ask the cluster anew where everything is (for one that cannot be reached once in 100 ms at most) and try once
-/// more. Not tried again is what may have been done already: a put with another epoch whose answer was lost is
-/// [`StoreErrorKind::Unreachable`]. A record whose slot is on its way from one node to another is found on either (`ASK` is
-/// followed once, to whichever node of the cluster it names, with the same user and password; `TRYAGAIN` until the deadline).
+/// **In a cluster** a record is where its key's slot is. Where a node says that it is another's (`MOVED`), that one is asked at
+/// once, which the rest of the cluster may not know of yet, and soon the cluster, where everything is (once in 100 ms at most).
+/// Where this comes to nothing, or a node cannot be reached, the cluster is asked anew and all is tried once more. Not tried
+/// again is what may have been done already: a put with another epoch whose answer was lost is
+/// [`StoreErrorKind::Unreachable`]. A record whose slot is on its way from one node to another is found on either (`ASK`).
+/// Either is followed once, to whichever node of the cluster it names, with the same user and password; `TRYAGAIN` is asked again
+/// until the deadline.
 ///
 /// **What Redis loses is lost**: with a standby that takes over before it has the last writes, an epoch may go back, and two nodes
 /// have a session for as long as it takes until one of them writes.
