@@ -184,7 +184,7 @@ impl Connector {
             // It would go to the server, which it is not for.
             return Err(HandshakeError::HeaderOwned(http::header::PROXY_AUTHORIZATION).into());
         }
-        Ok(ClientHandshake::new(&target.uri()?, key, offer)?)
+        Ok(ClientHandshake::new(&target.uri, key, offer)?)
     }
 
     /// Sends this header with the handshake. One that the handshake owns is refused by `connect`.

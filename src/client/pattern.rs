@@ -84,7 +84,7 @@ impl UrlPattern {
             Place::Net { host, port } => {
                 self.host.matches(host)
                     && self.port.matches(*port, target.scheme)
-                    && self.path.matches(path_of(&target.request), purpose)
+                    && self.path.matches(path_of(target.request()), purpose)
             }
         }
     }

@@ -35,8 +35,9 @@ impl Redirects {
         if from.is_secure() && !next.is_secure() {
             return Err(RedirectError::Downgrade.into());
         }
-        self.seen.push((from.place.clone(), from.request.clone()));
-        if self.seen.contains(&(next.place.clone(), next.request.clone())) {
+        let of = |target: &Target| (target.place.clone(), target.request().to_owned());
+        self.seen.push(of(from));
+        if self.seen.contains(&of(&next)) {
             // From ws to wss the port differs, or the place is the same and the scheme is not.
             let is_upgrade = next.is_secure() && !from.is_secure();
             if !is_upgrade {

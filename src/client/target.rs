@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri};
 use url::{Host, ParseError, Url};
 
@@ -21,8 +22,8 @@ use crate::handshake::decode_query;
 pub(super) struct Target {
     pub(super) scheme: Scheme,
     pub(super) place: Place,
-    /// Path and query, as they are asked for.
-    pub(super) request: String,
+    /// What the handshake is for.
+    pub(super) uri: Uri,
     /// User and password of the URL, as a header.
     pub(super) authorization: Option<HeaderValue>,
 }
@@ -79,9 +80,9 @@ impl Target {
         let host = url.host().ok_or(Error::Url("there is no host"))?.to_owned();
         // Both schemes have a default.
         let port = url.port_or_known_default().ok_or(Error::Url(SCHEMES))?;
-        let request = url[url::Position::BeforePath..].to_owned();
+        let uri = uri(scheme, &format!("{host}:{port}"), url)?;
         let authorization = basic(url)?;
-        Ok(Self { scheme, place: Place::Net { host, port }, request, authorization })
+        Ok(Self { scheme, place: Place::Net { host, port }, uri, authorization })
     }
 
     fn parse_unix(rest: &str) -> Result<Self, Error> {
@@ -102,22 +103,20 @@ impl Target {
         // For its normal form.
         let url = Url::parse(&format!("ws://localhost{request}"));
         let url = url.map_err(|error| Error::Url(reason(error)))?;
-        let request = url[url::Position::BeforePath..].to_owned();
+        let uri = uri(Scheme::WsUnix, "localhost", &url)?;
         let place = Place::Unix(path.into());
-        Ok(Self { scheme: Scheme::WsUnix, place, request, authorization: None })
+        Ok(Self { scheme: Scheme::WsUnix, place, uri, authorization: None })
     }
 
     /// Where a `Location` leads, seen from here. `None`: to no WebSocket.
     pub(super) fn join(&self, location: &str) -> Option<Self> {
-        let Place::Net { host, port } = &self.place else {
+        if self.scheme == Scheme::WsUnix {
             return None;
-        };
-        let base = format!("{}://{host}:{port}{}", self.scheme.as_str(), self.request);
-        let joined = Url::parse(&base).ok()?.join(location).ok()?;
+        }
+        let joined = Url::parse(&self.uri.to_string()).ok()?.join(location).ok()?;
         // A fragment is never sent; RFC 9110 10.2.2 lets a Location have one.
         let text = &joined[..url::Position::AfterQuery];
         let target = Self::parse(text).ok()?;
-        target.uri().ok()?;
         // Who redirects does not choose the credentials.
         (target.scheme != Scheme::WsUnix && target.authorization.is_none()).then_some(target)
     }
@@ -127,15 +126,9 @@ impl Target {
         self.scheme == other.scheme && self.place == other.place
     }
 
-    /// The URI the handshake is for.
-    pub(super) fn uri(&self) -> Result<Uri, Error> {
-        let authority = match &self.place {
-            Place::Net { host, port } => format!("{host}:{port}"),
-            Place::Unix(_) => "localhost".to_owned(),
-        };
-        let scheme = if self.is_secure() { "wss" } else { "ws" };
-        let uri = format!("{scheme}://{authority}{}", self.request).parse();
-        uri.map_err(|_| Error::Url("not a URL"))
+    /// Path and query, as they are asked for.
+    pub(super) fn request(&self) -> &str {
+        self.uri.path_and_query().map_or("/", PathAndQuery::as_str)
     }
 
     /// The address its host is written as, if it is one.
@@ -150,6 +143,13 @@ impl Target {
     pub(super) fn is_secure(&self) -> bool {
         self.scheme == Scheme::Wss
     }
+}
+
+/// What is asked for, of a server that is named so.
+fn uri(scheme: Scheme, authority: &str, url: &Url) -> Result<Uri, Error> {
+    let scheme = if scheme == Scheme::Wss { "wss" } else { "ws" };
+    let uri = format!("{scheme}://{authority}{}", &url[url::Position::BeforePath..]).parse();
+    uri.map_err(|_| Error::Url("no request can name this host, or this path"))
 }
 
 const fn reason(error: ParseError) -> &'static str {
@@ -230,7 +230,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn uri(text: &str) -> String {
-        Target::parse(text).unwrap().uri().unwrap().to_string()
+        Target::parse(text).unwrap().uri.to_string()
     }
 
     /// CL-01: every form of a URL has one normal form.
@@ -279,6 +279,7 @@ mod tests {
             ("ws://[::1/", "url: the host is not an IPv6 address"),
             ("ws://a%00/", "url: the host is not a name"),
             ("ws://", "url: there is no host"),
+            ("ws://a{b}/", "url: no request can name this host, or this path"),
             ("ftp://a/", "url: the scheme must be ws, wss or ws+unix"),
         ] {
             assert_eq!(Target::parse(text).unwrap_err().to_string(), why, "{text}");
@@ -340,7 +341,7 @@ mod tests {
         assert_eq!(header, &format!("Basic {}", STANDARD.encode("us@er:marker+")));
         assert!(header.is_sensitive());
         assert!(!format!("{target:?}").contains("mark"), "{target:?}");
-        assert!(!target.uri().unwrap().to_string().contains("us"));
+        assert!(!target.uri.to_string().contains("us"));
         let only_user = Target::parse("ws://user@a/").unwrap().authorization.unwrap();
         assert_eq!(only_user, format!("Basic {}", STANDARD.encode("user:")));
         assert!(Target::parse("ws://@a/").unwrap().authorization.is_none());
@@ -362,7 +363,7 @@ mod tests {
             ("wss://user:x@other/", None),
             ("wss://", None),
         ] {
-            let found = from.join(location).map(|target| target.uri().unwrap().to_string());
+            let found = from.join(location).map(|target| target.uri.to_string());
             assert_eq!(found.as_deref(), expected, "{location}");
         }
         assert!(Target::parse("ws+unix:///a").unwrap().join("/x").is_none());
@@ -387,7 +388,7 @@ mod tests {
         #[test]
         fn what_is_taken_is_a_uri(text in "(ws|wss|ws\\+unix)://[a-zA-Z0-9.:@%\\[\\]/?&=|^{}é-]{0,24}") {
             if let Ok(target) = Target::parse(&text) {
-                let _ = target.uri();
+                assert!(target.request().starts_with('/'));
                 let _ = target.join(&text);
             }
         }

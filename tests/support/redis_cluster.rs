@@ -228,6 +228,8 @@ fn node(port: u16, bus_port: u16, file: &Path, timeout: Duration) -> Command {
     command.args(["--cluster-enabled", "yes", "--cluster-port", &bus_port]);
     command.args(["--cluster-node-timeout", &timeout_ms, "--masterauth", PASSWORD]);
     command.arg("--cluster-config-file").arg(file);
+    // What a replica receives.
+    command.arg("--dir").arg(file.parent().unwrap());
     command
 }
 

@@ -1,4 +1,4 @@
-//! Runs the servers of this comparison under the loads of its table. `README.md` says how.
+//! BY-63: Runs the servers of this comparison under the loads of its table. `README.md` says how.
 
 use std::fs;
 use std::path::Path;
